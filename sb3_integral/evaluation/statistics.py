@@ -1,0 +1,30 @@
+"""Statistics over independent runs: the paper's, and the scores that make environments comparable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+
+def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the p-value of Welch's t-test that two samples of runs have the same mean.
+
+    Returns:
+        NaN where the test does not exist: a sample of one run, or two samples without variance.
+    """
+    if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
+        return math.nan
+    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+def normalized_score(value: float, random: float, reference: float) -> float:
+    """Return where a return lies between the random policy's (0) and a reference (1).
+
+    Returns:
+        NaN if the reference is the random policy's return.
+    """
+    span = reference - random
+    return (value - random) / span if span else math.nan

@@ -1,0 +1,116 @@
+"""A multi-layer perceptron strung on axes, and how a discrete one is strung on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sb3_integral.nn.axis import Axes, Axis
+from sb3_integral.nn.kernels import CubicConvolution, Kernel
+from sb3_integral.nn.linear import IntegralLinear
+from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
+from sb3_integral.nn.sizes import Size, as_sizes
+
+
+def string_on_axes(layers: Sequence[nn.Linear], axes: Sequence[Axis]) -> list[IntegralLinear]:
+    """String consecutive dense layers on axes, one between each layer and the next.
+
+    Args:
+        layers: The layers of an MLP, first to last.
+        axes: One axis fewer than there are layers.
+
+    Returns:
+        As many integral layers, sharing the parameters.
+
+    Raises:
+        ValueError: If the number of axes or a grid size does not fit.
+    """
+    if len(axes) != len(layers) - 1:
+        raise ValueError(f"{len(layers)} layers have {len(layers) - 1} axes, got {len(axes)}")
+    ends = (None, *axes, None)
+    return [
+        IntegralLinear.adopt(layer, in_axis=ends[i], out_axis=ends[i + 1])
+        for i, layer in enumerate(layers)
+    ]
+
+
+class IntegralMLP(nn.Module):
+    """An MLP whose hidden dimensions are axes; input and output stay discrete.
+
+    Args:
+        in_features: Number of inputs.
+        hidden_sizes: Full size of each hidden layer.
+        out_features: Number of outputs.
+        activation_fn: Made anew for each hidden layer; must act on each neuron alone.
+        grid_size: λ nodes per axis (one number, or one per axis); the hidden sizes by default.
+        kernel: Kernel of every axis, or its name.
+        quadrature: Quadrature of every axis, or its name.
+
+    Shape:
+        Input (..., in_features), output (..., out_features), at every size.
+
+    Raises:
+        ValueError: If a size is not a positive integer, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_sizes: Sequence[int],
+        out_features: int,
+        *,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        grid_size: Size | None = None,
+        kernel: Kernel | str = CubicConvolution(),
+        quadrature: Quadrature | str = Trapezoidal(),
+    ) -> None:
+        super().__init__()
+        hidden_sizes = as_sizes(tuple(hidden_sizes), len(hidden_sizes), "hidden_sizes")
+        grids = (
+            hidden_sizes
+            if grid_size is None
+            else as_sizes(grid_size, len(hidden_sizes), "grid_size")
+        )
+        self.axes = Axes(
+            Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)
+            for size, grid in zip(hidden_sizes, grids, strict=True)
+        )
+        ends: list[int | Axis] = [in_features, *self.axes, out_features]
+        modules: list[nn.Module] = [IntegralLinear(ends[0], ends[1])]
+        for i in range(1, len(ends) - 1):
+            modules += [activation_fn(), IntegralLinear(ends[i], ends[i + 1])]
+        self.layers = nn.Sequential(*modules)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The hidden sizes in force."""
+        return self.axes.sizes
+
+    @property
+    def max_sizes(self) -> tuple[int, ...]:
+        """The hidden sizes that the network was built with."""
+        return self.axes.max_sizes
+
+    def resize(self, size: Size) -> IntegralMLP:
+        """Set the hidden sizes, with no retraining: one integer for all, or one per hidden layer.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        self.axes.resize(size)
+        return self
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the network at the sizes in force."""
+        output: Tensor = self.layers(input)
+        return output
+
+    @torch.no_grad()
+    def discretize(self, size: Size | None = None) -> nn.Sequential:
+        """Return an ordinary ``nn.Sequential`` of a size (that in force by default)."""
+        with self.axes.resized(self.sizes if size is None else size):
+            return nn.Sequential(
+                *(m.discretize() if isinstance(m, IntegralLinear) else m for m in self.layers)
+            )

@@ -1,0 +1,54 @@
+"""Observations brought to zero mean and unit variance inside the policy, by fixed statistics."""
+
+from __future__ import annotations
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor
+
+SMALLEST_STD = 1e-6
+"""A feature that varies less than this is constant: it is centred, not scaled."""
+
+
+class StandardizeExtractor(BaseFeaturesExtractor):
+    """Flatten the observation and standardise it: ``observation * scale + shift``.
+
+    The statistics are part of the state dict and are not trained. Until :meth:`fit` is called they
+    change nothing. An ordinary policy that leaves this library has them folded into its first layer.
+
+    Args:
+        observation_space: The observations to expect.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, observation_space: spaces.Space) -> None:  # type: ignore[type-arg]
+        features_dim = get_flattened_obs_dim(observation_space)
+        super().__init__(observation_space, features_dim)
+        self.register_buffer("scale", torch.ones(features_dim))
+        self.register_buffer("shift", torch.zeros(features_dim))
+
+    @torch.no_grad()
+    def fit(self, observations: Tensor) -> None:
+        """Take mean and standard deviation from observations.
+
+        Args:
+            observations: Shape: (samples, ...).
+
+        Raises:
+            ValueError: If a value is NaN or infinite.
+        """
+        flat = observations.flatten(start_dim=1).to(torch.float64)
+        mean, std = flat.mean(dim=0), flat.std(dim=0, correction=0)
+        if not (mean.isfinite().all() and std.isfinite().all()):
+            raise ValueError("observations contain NaN or infinity, expected finite numbers only")
+        scale = torch.where(std < SMALLEST_STD, torch.ones_like(std), 1.0 / std)
+        self.scale.copy_(scale)
+        self.shift.copy_(-mean * scale)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Standardise. Shape: (batch, ...) to (batch, features)."""
+        return torch.addcmul(self.shift, observations.flatten(start_dim=1), self.scale)
