@@ -91,13 +91,13 @@ def evaluate_resize_sweep(
                 return_episode_rewards=True,
                 warn=warn,
             )
+            assert isinstance(returns, list)
+            assert isinstance(lengths, list)
             label = size[0] if len(set(size)) == 1 else "x".join(map(str, size))
             compression = policy.compression()
             rows += [
                 SweepEpisode(label, compression, episode, float(episode_return), int(length))
-                for episode, (episode_return, length) in enumerate(
-                    zip(returns, lengths, strict=True)
-                )
+                for episode, (episode_return, length) in enumerate(zip(returns, lengths, strict=True))
             ]
             if on_size_end is not None:
                 on_size_end()

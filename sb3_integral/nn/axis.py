@@ -20,7 +20,6 @@ from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
 from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
 
-
 Value = TypeVar("Value")
 
 
@@ -97,9 +96,7 @@ class Axis(nn.Module):
         self.grid_size = self.max_size if grid_size is None else as_size(grid_size, "grid_size")
         self.kernel = _named(kernel, KERNELS, "kernel") if isinstance(kernel, str) else kernel
         self.quadrature = (
-            _named(quadrature, QUADRATURES, "quadrature")
-            if isinstance(quadrature, str)
-            else quadrature
+            _named(quadrature, QUADRATURES, "quadrature") if isinstance(quadrature, str) else quadrature
         )
         self._size = self.max_size
 

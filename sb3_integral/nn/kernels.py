@@ -19,6 +19,10 @@ FloatArray = npt.NDArray[np.float64]
 class Kernel(Protocol):
     """A basis for functions on [0, 1]. Kernels are values: hashable, equal if their parameters are."""
 
+    def __hash__(self) -> int:
+        """Hash the parameters: matrices are kept by kernel."""
+        ...
+
     def matrix(self, points: FloatArray, grid_size: int) -> FloatArray:
         """Evaluate every basis function at every point.
 

@@ -107,9 +107,7 @@ class IntegralLinear(nn.Linear):
             return self.weight
         rule = Trapezoidal()
         weights = rule.weights(rule.points(self.in_axis.grid_size))
-        return self.weight / torch.as_tensor(
-            weights, dtype=self.weight.dtype, device=self.weight.device
-        )
+        return self.weight / torch.as_tensor(weights, dtype=self.weight.dtype, device=self.weight.device)
 
     def discrete_parameters(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias at the sizes in force, differentiable. Shapes: (out, in), (out,)."""
@@ -143,15 +141,14 @@ class IntegralLinear(nn.Linear):
                 device="meta",
             )
             layer.weight = nn.Parameter(weight.clone())
-            layer.bias = None if bias is None else nn.Parameter(bias.clone())
+            if bias is not None:
+                layer.bias = nn.Parameter(bias.clone())
         return layer
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""
         ends = [
             str(features) if axis is None else repr(axis)
-            for features, axis in zip(
-                (self.in_features, self.out_features), self._axes, strict=True
-            )
+            for features, axis in zip((self.in_features, self.out_features), self._axes, strict=True)
         ]
         return f"in={ends[0]}, out={ends[1]}, bias={self.bias is not None}"

@@ -69,9 +69,7 @@ class IntegralMLP(nn.Module):
         super().__init__()
         hidden_sizes = as_sizes(tuple(hidden_sizes), len(hidden_sizes), "hidden_sizes")
         grids = (
-            hidden_sizes
-            if grid_size is None
-            else as_sizes(grid_size, len(hidden_sizes), "grid_size")
+            hidden_sizes if grid_size is None else as_sizes(grid_size, len(hidden_sizes), "grid_size")
         )
         self.axes = Axes(
             Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)

@@ -14,6 +14,10 @@ from sb3_integral.nn.kernels import FloatArray
 class Quadrature(Protocol):
     """A rule for integrals over [0, 1]. Quadratures are values, like kernels."""
 
+    def __hash__(self) -> int:
+        """Hash the parameters: matrices are kept by quadrature."""
+        ...
+
     def points(self, size: int) -> FloatArray:
         """Return the partition of [0, 1] into ``size`` samples, ascending. Shape: (size,)."""
         ...

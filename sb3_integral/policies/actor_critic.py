@@ -174,9 +174,7 @@ class IntegralActorCriticPolicy(ActorCriticPolicy):
         """
         sizes = self.sizes if size is None else as_sizes(size, len(self.actor_axes))
         layers = actor_modules(self)
-        return compression_rate(
-            layers[0].in_features, sizes, self.max_sizes, layers[-1].out_features
-        )
+        return compression_rate(layers[0].in_features, sizes, self.max_sizes, layers[-1].out_features)
 
     def discretize(self, size: Size | None = None) -> ActorCriticPolicy:
         """Return an ordinary SB3 policy of a size, with parameters of its own.

@@ -117,9 +117,7 @@ class ResizablePolicy:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
         layers = actor_modules(self.full_policy)
-        return compression_rate(
-            layers[0].in_features, sizes, self.max_sizes, layers[-1].out_features
-        )
+        return compression_rate(layers[0].in_features, sizes, self.max_sizes, layers[-1].out_features)
 
     def discretize(self, size: Size | None = None) -> ActorCriticPolicy:
         """Return an ordinary SB3 policy of a size (that in force by default)."""

@@ -44,5 +44,6 @@ def _module(layer: DenseLayer) -> nn.Linear:
     out_features, in_features = layer.weight.shape
     module = nn.Linear(in_features, out_features, bias=layer.bias is not None, device="meta")
     module.weight = nn.Parameter(layer.weight)
-    module.bias = None if layer.bias is None else nn.Parameter(layer.bias)
+    if layer.bias is not None:
+        module.bias = nn.Parameter(layer.bias)
     return module

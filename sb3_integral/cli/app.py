@@ -1,0 +1,142 @@
+"""The verbs of ``sb3-integral``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from sb3_integral._version import __version__
+
+WIDE_TERMINAL = 190
+"""Columns from which on the table is printed with scores and p-values."""
+
+app = typer.Typer(
+    help="Policies for Stable-Baselines3 whose size is chosen after training.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sb3-integral {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A configuration, such as zoo_configs/acrobot.yml.")],
+    runs: Annotated[Path, typer.Option(help="Where results go: one folder for each experiment.")] = Path(
+        "runs"
+    ),
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Stages made at once, with a thread each.", show_default="all cores"),
+    ] = os.cpu_count() or 1,
+) -> None:
+    """Run an experiment: train an expert, clone it, resize the clones, print the table.
+
+    Whatever is finished is kept. Run it again after an interruption, or with a changed
+    configuration, and only what is missing or depends on the change is made.
+
+    Example: [bold]sb3-integral run zoo_configs/acrobot.yml[/]
+    """
+    errors = Console(stderr=True)
+    with errors.status("reading the configuration") if errors.is_terminal else _Nothing():
+        from sb3_integral.experiments import (
+            REPORT,
+            ConfigError,
+            ExperimentError,
+            build_stages,
+            load_config,
+            run_stages,
+        )
+        from sb3_integral.experiments.display import ProgressDisplay
+
+        try:
+            experiment = load_config(config)
+            stages = build_stages(experiment)
+        except (ConfigError, ValueError) as error:
+            _fail(errors, str(error))
+
+    root = runs / experiment.name
+    try:
+        with ProgressDisplay(errors, len(stages)) as display:
+            run_stages(stages, root, workers, display)
+    except ExperimentError as error:
+        _fail(errors, str(error))
+    _show(root / REPORT)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="An experiment's folder, such as runs/acrobot.")],
+) -> None:
+    """Print the table of a finished experiment."""
+    report = folder / "report"
+    if not (report / "table.md").is_file():
+        _fail(
+            Console(stderr=True),
+            f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
+            f"`sb3-integral run` makes one",
+        )
+    _show(report)
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _fail(console: Console, message: str) -> None:
+    console.print(f"[red]error:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _show(report: Path) -> None:
+    import json
+
+    import pandas as pd
+
+    from sb3_integral.experiments.report import Column, readable_table
+
+    inputs = json.loads((report / "stage.json").read_text())["inputs"]
+    columns = [Column(**column) for column in inputs["columns"]]
+    table = pd.read_csv(report / "table.csv")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE_TERMINAL)
+    wide = console.width >= WIDE_TERMINAL
+    headings, rows = readable_table(table, columns, details=wide)
+    printed = Table(
+        title=f"{inputs['config']['env']}: average return, mean ± std over seeds", box=SIMPLE
+    )
+    for heading in headings:
+        printed.add_column(heading, justify="right")
+    for row in rows:
+        printed.add_row(*row)
+    console.print(printed)
+    if not wide:
+        typer.echo("with scores and p-values:")
+    for name in ("table.md", "table.csv", "reward_vs_size.png"):
+        typer.echo(f"  {report / name}")

@@ -1,0 +1,24 @@
+"""A whole experiment, expert to table, as resumable stages of one configuration."""
+
+from sb3_integral.requirements import require
+
+require("experiments", "sb3_contrib", "rl_zoo3", "pandas", "pydantic", "filelock", "tabulate")
+
+from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config  # noqa: E402
+from sb3_integral.experiments.paper import paper_table  # noqa: E402
+from sb3_integral.experiments.pipeline import REPORT, build_stages, table_columns  # noqa: E402
+from sb3_integral.experiments.runner import ExperimentError, run_stages  # noqa: E402
+from sb3_integral.experiments.stage import Stage  # noqa: E402
+
+__all__ = [
+    "REPORT",
+    "ConfigError",
+    "ExperimentConfig",
+    "ExperimentError",
+    "Stage",
+    "build_stages",
+    "load_config",
+    "paper_table",
+    "run_stages",
+    "table_columns",
+]

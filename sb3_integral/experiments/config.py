@@ -1,0 +1,261 @@
+"""The configuration of one experiment: what a file in ``zoo_configs/`` may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import gymnasium as gym
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from sb3_integral.imitation import (
+    ACTIVATIONS,
+    SUCCESS_CRITERIA,
+    LogUniformSizes,
+    MinReturn,
+    SizeDistribution,
+    StudentArchitecture,
+    SuccessCriterion,
+    UniformSizes,
+)
+from sb3_integral.nn import KERNELS, QUADRATURES
+from sb3_integral.resize import RESIZE_METHODS
+
+
+def _one_of(known: dict[str, Any], what: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; known are {', '.join(sorted(known))}")
+        return name
+
+    return AfterValidator(check)
+
+
+class Section(BaseModel):
+    """A part of the configuration; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExpertConfig(Section):
+    """The expert, trained by rl-zoo3.
+
+    Attributes:
+        algo: An algorithm of rl-zoo3.
+        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format.
+        seed: Its seed.
+        n_timesteps: In place of the file's.
+        n_eval_episodes: Deterministic episodes over which its return is reported.
+    """
+
+    algo: str = "trpo"
+    hyperparams: Path
+    seed: NonNegativeInt = 0
+    n_timesteps: PositiveInt | None = None
+    n_eval_episodes: PositiveInt = 100
+
+
+class MinReturnConfig(Section):
+    """Success by return."""
+
+    min_return: float
+
+
+class DemonstrationsConfig(Section):
+    """What the students see of the expert.
+
+    Attributes:
+        episodes: Successful episodes.
+        success: Which episodes are successful: ``any``, ``terminated``, ``truncated`` (reached the
+            time limit), or ``{min_return: ...}``.
+        n_envs: Environments stepped at once.
+        deterministic: Whether the expert takes its most likely action.
+    """
+
+    episodes: PositiveInt = 1000
+    success: Annotated[str, _one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
+    n_envs: PositiveInt = 16
+    deterministic: bool = True
+
+    def criterion(self) -> SuccessCriterion:
+        """Return the criterion itself."""
+        if isinstance(self.success, MinReturnConfig):
+            return MinReturn(self.success.min_return)
+        return SUCCESS_CRITERIA[self.success]
+
+
+class RandomSizesConfig(Section):
+    """Which sizes an integral student is trained at.
+
+    Attributes:
+        distribution: ``uniform`` or ``log-uniform``.
+        low: The smallest size.
+        high: The largest size.
+    """
+
+    distribution: Literal["uniform", "log-uniform"] = "uniform"
+    low: PositiveInt = 5
+    high: PositiveInt = 100
+
+    @model_validator(mode="after")
+    def _check_ends(self) -> RandomSizesConfig:
+        self.build()
+        return self
+
+    def build(self) -> SizeDistribution:
+        """Return the distribution itself."""
+        kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
+        return kind(self.low, self.high)
+
+
+class StudentConfig(Section):
+    """A student and how it is trained and resized.
+
+    Attributes:
+        kind: ``integral`` or ``plain``.
+        label: What tables and plots call it.
+        hidden_sizes: Full size of each hidden layer.
+        activation: Of the hidden layers.
+        standardize: Whether observations are standardised.
+        grid_size: λ nodes per hidden layer, if integral.
+        kernel: If integral.
+        quadrature: If integral.
+        random_sizes: If integral: sizes drawn in training; null trains at full size only.
+        resize: If plain: the methods by which it is resized.
+    """
+
+    kind: Literal["integral", "plain"]
+    label: str
+    hidden_sizes: tuple[PositiveInt, ...] = (100, 100)
+    activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "relu"
+    standardize: bool = True
+    grid_size: PositiveInt | None = None
+    kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
+    quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
+    random_sizes: RandomSizesConfig | None = None
+    resize: tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> StudentConfig:
+        if self.kind == "plain" and (self.random_sizes is not None or not self.resize):
+            raise ValueError("a plain student needs `resize` methods and takes no `random_sizes`")
+        if self.kind == "integral" and self.resize:
+            raise ValueError("an integral student resizes itself, expected no `resize` methods")
+        if not self.hidden_sizes:
+            raise ValueError("`hidden_sizes` must name at least one hidden layer")
+        return self
+
+    def architecture(self) -> StudentArchitecture:
+        """Return what the student is made of."""
+        return StudentArchitecture(
+            kind=self.kind,
+            hidden_sizes=self.hidden_sizes,
+            activation=self.activation,
+            standardize=self.standardize,
+            grid_size=self.grid_size,
+            kernel=self.kernel,
+            quadrature=self.quadrature,
+        )
+
+
+class CloningConfig(Section):
+    """Behavioural cloning: the paper's Adam at 0.001 for 30 epochs."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 256
+    learning_rate: PositiveFloat = 1e-3
+
+
+class EvaluationConfig(Section):
+    """How each student is tested at each size.
+
+    Attributes:
+        episodes: Episodes per student, size and seed.
+        n_envs: Environments stepped at once.
+        deterministic: Whether the student takes its most likely action.
+    """
+
+    episodes: PositiveInt = 30
+    n_envs: PositiveInt = 15
+    deterministic: bool = True
+
+
+class ExperimentConfig(Section):
+    """One environment, from the expert to the table.
+
+    Attributes:
+        name: Name of the folder that the results go to.
+        env: The environment's id.
+        seeds: One independent run of demonstrations, students and evaluation for each.
+        sizes: Hidden sizes to evaluate; the first is the full size, to which scores refer.
+        students: By short name. The first integral one is compared with every other column.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    env: str
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    expert: ExpertConfig
+    demonstrations: DemonstrationsConfig = DemonstrationsConfig()
+    students: Annotated[dict[str, StudentConfig], Field(min_length=1)]
+    cloning: CloningConfig = CloningConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> ExperimentConfig:
+        if self.env not in gym.registry:
+            raise ValueError(f"environment {self.env!r} is not registered with Gymnasium")
+        for what, values in (("seeds", self.seeds), ("sizes", self.sizes)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} must differ from each other, got {list(values)}")
+        if not any(student.kind == "integral" for student in self.students.values()):
+            raise ValueError("expected at least one integral student")
+        return self
+
+
+class ConfigError(ValueError):
+    """A configuration file that cannot be used, and why."""
+
+
+def load_config(path: Path) -> ExperimentConfig:
+    """Read and check a configuration; ``expert.hyperparams`` is relative to the file.
+
+    Raises:
+        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    try:
+        config = ExperimentConfig.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(map(str, problem['loc'])) or 'experiment'}: "
+            f"{problem['msg']} (got {_short(problem['input'])})"
+            for problem in error.errors()
+        )
+        raise ConfigError(f"{path} is not a valid experiment:\n{problems}") from error
+    hyperparams = (path.parent / config.expert.hyperparams).resolve()
+    if not hyperparams.is_file():
+        raise ConfigError(
+            f"{path} is not a valid experiment:\n  expert.hyperparams: no file {hyperparams}"
+        )
+    expert = config.expert.model_copy(update={"hyperparams": hyperparams})
+    return config.model_copy(update={"expert": expert})
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

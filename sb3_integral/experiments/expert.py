@@ -1,0 +1,136 @@
+"""The expert: trained by rl-zoo3, kept as one of its run folders, acting on raw observations."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rl_zoo3 import ALGOS
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A trained model together with the observation statistics it was trained on.
+
+    Attributes:
+        model: The model.
+        normalize: Its statistics; None if it was trained on raw observations.
+    """
+
+    model: BaseAlgorithm
+    normalize: VecNormalize | None
+
+    def predict(
+        self,
+        observation: Array,
+        state: tuple[Array, ...] | None = None,
+        episode_start: Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Array, tuple[Array, ...] | None]:
+        """Act on raw observations; see SB3's ``predict``."""
+        if self.normalize is not None:
+            observation = self.normalize.normalize_obs(observation)  # type: ignore[assignment]
+        return self.model.predict(observation, state, episode_start, deterministic)
+
+
+def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
+    """Return an environment's entry in a file of rl-zoo3's format.
+
+    Raises:
+        ValueError: If there is none, nor a ``default``.
+    """
+    content = yaml.safe_load(path.read_text()) or {}
+    for name in (env_id, "default"):
+        if name in content:
+            return dict(content[name])
+    raise ValueError(f"{path} has no entry for {env_id!r}; it has {', '.join(sorted(content))}")
+
+
+def train_expert(
+    folder: Path,
+    report: Callable[[float], None],
+    *,
+    env_id: str,
+    algo: str,
+    hyperparams: dict[str, Any],
+    seed: int,
+    n_timesteps: int | None,
+) -> None:
+    """Train an expert as ``python -m rl_zoo3.train`` does.
+
+    Args:
+        folder: Will hold rl-zoo3's log folder, and what it printed as ``train.log``.
+        report: Called with the fraction that is done.
+        env_id: The environment.
+        algo: An algorithm of rl-zoo3.
+        hyperparams: An entry of rl-zoo3's YAML.
+        seed: The seed of everything.
+        n_timesteps: In place of the hyperparameters' own, if given.
+    """
+    config = folder / f"{algo}.yml"
+    config.write_text(yaml.safe_dump({env_id: hyperparams}))
+    arguments = Namespace(
+        algo=algo, env=env_id, seed=seed, env_kwargs=None, eval_env_kwargs=None, n_timesteps=-1
+    )
+    with (folder / "train.log").open("w") as log, redirect_stdout(log):
+        manager = ExperimentManager(
+            arguments,
+            algo,
+            env_id,
+            log_folder=str(folder),
+            n_timesteps=n_timesteps or 0,
+            eval_freq=-1,
+            seed=seed,
+            log_interval=-1,
+            device="cpu",
+            config=str(config),
+        )
+        prepared = manager.setup_experiment()
+        assert prepared is not None
+        model, _ = prepared
+        manager.callbacks.append(_ReportProgress(report))
+        manager.learn(model)
+        manager.save_trained_model(model)
+
+
+def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
+    """Load what :func:`train_expert` left, by SB3's own loaders.
+
+    They unpickle: this is for folders that this experiment made, not for a stranger's.
+
+    Args:
+        folder: The folder that was given to :func:`train_expert`.
+        env_id: The environment.
+        algo: The algorithm.
+        venv: Gives the shape of observations.
+    """
+    run = folder / algo / f"{env_id}_1"
+    statistics = run / env_id / "vecnormalize.pkl"
+    normalize = VecNormalize.load(str(statistics), venv) if statistics.exists() else None
+    if normalize is not None:
+        normalize.training = False
+    return Expert(ALGOS[algo].load(run / f"{env_id}.zip", device="cpu"), normalize)
+
+
+class _ReportProgress(BaseCallback):
+    def __init__(self, report: Callable[[float], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._report(self.num_timesteps / self.model._total_timesteps)

@@ -1,0 +1,202 @@
+"""The work of each stage: a function from the folders it needs to the folder it fills."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_integral.evaluation import evaluate_resize_sweep
+from sb3_integral.experiments.config import (
+    CloningConfig,
+    DemonstrationsConfig,
+    EvaluationConfig,
+    RandomSizesConfig,
+)
+from sb3_integral.experiments.expert import Expert, load_expert
+from sb3_integral.experiments.stage import Report
+from sb3_integral.imitation import (
+    StudentArchitecture,
+    clone,
+    collect_episodes,
+    load_demonstrations,
+    load_student,
+    save_episodes,
+    save_student,
+)
+from sb3_integral.policies import Resizable, ResizablePolicy
+
+EPISODES = "episodes"
+STUDENT = "student.safetensors"
+SWEEP = "episodes.csv"
+REFERENCES = "returns.json"
+
+
+def evaluate_references(
+    folder: Path,
+    report: Report,
+    expert_folder: Path,
+    *,
+    env_id: str,
+    algo: str,
+    episodes: int,
+    n_envs: int,
+    seed: int,
+) -> None:
+    """Evaluate the expert, and a policy that acts at random, for comparison."""
+    venv = make_vec_env(env_id, n_envs, seed=_derived_seed(seed, "references"))
+    venv.action_space.seed(_derived_seed(seed, "random actions"))
+    returns = {}
+    for name, policy in (
+        ("expert", load_expert(expert_folder, env_id, algo, venv)),
+        ("random", _RandomPolicy(venv)),
+    ):
+        episode_returns, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
+        returns[name] = {
+            "mean": float(np.mean(episode_returns)),
+            "std": float(np.std(episode_returns)),
+            "episodes": episodes,
+        }
+        report(len(returns) / 2)
+    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n")
+
+
+def collect_demonstrations(
+    folder: Path,
+    report: Report,
+    expert_folder: Path,
+    *,
+    env_id: str,
+    algo: str,
+    demonstrations: dict[str, Any],
+    seed: int,
+) -> None:
+    """Roll out the expert and keep its successful episodes."""
+    config = DemonstrationsConfig.model_validate(demonstrations)
+    venv = make_vec_env(env_id, config.n_envs, seed=_derived_seed(seed, "demonstrations"))
+    expert = load_expert(expert_folder, env_id, algo, venv)
+    episodes = collect_episodes(
+        _raw_observation_policy(expert, config.deterministic),
+        venv,
+        config.episodes,
+        np.random.default_rng(_derived_seed(seed, "order of episodes")),
+        success=config.criterion(),
+        on_episode_end=lambda successes: report(successes / config.episodes),
+    )
+    save_episodes(episodes, folder / EPISODES)
+
+
+def train_student(
+    folder: Path,
+    report: Report,
+    demonstrations_folder: Path,
+    *,
+    env_id: str,
+    architecture: dict[str, Any],
+    random_sizes: dict[str, Any] | None,
+    cloning: dict[str, Any],
+    seed: int,
+) -> None:
+    """Clone the expert into one student."""
+    training = CloningConfig.model_validate(cloning)
+    sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
+    demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
+    student = StudentArchitecture(**architecture)
+    policy = student.build(*_spaces(env_id), seed=_derived_seed(seed, "initial weights"))
+    epochs_done = 0
+
+    def on_epoch_end() -> None:
+        nonlocal epochs_done
+        epochs_done += 1
+        report(epochs_done / training.epochs)
+
+    clone(
+        policy,
+        demonstrations,
+        n_epochs=training.epochs,
+        batch_size=training.batch_size,
+        learning_rate=training.learning_rate,
+        random_sizes=False if sizes is None else sizes.build(),
+        seed=_derived_seed(seed, "cloning"),
+        on_epoch_end=on_epoch_end,
+    )
+    save_student(policy, student, folder / STUDENT)
+
+
+def sweep_student(
+    folder: Path,
+    report: Report,
+    student_folder: Path,
+    *,
+    env_id: str,
+    method: str | None,
+    sizes: list[int],
+    evaluation: dict[str, Any],
+    seed: int,
+) -> None:
+    """Evaluate one student at every size; a plain one resized by ``method``."""
+    config = EvaluationConfig.model_validate(evaluation)
+    venv = make_vec_env(env_id, config.n_envs)
+    student = load_student(student_folder / STUDENT, venv.observation_space, venv.action_space)
+    policy = student if method is None else ResizablePolicy(student, method)
+    assert isinstance(policy, Resizable)
+    sizes_done = 0
+
+    def on_size_end() -> None:
+        nonlocal sizes_done
+        sizes_done += 1
+        report(sizes_done / len(sizes))
+
+    rows = evaluate_resize_sweep(
+        policy,
+        venv,
+        sizes,
+        config.episodes,
+        deterministic=config.deterministic,
+        seed=_derived_seed(seed, "evaluation"),
+        on_size_end=on_size_end,
+    )
+    pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)
+
+
+class _RandomPolicy:
+    """Draws actions from the action space, which has to be seeded."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        self._action_space = venv.action_space
+        self._n_envs = venv.num_envs
+
+    def predict(self, *_: Any, **__: Any) -> tuple[np.ndarray[Any, Any], None]:
+        return np.stack([self._action_space.sample() for _ in range(self._n_envs)]), None
+
+
+def _raw_observation_policy(expert: Expert, deterministic: bool) -> Any:
+    """Return the expert as the callable that imitation's rollout takes."""
+
+    def act(observation: Any, state: Any, dones: Any) -> Any:
+        return expert.predict(observation, state, dones, deterministic)
+
+    return act
+
+
+def _spaces(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+    venv = make_vec_env(env_id)
+    try:
+        return venv.observation_space, venv.action_space
+    finally:
+        venv.close()
+
+
+def _derived_seed(seed: int, purpose: str) -> int:
+    """Return a seed of its own for each purpose of a run."""
+    sequence = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
+    # SB3 adds the number of the environment, and NumPy's legacy generator takes 32 bits.
+    return int(sequence.generate_state(1)[0]) // 2

@@ -1,0 +1,67 @@
+"""Imitation learning with students that can be resized, on imitation's rollout and trainers.
+
+Needs imitation, which is not a requirement of this library; importing this package without it says
+how to install it.
+"""
+
+from sb3_integral.requirements import require
+
+require("imitation", "imitation", "datasets", "safetensors")
+
+from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
+from sb3_integral.imitation.cloning import clone, default_sizes, make_trainer  # noqa: E402
+from sb3_integral.imitation.demonstrations import (  # noqa: E402
+    Demonstrations,
+    collect_episodes,
+    load_demonstrations,
+    save_episodes,
+)
+from sb3_integral.imitation.losses import (  # noqa: E402
+    AtRandomSizes,
+    CrossEntropy,
+    LossCalculator,
+    MeanSquaredError,
+    paper_loss,
+)
+from sb3_integral.imitation.sizes import (  # noqa: E402
+    LogUniformSizes,
+    SizeDistribution,
+    UniformSizes,
+)
+from sb3_integral.imitation.students import (  # noqa: E402
+    ACTIVATIONS,
+    StudentArchitecture,
+    load_student,
+    save_student,
+)
+from sb3_integral.imitation.success import (  # noqa: E402
+    SUCCESS_CRITERIA,
+    MinReturn,
+    SuccessCriterion,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "SUCCESS_CRITERIA",
+    "AtRandomSizes",
+    "CrossEntropy",
+    "Demonstrations",
+    "LogUniformSizes",
+    "LossCalculator",
+    "MeanSquaredError",
+    "MinReturn",
+    "SizeDistribution",
+    "StudentArchitecture",
+    "SuccessCriterion",
+    "TensorBatches",
+    "UniformSizes",
+    "clone",
+    "collect_episodes",
+    "default_sizes",
+    "load_demonstrations",
+    "load_student",
+    "make_trainer",
+    "paper_loss",
+    "save_episodes",
+    "save_student",
+]

@@ -1,0 +1,128 @@
+"""Behavioural cloning of a student by imitation's trainer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from imitation.algorithms.bc import BC
+from imitation.util.logger import HierarchicalLogger
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+from sb3_integral.imitation.batches import TensorBatches
+from sb3_integral.imitation.demonstrations import Demonstrations
+from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, paper_loss
+from sb3_integral.imitation.sizes import SizeDistribution, UniformSizes
+from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
+
+SMALLEST_RANDOM_SIZE = 5
+"""The smallest size of the paper's tables, and so of the default distribution."""
+
+
+def default_sizes(policy: ActorCriticPolicy) -> SizeDistribution | None:
+    """Return what an integral student is trained at by default; None for a plain one."""
+    if not isinstance(policy, IntegralActorCriticPolicy):
+        return None
+    largest = max(policy.max_sizes)
+    return UniformSizes(min(SMALLEST_RANDOM_SIZE, largest), largest)
+
+
+def make_trainer(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    *,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    loss: LossCalculator | None = None,
+    random_sizes: SizeDistribution | None = None,
+    seed: int = 0,
+) -> BC:
+    """Set up imitation's ``bc.BC`` for a student, its random choices all drawn from ``seed``.
+
+    Args:
+        policy: The student; a standardising features extractor takes its statistics from the
+            demonstrations.
+        demonstrations: What to clone.
+        batch_size: Transitions in a step.
+        learning_rate: Adam's.
+        loss: The paper's loss for the action space by default.
+        random_sizes: Draw an integral student's size from this in every step; None trains at the
+            size in force.
+        seed: Orders the batches and draws the sizes.
+
+    Raises:
+        ValueError: If the demonstrations do not fit the student's spaces or the batch size.
+    """
+    demonstrations.check_spaces(policy.observation_space, policy.action_space)
+    if isinstance(policy.features_extractor, StandardizeExtractor):
+        policy.features_extractor.fit(demonstrations.observations)
+    batches_seed, sizes_seed = np.random.SeedSequence(seed).spawn(2)
+    generator = torch.Generator().manual_seed(int(batches_seed.generate_state(1)[0]))
+    trainer = BC(
+        observation_space=policy.observation_space,
+        action_space=policy.action_space,
+        rng=np.random.default_rng(seed),
+        policy=policy,
+        demonstrations=TensorBatches(demonstrations, batch_size, generator),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        optimizer_kwargs={"lr": learning_rate},
+        device=policy.device,
+        custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
+    )
+    chosen = paper_loss(policy.action_space) if loss is None else loss
+    if random_sizes is not None:
+        chosen = AtRandomSizes(chosen, random_sizes, np.random.default_rng(sizes_seed))
+    trainer.loss_calculator = chosen  # type: ignore[assignment]
+    return trainer
+
+
+def clone(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    *,
+    n_epochs: int = 30,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    random_sizes: SizeDistribution | bool = True,
+    seed: int = 0,
+    on_epoch_end: Callable[[], None] | None = None,
+) -> ActorCriticPolicy:
+    """Train a student to imitate, as the paper does, and return it.
+
+    Args:
+        policy: The student, plain or integral; trained in place.
+        demonstrations: What to clone.
+        n_epochs: Passes over the demonstrations.
+        batch_size: Transitions in a step.
+        learning_rate: Adam's.
+        random_sizes: For an integral student: True draws a size uniformly from 5 to its full size
+            in every step, False trains at full size only, as in the paper; or a distribution. A
+            plain student has one size and ignores True.
+        seed: Orders the batches and draws the sizes.
+        on_epoch_end: Called after each pass.
+
+    Raises:
+        ValueError: If the demonstrations do not fit the student's spaces or the batch size.
+    """
+    if isinstance(random_sizes, bool):
+        random_sizes_or_none = default_sizes(policy) if random_sizes else None
+    else:
+        random_sizes_or_none = random_sizes
+    trainer = make_trainer(
+        policy,
+        demonstrations,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        random_sizes=random_sizes_or_none,
+        seed=seed,
+    )
+    policy.set_training_mode(True)
+    with warnings.catch_warnings():
+        # imitation logs the loss without detaching it.
+        warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
+        trainer.train(n_epochs=n_epochs, on_epoch_end=on_epoch_end, progress_bar=False)
+    policy.set_training_mode(False)
+    return policy

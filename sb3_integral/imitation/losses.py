@@ -1,0 +1,108 @@
+"""The paper's losses as loss calculators of imitation's ``bc.BC``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from imitation.algorithms.bc import BCTrainingMetrics, BehaviorCloningLossCalculator
+from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
+from torch import Tensor
+from torch.nn import functional as F
+
+from sb3_integral.imitation.sizes import SizeDistribution
+from sb3_integral.policies import IntegralActorCriticPolicy
+
+LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
+"""What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy between a discrete expert's action and the student's logits."""
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the loss. Shapes: (batch, *observation), (batch,)."""
+        loss = F.cross_entropy(actor_output(policy, obs), acts.long())
+        return _metrics(loss, neglogp=loss)
+
+
+@dataclass(frozen=True)
+class MeanSquaredError:
+    """Squared error between a continuous expert's action and the student's mean action."""
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
+        loss = F.mse_loss(actor_output(policy, obs), acts.flatten(start_dim=1))
+        return _metrics(loss, neglogp=torch.tensor(torch.nan))
+
+
+@dataclass(frozen=True)
+class AtRandomSizes:
+    """Another loss, of an integral policy at a size that is drawn for each batch.
+
+    The policy has its own size again when the call returns; gradients reach λ through the size at
+    which the loss was computed.
+
+    Args:
+        loss: The loss to compute.
+        sizes: What to draw sizes from.
+        rng: Draws them.
+    """
+
+    loss: LossCalculator
+    sizes: SizeDistribution
+    rng: np.random.Generator
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the loss at a random size.
+
+        Raises:
+            ValueError: If the policy is not integral.
+        """
+        if not isinstance(policy, IntegralActorCriticPolicy):
+            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
+        with policy.actor_axes.resized(self.sizes.draw(self.rng)):
+            return self.loss(policy, obs, acts)
+
+
+def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+    """Return the paper's loss for an action space: cross-entropy if discrete, else MSE.
+
+    Spaces of several discrete actions get the sum of their cross-entropies, which is imitation's
+    own loss.
+
+    Raises:
+        ValueError: If the action space is of another kind.
+    """
+    if isinstance(action_space, spaces.Discrete):
+        return CrossEntropy()
+    if isinstance(action_space, spaces.Box):
+        return MeanSquaredError()
+    if isinstance(action_space, spaces.MultiDiscrete | spaces.MultiBinary):
+        return BehaviorCloningLossCalculator(ent_weight=0.0, l2_weight=0.0)
+    raise ValueError(f"no loss for {action_space}, expected a discrete space or a Box")
+
+
+def actor_output(policy: ActorCriticPolicy, obs: Tensor) -> Tensor:
+    """Return what the action layer gives: logits or mean actions. Shape: (batch, outputs)."""
+    features = BaseModel.extract_features(policy, obs, policy.pi_features_extractor)
+    output: Tensor = policy.action_net(policy.mlp_extractor.forward_actor(features))
+    return output
+
+
+def _metrics(loss: Tensor, neglogp: Tensor) -> BCTrainingMetrics:
+    # imitation logs all of these; what is not part of the loss is not computed.
+    zero, unknown = torch.zeros(()), torch.tensor(torch.nan)
+    return BCTrainingMetrics(
+        neglogp=neglogp.detach(),
+        entropy=None,
+        ent_loss=zero,
+        prob_true_act=unknown,
+        l2_norm=unknown,
+        l2_loss=zero,
+        loss=loss,
+    )

@@ -1,0 +1,144 @@
+"""Students: policies that are built to clone an expert, and their files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from gymnasium import spaces
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
+
+from sb3_integral._version import __version__
+from sb3_integral.atomic import atomic_path
+from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+}
+"""Activations that can be named in a configuration."""
+
+
+@dataclass(frozen=True)
+class StudentArchitecture:
+    """What a student is made of.
+
+    Args:
+        kind: ``integral`` or ``plain``.
+        hidden_sizes: Full size of each hidden layer; the paper has (100, 100).
+        activation: A key of :data:`ACTIVATIONS`; the paper has ReLU.
+        standardize: Whether observations are standardised by the demonstrations' statistics.
+        grid_size: λ nodes per hidden layer of an integral student; ``hidden_sizes`` if None.
+        kernel: Kernel of an integral student, by name.
+        quadrature: Quadrature of an integral student, by name.
+
+    Raises:
+        ValueError: If the kind or the activation is unknown.
+    """
+
+    kind: Literal["integral", "plain"]
+    hidden_sizes: Sequence[int] = (100, 100)
+    activation: str = "relu"
+    standardize: bool = True
+    grid_size: int | None = None
+    kernel: str = "cubic"
+    quadrature: str = "trapezoidal"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        if self.kind not in ("integral", "plain"):
+            raise ValueError(f"unknown kind of student {self.kind!r}, expected integral or plain")
+        if self.activation not in ACTIVATIONS:
+            known = ", ".join(sorted(ACTIVATIONS))
+            raise ValueError(f"unknown activation {self.activation!r}; known are {known}")
+
+    def build(
+        self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], seed: int
+    ) -> ActorCriticPolicy:
+        """Build an untrained student; its critic is one linear layer, which cloning never uses.
+
+        Args:
+            observation_space: What it will observe.
+            action_space: What it will do.
+            seed: Draws the initial weights; torch's own random state is left alone.
+        """
+        arguments: dict[str, Any] = {
+            "lr_schedule": _no_learning_rate,
+            "net_arch": {"pi": list(self.hidden_sizes), "vf": []},
+            "activation_fn": ACTIVATIONS[self.activation],
+            "features_extractor_class": StandardizeExtractor if self.standardize else FlattenExtractor,
+        }
+        policy_class: type[ActorCriticPolicy] = ActorCriticPolicy
+        if self.kind == "integral":
+            policy_class = IntegralActorCriticPolicy
+            arguments.update(grid_size=self.grid_size, kernel=self.kernel, quadrature=self.quadrature)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return policy_class(observation_space, action_space, **arguments)
+
+
+def save_student(policy: ActorCriticPolicy, architecture: StudentArchitecture, path: Path) -> None:
+    """Write a student as safetensors, its architecture in the header; atomically.
+
+    Args:
+        policy: What ``architecture.build`` made, trained.
+        architecture: What it is made of.
+        path: The file.
+    """
+    header = {"architecture": json.dumps(asdict(architecture)), "sb3_integral": __version__}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in _state(policy).items()}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=header)
+
+
+def load_student(
+    path: Path, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
+) -> ActorCriticPolicy:
+    """Read a student; nothing in the file is executed.
+
+    Args:
+        path: A file of :func:`save_student`.
+        observation_space: That of the environment it was trained for.
+        action_space: Likewise.
+
+    Raises:
+        ValueError: If the file is not a whole student, or was made for other spaces.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            architecture = json.loads((file.metadata() or {})["architecture"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        policy = StudentArchitecture(**architecture).build(observation_space, action_space, seed=0)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a whole student's file: {error!r}") from error
+    try:
+        policy.load_state_dict(policy.state_dict() | tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the student in {path} was not made for {observation_space} and {action_space}: {error}"
+        ) from error
+    policy.set_training_mode(False)
+    return policy
+
+
+def _state(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
+    # SB3 registers a shared features extractor under three names; safetensors wants each once.
+    return {
+        name: tensor
+        for name, tensor in policy.state_dict().items()
+        if not name.startswith(("pi_features_extractor.", "vf_features_extractor."))
+    }
+
+
+def _no_learning_rate(progress_remaining: float) -> float:
+    return 0.0

@@ -1,0 +1,35 @@
+"""The optional parts of this library, and how to install what they need."""
+
+from __future__ import annotations
+
+import importlib.util
+
+INSTALL = {
+    "imitation": (
+        'pip install "sb3-integral[imitation]" && pip install --no-deps imitation==1.0.1 seals==0.2.1'
+    ),
+    "experiments": (
+        'pip install "sb3-integral[imitation,experiments,envs]" && '
+        "pip install --no-deps imitation==1.0.1 seals==0.2.1"
+    ),
+}
+"""The command that installs each extra. imitation 1.0.1 declares a Stable-Baselines3 of 2023 but runs
+on today's, so pip has to be told not to follow it."""
+
+
+def require(extra: str, *modules: str) -> None:
+    """Check that the packages of an extra are there.
+
+    Args:
+        extra: Name of the extra, a key of :data:`INSTALL`.
+        modules: Names of the modules that it provides.
+
+    Raises:
+        ImportError: If one is missing, with the command that installs it.
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ImportError(
+            f"this part of sb3-integral needs {', '.join(missing)}; install with:\n    {INSTALL[extra]}",
+            name=missing[0],
+        )
