@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PARTIAL_PREFIX = ".partial-"
+"""How the name of what is being written begins, until it is whole."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -23,7 +26,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
-    partial = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+    partial = path.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield partial
         if path.is_dir():

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
@@ -17,6 +16,8 @@ def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
     """
     if min(len(first), len(second)) < 2 or (np.ptp(first) == 0 and np.ptp(second) == 0):
         return math.nan
+    from scipy import stats  # takes a second to import, which `import sb3_integral` need not
+
     # From the moments: ttest_ind warns of lost precision where one sample does not vary.
     moments = [(np.mean(x), np.std(x, ddof=1), len(x)) for x in (first, second)]
     return float(stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False).pvalue)

@@ -6,7 +6,8 @@ require("experiments", "sb3_contrib", "rl_zoo3", "pandas", "pydantic", "filelock
 
 from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config  # noqa: E402
 from sb3_integral.experiments.paper import paper_table  # noqa: E402
-from sb3_integral.experiments.pipeline import REPORT, build_stages, table_columns  # noqa: E402
+from sb3_integral.experiments.pipeline import build_stages, table_columns  # noqa: E402
+from sb3_integral.experiments.report import REPORT  # noqa: E402
 from sb3_integral.experiments.runner import ExperimentError, run_stages  # noqa: E402
 from sb3_integral.experiments.stage import Stage  # noqa: E402
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
 from sb3_integral.experiments.expert import expert_hyperparams, train_expert
-from sb3_integral.experiments.report import Column, write_report
+from sb3_integral.experiments.report import REPORT, Column, write_report
 from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
     collect_demonstrations,
@@ -14,9 +14,6 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
-
-REPORT = "report"
-"""Name of the last stage, whose folder holds the table and the plot."""
 
 
 def build_stages(config: ExperimentConfig) -> list[Stage]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +13,15 @@ import pandas as pd
 import yaml
 from tabulate import tabulate
 
+from sb3_integral.atomic import PARTIAL_PREFIX
 from sb3_integral.evaluation import normalized_score, welch_p
 from sb3_integral.experiments.paper import paper_table
 from sb3_integral.experiments.plot import plot_reward_against_size
 from sb3_integral.experiments.stage import RECORD, Report
 from sb3_integral.experiments.steps import REFERENCES, SWEEP
+
+REPORT = "report"
+"""Name of the stage that writes it."""
 
 PACKAGES = (
     "sb3-integral",
@@ -90,7 +93,7 @@ def write_report(
         yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False)
     )
     (folder / "provenance.json").write_text(
-        json.dumps(_provenance(config, references, references_folder, sweep_folders), indent=2) + "\n"
+        json.dumps(_provenance(config, references, references_folder.parent), indent=2) + "\n"
     )
 
 
@@ -230,10 +233,8 @@ def _number(value: float, form: str) -> str:
 def _provenance(
     config: dict[str, Any],
     references: dict[str, Any],
-    references_folder: Path,
-    sweep_folders: tuple[Path, ...],
+    root: Path,
 ) -> dict[str, Any]:
-    root = references_folder.parent
     versions = {}
     for package in PACKAGES:
         try:
@@ -243,7 +244,7 @@ def _provenance(
     seconds = {
         str(record.parent.relative_to(root)): json.loads(record.read_text())["seconds"]
         for record in sorted(root.rglob(RECORD))
-        if not re.search(r"(^|/)(\.partial|report)", str(record.relative_to(root)))
+        if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
     }
     return {
         "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
+from sb3_integral.atomic import PARTIAL_PREFIX
 from sb3_integral.experiments.stage import Stage
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -159,7 +160,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def _remove_leftovers(root: Path) -> None:
     # A process that was killed had no chance to remove what it had begun.
-    for partial in list(root.rglob(".partial-*")):
+    for partial in list(root.rglob(f"{PARTIAL_PREFIX}*")):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
