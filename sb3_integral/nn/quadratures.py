@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -46,5 +47,86 @@ class Trapezoidal:
         return np.concatenate([gaps[:1], gaps[:-1] + gaps[1:], gaps[-1:]]) / 2
 
 
-QUADRATURES: dict[str, Quadrature] = {"trapezoidal": Trapezoidal()}
+@dataclass(frozen=True)
+class Midpoint:
+    """The Riemann sum over the midpoints of cells of equal width; of order 2."""
+
+    def points(self, size: int) -> FloatArray:
+        """See :meth:`Quadrature.points`."""
+        return (np.arange(size) + 0.5) / size
+
+    def weights(self, points: FloatArray) -> FloatArray:
+        """See :meth:`Quadrature.weights`. A cell ends halfway between two points."""
+        edges = np.concatenate([[0.0], (points[:-1] + points[1:]) / 2, [1.0]])
+        return np.diff(edges)
+
+
+@dataclass(frozen=True)
+class Simpson:
+    """Simpson's rule on evenly spaced points that include both ends; of order 4.
+
+    An even number of points leaves an odd number of gaps: the last three are then integrated by
+    Simpson's 3/8 rule, which is of the same order. Two points make a trapezoid.
+    """
+
+    def points(self, size: int) -> FloatArray:
+        """See :meth:`Quadrature.points`."""
+        return Trapezoidal().points(size)
+
+    def weights(self, points: FloatArray) -> FloatArray:
+        """See :meth:`Quadrature.weights`.
+
+        Raises:
+            ValueError: If the points are not those of :meth:`points`.
+        """
+        size = len(points)
+        _check_points(self, points)
+        if size <= 2:
+            return Trapezoidal().weights(points)
+        weights = np.zeros(size)
+        pairs = size - 1 if size % 2 else size - 4
+        for start in range(0, pairs, 2):
+            weights[start : start + 3] += np.array([1.0, 4.0, 1.0]) / 3
+        if size % 2 == 0:
+            weights[-4:] += np.array([1.0, 3.0, 3.0, 1.0]) * 3 / 8
+        return weights / (size - 1)
+
+
+@dataclass(frozen=True)
+class GaussLegendre:
+    """Gauss-Legendre quadrature on its own nodes: exact for polynomials up to degree 2·size - 1."""
+
+    def points(self, size: int) -> FloatArray:
+        """See :meth:`Quadrature.points`."""
+        return (_legendre(size)[0] + 1) / 2
+
+    def weights(self, points: FloatArray) -> FloatArray:
+        """See :meth:`Quadrature.weights`.
+
+        Raises:
+            ValueError: If the points are not those of :meth:`points`.
+        """
+        _check_points(self, points)
+        return _legendre(len(points))[1] / 2
+
+
+@functools.lru_cache(maxsize=512)
+def _legendre(size: int) -> tuple[FloatArray, FloatArray]:
+    nodes, weights = np.polynomial.legendre.leggauss(size)
+    return nodes, weights
+
+
+def _check_points(quadrature: Quadrature, points: FloatArray) -> None:
+    if not np.allclose(points, quadrature.points(len(points)), rtol=0.0, atol=1e-12):
+        raise ValueError(
+            f"{type(quadrature).__name__} needs its own points, got {np.array2string(points)}"
+        )
+
+
+QUADRATURES: dict[str, Quadrature] = {
+    "trapezoidal": Trapezoidal(),
+    "midpoint": Midpoint(),
+    "simpson": Simpson(),
+    "gauss-legendre": GaussLegendre(),
+}
 """Quadratures that can be named in a configuration."""
