@@ -23,12 +23,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Yields:
         A path beside it that does not exist yet.
+
+    Raises:
+        FileNotFoundError: If the block wrote nothing; what was there stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format by it.
     partial = path.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
         yield partial
+        if not partial.exists():
+            raise FileNotFoundError(f"nothing was written to {partial}, which was to become {path}")
         if path.is_dir():
             shutil.rmtree(path)
         partial.replace(path)

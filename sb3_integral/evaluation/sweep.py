@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import gymnasium as gym
+from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.type_aliases import GymEnv
@@ -76,7 +78,7 @@ def evaluate_resize_sweep(
         if expected != got:
             raise ValueError(f"the environment's {name} is {got}, expected the policy's {expected}")
 
-    venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: Monitor(env)])
+    venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
     before = policy.sizes
     rows: list[SweepEpisode] = []
     try:
@@ -104,3 +106,7 @@ def evaluate_resize_sweep(
     finally:
         policy.resize(before)
     return rows
+
+
+def _monitored(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return env if is_wrapped(env, Monitor) else Monitor(env)

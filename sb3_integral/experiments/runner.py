@@ -85,7 +85,7 @@ def _run(pending: dict[str, Stage], root: Path, workers: int, watcher: Watcher) 
     )
     graph.prepare()
     failures: dict[str, str] = {}
-    context = multiprocessing.get_context("spawn")
+    context = _process_context()
     reports = context.Queue()
     with (
         _one_thread_each(),
@@ -119,6 +119,15 @@ def _run(pending: dict[str, Stage], root: Path, workers: int, watcher: Watcher) 
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failures
+
+
+def _process_context() -> Any:
+    # A fork server imports torch and the trainers once, and every worker is forked from it.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sb3_integral.experiments.steps"])
+    return context
 
 
 _reports: Any = None

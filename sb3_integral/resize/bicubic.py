@@ -40,4 +40,7 @@ class Bicubic:
 def _interpolate(matrix: Tensor, rows: int, columns: int) -> Tensor:
     if matrix.shape == (rows, columns):
         return matrix.clone()
+    if columns == 1 < rows:
+        # torch mistakes a single column for another memory layout, and leaves its rows alone.
+        return _interpolate(matrix.T, 1, rows).T
     return F.interpolate(matrix[None, None], (rows, columns), mode="bicubic", antialias=True)[0, 0]

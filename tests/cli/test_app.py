@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from sb3_integral import __version__
+from sb3_integral.cli.app import app
+
+REPORT = (
+    "experiment.yml",
+    "provenance.json",
+    "reward_vs_size.png",
+    "stage.json",
+    "table.csv",
+    "table.md",
+)
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Callable[..., Result]:
+    def call(*arguments: object) -> Result:
+        # Rich draws for a terminal of this width, and without colours.
+        environment = {"COLUMNS": "120", "TERM": "dumb", "NO_COLOR": "1"}
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+
+    return call
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """Thirteen stages of a few seconds each."""
+    return {
+        "name": "tiny",
+        "env": "CartPole-v1",
+        "seeds": [0, 1],
+        "sizes": [16, 4],
+        "expert": {"hyperparams": "trpo.yml", "n_timesteps": 1500, "n_eval_episodes": 4},
+        "demonstrations": {"episodes": 20, "success": "any", "n_envs": 4},
+        "students": {
+            "inn": {
+                "label": "INN",
+                "kind": "integral",
+                "hidden_sizes": [16, 16],
+                "random_sizes": {"low": 4, "high": 16},
+            },
+            "nn": {"label": "NN", "kind": "plain", "hidden_sizes": [16, 16], "resize": ["bicubic"]},
+        },
+        "cloning": {"epochs": 1, "batch_size": 32},
+        "evaluation": {"episodes": 4, "n_envs": 2},
+    }
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[[object], Path]:
+    def write(content: object) -> Path:
+        entry = {"policy": "MlpPolicy", "n_timesteps": 10**6, "n_steps": 256}
+        (tmp_path / "trpo.yml").write_text(yaml.safe_dump({"CartPole-v1": entry}))
+        path = tmp_path / "tiny.yml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def unstyle(text: str) -> str:
+    """Typer colours its help where it thinks that it runs in continuous integration."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_help_teaches_both_verbs(invoke):
+    result = invoke("--help")
+    assert result.exit_code == 0
+    for said in (
+        "Policies for Stable-Baselines3 whose size is chosen after training.",
+        "Run an experiment: train an expert, clone it",
+        "Print the table of a finished experiment.",
+    ):
+        assert said in unstyle(result.stdout)
+
+
+def test_a_call_without_a_verb_says_the_same(invoke):
+    assert invoke().output.strip() == invoke("--help").output.strip()
+
+
+def test_the_help_of_run_has_an_example_and_its_options(invoke):
+    result = invoke("run", "--help")
+    assert result.exit_code == 0
+    for said in ("sb3-integral run zoo_configs/acrobot.yml", "--runs", "--workers", "Run it again"):
+        assert said in unstyle(result.stdout)
+
+
+def test_the_help_of_show_has_an_example(invoke):
+    result = invoke("show", "--help")
+    assert result.exit_code == 0
+    assert "runs/acrobot" in unstyle(result.stdout)
+
+
+def test_the_version_is_that_of_the_package(invoke):
+    result = invoke("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"sb3-integral {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["walk"], ["run"], ["show"], ["run", "x", "--workers", "0"]])
+def test_what_cannot_be_understood_is_a_usage_error(invoke, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("sizes", [16, 0], "sizes.1: Input should be greater than 0 (got 0)"),
+        ("sizes", [16, -1], "sizes.1: Input should be greater than 0 (got -1)"),
+        ("sizes", [16, 2.5], "(got 2.5)"),
+        ("env", "CartPole-v99", "environment 'CartPole-v99' is not registered"),
+        ("env", "Acrobot-v1", "has no entry for 'Acrobot-v1'; it has CartPole-v1"),
+        ("colour", "red", "colour: Extra inputs are not permitted (got 'red')"),
+        ("expert", {"hyperparams": "nowhere.yml"}, "nowhere.yml"),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_an_error_and_writes_nothing(
+    invoke, content, write_config, tmp_path, key, value, said
+):
+    # given
+    path = write_config({**content, key: value})
+    before = files(tmp_path)
+
+    # when
+    result = invoke("run", path, "--runs", tmp_path / "runs")
+
+    # then
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert files(tmp_path) == before
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("text", ["sizes: [16", "just text", None])
+def test_a_file_that_is_no_configuration_is_an_error_that_names_it(invoke, tmp_path, text):
+    path = tmp_path / "other.yml"
+    if text is not None:
+        path.write_text(text)
+    result = invoke("run", path, "--runs", tmp_path / "runs")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {path} ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_a_report_cannot_be_shown(invoke, tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        result = invoke("show", folder)
+        assert result.exit_code == 1
+        assert f"{folder} holds no finished experiment, expected" in result.stderr
+        assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_config, tmp_path):
+    # given an expert that cannot be trained
+    config = write_config(content)
+    (tmp_path / "trpo.yml").write_text("CartPole-v1: {policy: OraclePolicy, n_timesteps: 100}")
+
+    # when
+    result = invoke("run", config, "--runs", tmp_path / "runs", "--workers", "1")
+
+    # then
+    assert result.exit_code == 1
+    assert "failed  expert" in result.stderr
+    assert "error: stage expert failed: ValueError: Policy OraclePolicy unknown" in result.stderr
+    assert result.stdout == ""
+    # Nothing is left of the stage, nor made of what needs it.
+    assert {path.name for path in (tmp_path / "runs" / "tiny").iterdir()} <= {".lock"}
+    assert invoke("show", tmp_path / "runs" / "tiny").exit_code == 1
+
+
+@pytest.mark.slow
+def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, tmp_path):
+    # given
+    config, runs = write_config(content), tmp_path / "runs"
+    root = runs / "tiny"
+
+    # when
+    result = invoke("run", config, "--runs", runs, "--workers", "2")
+
+    # then every file of the report is there
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (root / "report").iterdir()) == list(REPORT)
+    assert all((root / "report" / name).stat().st_size > 0 for name in REPORT)
+    assert (root / "report" / "reward_vs_size.png").read_bytes().startswith(b"\x89PNG")
+    kept = yaml.safe_load((root / "report" / "experiment.yml").read_text())
+    assert kept["sizes"] == [16, 4]
+    assert kept["expert_hyperparams"]["n_steps"] == 256
+
+    # then the table has a row for each size, with all that was measured
+    table = pd.read_csv(root / "report" / "table.csv")
+    assert table["n_hidden"].tolist() == [16, 4]
+    assert table["compression_pct"][0] == 0.0 < table["compression_pct"][1]
+    for column in ("inn", "nn_bicubic"):
+        assert table[f"{column}_ar"].between(1, 500).all()
+        assert table[f"{column}_std"].notna().all()
+        assert math.isclose(table[f"{column}_score"][0], 1.0)
+
+    # then it is printed, and every stage was told of
+    for said in ("CartPole-v1: average return", "INN", "NN, bicubic", "score", "table.md"):
+        assert said in result.stdout
+    for _, row in table.iterrows():
+        assert f"{row['inn_ar']:.1f} ± {row['inn_std']:.1f}" in result.stdout
+    assert result.stderr.count("done") == 13
+    assert "failed" not in result.stderr
+
+    # when it is run again
+    before = files(root)
+    again = invoke("run", config, "--runs", runs, "--workers", "2")
+
+    # then every stage is reused, which is said, and no byte has changed
+    assert again.exit_code == 0
+    assert again.stderr.strip() == "13 of 13 stages were done before"
+    assert again.stdout == result.stdout
+    assert files(root) == before
+
+    # when it is shown, then the same is printed
+    shown = invoke("show", root)
+    assert shown.exit_code == 0
+    assert shown.stdout == result.stdout
+    assert files(root) == before

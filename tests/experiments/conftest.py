@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+HYPERPARAMS = {
+    "CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": 1024, "n_steps": 256, "n_envs": 1},
+    "Acrobot-v1": {"policy": "MlpPolicy", "n_timesteps": 768, "n_steps": 256, "normalize": True},
+}
+
+STAGE_FUNCTIONS = '''
+import json
+import os
+from pathlib import Path
+
+
+def write(folder, report, *needs, text):
+    """Write the texts of what is needed, and one's own."""
+    report(0.5)
+    (folder / "text").write_text("".join((need / "text").read_text() for need in needs) + text)
+    report(1.0)
+
+
+def fail(folder, report, *needs, message):
+    (folder / "half").write_text("half of it")
+    raise ValueError(message)
+
+
+def interrupt(folder, report, *needs):
+    (folder / "half").write_text("half of it")
+    raise KeyboardInterrupt
+
+
+def copy(folder, report, *needs, path):
+    """Copy a file, and fail if there is none."""
+    (folder / "half").write_text("half of it")
+    (folder / "text").write_text(Path(path).read_text())
+
+
+def describe_process(folder, report, *needs):
+    import torch
+
+    threads = {"torch": torch.get_num_threads(), "omp": os.environ["OMP_NUM_THREADS"]}
+    (folder / "process.json").write_text(json.dumps({"pid": os.getpid(), **threads}))
+'''
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def hyperparams() -> dict[str, dict[str, Any]]:
+    """Entries of rl-zoo3's format that train for a second."""
+    return HYPERPARAMS
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """A small but whole configuration, to be changed and written."""
+    return {
+        "name": "small",
+        "env": "CartPole-v1",
+        "seeds": [0, 1],
+        "sizes": [16, 4],
+        "expert": {"algo": "trpo", "hyperparams": "hyperparams/trpo.yml"},
+        "demonstrations": {"episodes": 20, "success": "any"},
+        "students": {
+            "inn": {
+                "label": "INN",
+                "kind": "integral",
+                "hidden_sizes": [16, 16],
+                "random_sizes": {"distribution": "uniform", "low": 4, "high": 16},
+            },
+            "nn": {
+                "label": "NN",
+                "kind": "plain",
+                "hidden_sizes": [16, 16],
+                "resize": ["bicubic", "bicubic-rescaled"],
+            },
+        },
+        "cloning": {"epochs": 1, "batch_size": 64, "learning_rate": 0.001},
+        "evaluation": {"episodes": 4, "n_envs": 2},
+    }
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[[object], Path]:
+    """Write a configuration, and the expert's hyperparameters to where it looks for them."""
+
+    def write(content: object) -> Path:
+        folder = tmp_path / "hyperparams"
+        folder.mkdir(exist_ok=True)
+        (folder / "trpo.yml").write_text(yaml.safe_dump(HYPERPARAMS))
+        path = tmp_path / "small.yml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def ignore_progress() -> Callable[[float], None]:
+    """Where a stage's progress goes when nobody watches."""
+    return lambda fraction: None
+
+
+@pytest.fixture(scope="session")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """Small stages' functions, in a module that every process can import."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "small_stage_functions.py").write_text(STAGE_FUNCTIONS)
+    sys.path.insert(0, str(folder))  # which spawned processes are given
+    importlib.invalidate_caches()
+    yield importlib.import_module("small_stage_functions")
+    sys.path.remove(str(folder))

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import copy
+import operator
+from functools import reduce
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
+from sb3_integral.imitation import SUCCESS_CRITERIA, LogUniformSizes, MinReturn, UniformSizes
+
+MISSING = object()
+
+
+def changed(content, key: str, value):
+    """Return the content with the value at a dotted key; without the key if it is MISSING."""
+    result = copy.deepcopy(content)
+    *path, last = key.split(".")
+    section = reduce(operator.getitem, path, result)
+    if value is MISSING:
+        del section[last]
+    else:
+        section[last] = value
+    return result
+
+
+def test_every_shipped_configuration_can_be_run(root):
+    paths = sorted((root / "zoo_configs").glob("*.yml"))
+    assert "acrobot.yml" in [path.name for path in paths]
+    for path in paths:
+        config = load_config(path)
+        assert config.expert.hyperparams.is_file()
+        assert len(build_stages(config)) > 4
+
+
+def test_the_shipped_acrobot_experiment_is_that_of_the_paper(root):
+    config = load_config(root / "zoo_configs" / "acrobot.yml")
+    assert config.env == "Acrobot-v1"
+    assert config.sizes == (100, 95, 90, 85, 70, 60, 50, 40, 30, 20, 10, 5)
+    assert (config.cloning.epochs, config.cloning.learning_rate) == (30, 0.001)
+    for student in config.students.values():
+        assert student.hidden_sizes == (100, 100)
+        assert student.activation == "relu"
+
+
+def test_a_configuration_is_what_the_file_says(content, write_config, tmp_path):
+    config = load_config(write_config(content))
+    assert config.name == "small"
+    assert config.seeds == (0, 1)
+    assert config.sizes == (16, 4)
+    assert list(config.students) == ["inn", "nn"]
+    assert config.students["nn"].resize == ("bicubic", "bicubic-rescaled")
+    assert config.students["inn"].architecture().hidden_sizes == (16, 16)
+    # The path is relative to the file, not to where the command is run.
+    assert config.expert.hyperparams == tmp_path / "hyperparams" / "trpo.yml"
+
+
+def test_a_configuration_needs_no_more_than_names_sizes_and_students(content, write_config):
+    for section in ("demonstrations", "cloning", "evaluation"):
+        del content[section]
+    config = load_config(write_config(content))
+    assert config.demonstrations.episodes == 1000
+    assert (config.cloning.epochs, config.cloning.learning_rate) == (30, 0.001)
+    assert config.evaluation.deterministic
+
+
+@pytest.mark.parametrize("name", SUCCESS_CRITERIA)
+def test_success_can_be_named(content, write_config, name):
+    config = load_config(write_config(changed(content, "demonstrations.success", name)))
+    assert config.demonstrations.criterion() is SUCCESS_CRITERIA[name]
+
+
+def test_success_can_be_a_return(content, write_config):
+    success = {"min_return": -100}
+    config = load_config(write_config(changed(content, "demonstrations.success", success)))
+    assert config.demonstrations.criterion() == MinReturn(-100.0)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [("uniform", UniformSizes(4, 16)), ("log-uniform", LogUniformSizes(4, 16))],
+)
+def test_random_sizes_are_of_the_distribution_that_is_named(
+    content, write_config, distribution, expected
+):
+    key = "students.inn.random_sizes.distribution"
+    config = load_config(write_config(changed(content, key, distribution)))
+    assert config.students["inn"].random_sizes.build() == expected
+
+
+WRONG = [
+    # key, wrong value, what is named, what is said of it
+    ("sizes", [16, 0], "sizes.1", "greater than 0 (got 0)"),
+    ("sizes", [-5], "sizes.0", "greater than 0 (got -5)"),
+    ("sizes", [16, 2.5], "sizes.1", "valid integer, got a number with a fractional part (got 2.5)"),
+    ("sizes", ["large"], "sizes.0", "valid integer, unable to parse string as an integer (got 'large')"),
+    ("sizes", [], "sizes", "at least 1 item after validation, not 0 (got [])"),
+    ("sizes", 16, "sizes", "valid tuple (got 16)"),
+    ("sizes", [16, 4, 16], "experiment", "sizes must differ from each other, got [16, 4, 16]"),
+    ("seeds", [0, 1, 0], "experiment", "seeds must differ from each other, got [0, 1, 0]"),
+    ("seeds", [-1], "seeds.0", "greater than or equal to 0 (got -1)"),
+    ("seeds", [], "seeds", "at least 1 item after validation, not 0 (got [])"),
+    ("env", "CartPole-v99", "experiment", "environment 'CartPole-v99' is not registered"),
+    ("env", MISSING, "env", "Field required"),
+    ("name", "a/b", "name", "(got 'a/b')"),
+    ("name", "", "name", "(got '')"),
+    ("colour", "red", "colour", "Extra inputs are not permitted (got 'red')"),
+    ("expert.learning", 1, "expert.learning", "Extra inputs are not permitted (got 1)"),
+    ("expert.seed", -1, "expert.seed", "greater than or equal to 0 (got -1)"),
+    ("expert.n_timesteps", 0, "expert.n_timesteps", "greater than 0 (got 0)"),
+    ("expert.hyperparams", MISSING, "expert.hyperparams", "Field required"),
+    ("expert.hyperparams", "nowhere.yml", "expert.hyperparams", "nowhere.yml"),
+    ("demonstrations.episodes", 0, "demonstrations.episodes", "greater than 0 (got 0)"),
+    (
+        "demonstrations.success",
+        "sometimes",
+        "demonstrations.success",
+        "unknown success criterion 'sometimes'; known are any, terminated, truncated",
+    ),
+    (
+        "demonstrations.success",
+        {"min_return": "high"},
+        "demonstrations.success.MinReturnConfig.min_return",
+        "(got 'high')",
+    ),
+    ("students", {}, "students", "(got {})"),
+    ("students.inn", MISSING, "experiment", "at least one integral student"),
+    ("students.inn.kind", "sparse", "students.inn.kind", "(got 'sparse')"),
+    ("students.inn.label", MISSING, "students.inn.label", "Field required"),
+    ("students.inn.colour", "red", "students.inn.colour", "Extra inputs are not permitted (got 'red')"),
+    ("students.inn.hidden_sizes", [16, 0], "students.inn.hidden_sizes.1", "(got 0)"),
+    ("students.inn.hidden_sizes", [], "students.inn", "`hidden_sizes` must name at least one"),
+    ("students.inn.grid_size", 0, "students.inn.grid_size", "greater than 0 (got 0)"),
+    ("students.inn.kernel", "box", "students.inn.kernel", "unknown kernel 'box'; known are"),
+    ("students.inn.quadrature", "exact", "students.inn.quadrature", "unknown quadrature 'exact'; known"),
+    (
+        "students.inn.activation",
+        "step",
+        "students.inn.activation",
+        "unknown activation 'step'; known are",
+    ),
+    (
+        "students.inn.random_sizes.low",
+        17,
+        "students.inn.random_sizes",
+        "low must not be above high (16)",
+    ),
+    ("students.inn.random_sizes.low", 0, "students.inn.random_sizes.low", "greater than 0 (got 0)"),
+    (
+        "students.inn.random_sizes.distribution",
+        "normal",
+        "students.inn.random_sizes.distribution",
+        "(got 'normal')",
+    ),
+    ("students.inn.resize", ["bicubic"], "students.inn", "an integral student resizes itself"),
+    (
+        "students.nn.resize",
+        ["bicubic", "nearest"],
+        "students.nn.resize.1",
+        "unknown resize method 'nearest'; known are bicubic, bicubic-rescaled, integral (got 'nearest')",
+    ),
+    ("students.nn.resize", [], "students.nn", "a plain student needs `resize` methods"),
+    ("students.nn.random_sizes", {"low": 4, "high": 16}, "students.nn", "takes no `random_sizes`"),
+    ("cloning.epochs", 0, "cloning.epochs", "greater than 0 (got 0)"),
+    ("cloning.batch_size", -64, "cloning.batch_size", "greater than 0 (got -64)"),
+    ("cloning.learning_rate", 0.0, "cloning.learning_rate", "greater than 0 (got 0.0)"),
+    ("cloning.learning_rate", float("nan"), "cloning.learning_rate", "(got nan)"),
+    ("evaluation.episodes", 1.5, "evaluation.episodes", "(got 1.5)"),
+    ("evaluation.n_envs", 0, "evaluation.n_envs", "greater than 0 (got 0)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named", "said"),
+    WRONG,
+    ids=[f"{key}={'missing' if value is MISSING else value}" for key, value, _, _ in WRONG],
+)
+def test_a_wrong_value_is_an_error_that_names_the_file_the_key_and_the_value(
+    content, write_config, key, value, named, said
+):
+    # given
+    path = write_config(changed(content, key, value))
+
+    # when
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+
+    # then
+    first, *problems = str(error.value).splitlines()
+    assert first == f"{path} is not a valid experiment:"
+    assert any(problem.startswith(f"  {named}") and said in problem for problem in problems)
+
+
+def test_every_problem_is_told_at_once(content, write_config):
+    content["sizes"], content["cloning"]["epochs"], content["colour"] = [0], -1, "red"
+    with pytest.raises(ConfigError) as error:
+        load_config(write_config(content))
+    for named in ("  sizes.0: ", "  cloning.epochs: ", "  colour: "):
+        assert named in str(error.value)
+
+
+@given(size=st.one_of(st.integers(max_value=0), st.floats().filter(lambda x: not x.is_integer())))
+def test_no_number_but_a_positive_integer_is_a_size(size):
+    content = {
+        "name": "small",
+        "env": "CartPole-v1",
+        "seeds": [0],
+        "sizes": [size],
+        "expert": {"hyperparams": "trpo.yml"},
+        "students": {"inn": {"kind": "integral", "label": "INN"}},
+    }
+    with pytest.raises(ValueError, match=r"sizes\.0"):
+        ExperimentConfig.model_validate(content)
+
+
+@pytest.mark.parametrize("text", ["sizes: [16", "a: b: c", "\tname: x", "a: !!python/object:list {}"])
+def test_what_is_not_yaml_is_an_error_that_names_the_file(tmp_path, text):
+    path = tmp_path / "broken.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"{path} cannot be read as YAML: "):
+        load_config(path)
+
+
+def test_what_is_not_text_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "binary.yml"
+    path.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(ConfigError, match=rf"{path} cannot be read as YAML: "):
+        load_config(path)
+
+
+@pytest.mark.parametrize("text", ["", "just text", "[1, 2]", "3"])
+def test_yaml_of_something_else_is_an_error_that_names_the_file(tmp_path, text):
+    path = tmp_path / "other.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"{path} is not a valid experiment"):
+        load_config(path)
+
+
+def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.yml cannot be read as YAML: .*No such file"):
+        load_config(tmp_path / "nowhere.yml")
+    with pytest.raises(ConfigError, match=f"{tmp_path} cannot be read as YAML"):
+        load_config(tmp_path)
+
+
+def test_hyperparameters_without_the_environment_are_an_error_that_names_both(content, write_config):
+    config = load_config(write_config(changed(content, "env", "Pendulum-v1")))
+    expected = r"trpo\.yml has no entry for 'Pendulum-v1'; it has Acrobot-v1, CartPole-v1"
+    with pytest.raises(ValueError, match=expected):
+        build_stages(config)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, load_config, table_columns
+
+
+@pytest.fixture
+def stages_of(content, write_config):
+    """Build the stages of the small experiment, after a change to it."""
+
+    def build(change=lambda content: None):
+        changed = copy.deepcopy(content)
+        change(changed)
+        return {stage.name: stage for stage in build_stages(load_config(write_config(changed)))}
+
+    return build
+
+
+@pytest.fixture
+def remade(stages_of):
+    """Return the stages that have to be made again after a change."""
+
+    def names(change) -> set[str]:
+        before, after = stages_of(), stages_of(change)
+        return {name for name, stage in after.items() if before[name].key != stage.key}
+
+    return names
+
+
+SMALL = {
+    "expert": set(),
+    "references": {"expert"},
+    "seed-0/demonstrations": {"expert"},
+    "seed-0/inn/student": {"seed-0/demonstrations"},
+    "seed-0/nn/student": {"seed-0/demonstrations"},
+    "seed-1/demonstrations": {"expert"},
+    "seed-1/inn/student": {"seed-1/demonstrations"},
+    "seed-1/nn/student": {"seed-1/demonstrations"},
+    "seed-0/inn/sweep": {"seed-0/inn/student"},
+    "seed-0/nn/sweep-bicubic": {"seed-0/nn/student"},
+    "seed-0/nn/sweep-bicubic-rescaled": {"seed-0/nn/student"},
+    "seed-1/inn/sweep": {"seed-1/inn/student"},
+    "seed-1/nn/sweep-bicubic": {"seed-1/nn/student"},
+    "seed-1/nn/sweep-bicubic-rescaled": {"seed-1/nn/student"},
+}
+SWEEPS = {name for name in SMALL if "/sweep" in name}
+STUDENTS = {name for name in SMALL if name.endswith("/student")}
+DEMONSTRATIONS = {name for name in SMALL if name.endswith("/demonstrations")}
+
+
+def test_stages_need_what_they_read(stages_of):
+    needs = {name: {need.name for need in stage.needs} for name, stage in stages_of().items()}
+    assert needs == {**SMALL, REPORT: {"references", *SWEEPS}}
+
+
+def test_the_report_reads_sweeps_by_column_then_seed(stages_of):
+    assert [need.name for need in stages_of()[REPORT].needs] == [
+        "references",
+        "seed-0/inn/sweep",
+        "seed-1/inn/sweep",
+        "seed-0/nn/sweep-bicubic",
+        "seed-1/nn/sweep-bicubic",
+        "seed-0/nn/sweep-bicubic-rescaled",
+        "seed-1/nn/sweep-bicubic-rescaled",
+    ]
+
+
+def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
+    # given
+    config = load_config(root / "zoo_configs" / "acrobot.yml")
+
+    # when
+    stages = {stage.name: stage for stage in build_stages(config)}
+
+    # then
+    work = {
+        "demonstrations",
+        "inn/student",
+        "inn/sweep",
+        "inn_one_size/student",
+        "inn_one_size/sweep",
+        "nn/student",
+        "nn/sweep-bicubic",
+        "nn/sweep-bicubic-rescaled",
+    }
+    of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
+    assert set(stages) == {"expert", "references", REPORT} | of_seeds
+    assert [column.name for column in table_columns(config)] == [
+        "inn",
+        "inn_one_size",
+        "nn_bicubic",
+        "nn_bicubic_rescaled",
+    ]
+
+
+def test_every_stage_comes_after_what_it_needs_and_the_report_last(stages_of):
+    names = list(stages_of())
+    for name, stage in stages_of().items():
+        assert all(names.index(need.name) < names.index(name) for need in stage.needs)
+    assert names[-1] == REPORT
+
+
+def test_inputs_are_what_json_can_hold(stages_of):
+    for stage in stages_of().values():
+        text = json.dumps(stage.inputs, allow_nan=False)
+        assert json.loads(text).keys() == stage.inputs.keys()
+
+
+def test_the_first_integral_student_leads_the_table(content):
+    # given
+    content["students"] = dict(reversed(content["students"].items()))
+
+    # when
+    columns = table_columns(ExperimentConfig.model_validate(content))
+
+    # then
+    assert [tuple(column) for column in columns] == [
+        ("inn", "INN", "inn", None),
+        ("nn_bicubic", "NN, bicubic", "nn", "bicubic"),
+        ("nn_bicubic_rescaled", "NN, bicubic rescaled", "nn", "bicubic-rescaled"),
+    ]
+
+
+# What a change costs
+
+
+def test_nothing_is_made_again_for_the_same_configuration(remade):
+    assert remade(lambda content: None) == set()
+
+
+def test_labels_cost_no_more_than_a_report(remade):
+    def change(content):
+        content["students"]["inn"]["label"] = "integral"
+        content["students"]["nn"]["label"] = "plain"
+
+    assert remade(change) == {REPORT}
+
+
+def test_the_name_of_the_experiment_costs_no_more_than_a_report(remade):
+    assert remade(lambda content: content.update(name="other")) <= {REPORT}
+
+
+def test_epochs_cost_the_students_but_not_the_expert(remade):
+    changed = remade(lambda content: content["cloning"].update(epochs=2))
+    assert changed == STUDENTS | SWEEPS | {REPORT}
+
+
+def test_sizes_cost_the_sweeps_but_not_the_students(remade):
+    assert remade(lambda content: content.update(sizes=[16, 8])) == SWEEPS | {REPORT}
+
+
+def test_evaluation_episodes_cost_the_sweeps_but_not_the_students(remade):
+    changed = remade(lambda content: content["evaluation"].update(episodes=5))
+    assert changed == SWEEPS | {REPORT}
+
+
+def test_one_student_costs_no_other(remade):
+    changed = remade(lambda content: content["students"]["inn"]["random_sizes"].update(low=5))
+    assert changed == {name for name in STUDENTS | SWEEPS if "/inn/" in name} | {REPORT}
+
+
+def test_demonstrations_cost_the_students_but_not_the_expert(remade):
+    changed = remade(lambda content: content["demonstrations"].update(episodes=21))
+    assert changed == DEMONSTRATIONS | STUDENTS | SWEEPS | {REPORT}
+
+
+@pytest.mark.parametrize("key", ["seed", "n_timesteps"])
+def test_another_expert_costs_everything(remade, key):
+    assert remade(lambda content: content["expert"].update({key: 7})) == {*SMALL, REPORT}
+
+
+def test_hyperparameters_of_the_environment_cost_everything_and_others_nothing(
+    content, write_config, hyperparams
+):
+    # given
+    config = load_config(write_config(content))
+    before = [stage.key for stage in build_stages(config)]
+
+    def keys_with(env_id):
+        changed = {**hyperparams, env_id: {**hyperparams[env_id], "n_steps": 50}}
+        config.expert.hyperparams.write_text(json.dumps(changed))
+        return [stage.key for stage in build_stages(config)]
+
+    # when, then
+    assert keys_with("Acrobot-v1") == before
+    assert not set(keys_with("CartPole-v1")) & set(before)
+
+
+def test_another_seed_costs_only_itself(remade, stages_of):
+    def change(content):
+        content["seeds"] = [0, 1, 2]
+
+    before, after = stages_of(), stages_of(change)
+    new = set(after) - set(before)
+    assert all(name.startswith("seed-2/") for name in new)
+    assert {name for name in before if before[name].key != after[name].key} == {REPORT}
+
+
+def test_every_seed_has_keys_of_its_own(stages_of):
+    keys = [stage.key for stage in stages_of().values()]
+    assert len(set(keys)) == len(keys)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from imitation.algorithms.bc import BC, BehaviorCloningLossCalculator
+from imitation.data import rollout
+from imitation.util.logger import HierarchicalLogger
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from torch.nn import functional as F
+
+from sb3_integral.imitation import (
+    AtRandomSizes,
+    CrossEntropy,
+    LogUniformSizes,
+    MeanSquaredError,
+    StudentArchitecture,
+    UniformSizes,
+    paper_loss,
+)
+
+KINDS = ("plain", "integral")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+def build(task, kind, seed=0, **arguments):
+    architecture = StudentArchitecture(kind, (16, 16), **arguments)
+    return architecture.build(task.observation_space, task.action_space, seed)
+
+
+def batch(task, n=64):
+    return task.demonstrations.observations[:n], task.demonstrations.actions[:n]
+
+
+def loss_at(policy, loss, size, obs, acts) -> float:
+    with policy.actor_axes.resized(size):
+        return float(loss(policy, obs, acts).loss.detach())
+
+
+def test_cross_entropy_is_that_of_torch_on_the_logits(cart_pole, kind):
+    # given
+    policy = build(cart_pole, kind)
+    obs, acts = batch(cart_pole)
+
+    # when
+    loss = CrossEntropy()(policy, obs, acts).loss
+
+    # then
+    logits = policy.get_distribution(obs).distribution.logits
+    torch.testing.assert_close(loss, F.cross_entropy(logits, acts))
+    log_prob = policy.get_distribution(obs).log_prob(acts)
+    torch.testing.assert_close(loss, -log_prob.mean())
+
+
+def test_mean_squared_error_is_that_of_the_mean_action(pendulum, kind):
+    # given
+    policy = build(pendulum, kind)
+    obs, acts = batch(pendulum)
+
+    # when
+    loss = MeanSquaredError()(policy, obs, acts).loss
+
+    # then
+    mean = policy.get_distribution(obs).distribution.mean
+    torch.testing.assert_close(loss, ((mean - acts) ** 2).mean())
+
+
+def test_mean_squared_error_takes_actions_of_several_dimensions():
+    # given actions that are matrices, which SB3 flattens
+    observation_space, action_space = spaces.Box(-1.0, 1.0, (3,)), spaces.Box(-1.0, 1.0, (2, 2))
+    policy = StudentArchitecture("plain", (8,)).build(observation_space, action_space, seed=0)
+    obs, acts = torch.randn(5, 3), torch.randn(5, 2, 2)
+
+    # when
+    loss = MeanSquaredError()(policy, obs, acts).loss
+
+    # then
+    mean = policy.get_distribution(obs).distribution.mean.view(5, 2, 2)
+    torch.testing.assert_close(loss, ((mean - acts) ** 2).mean())
+
+
+def test_losses_take_the_policy_of_an_sb3_model(cart_pole):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, seed=0, device="cpu")
+    obs, acts = batch(cart_pole)
+    loss = CrossEntropy()(model.policy, obs, acts).loss
+    logits = model.policy.get_distribution(obs).distribution.logits
+    torch.testing.assert_close(loss, F.cross_entropy(logits, acts))
+
+
+# imitation's own loss calculator draws this warning as well: BC logs the loss without detaching it.
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad=True:UserWarning")
+def test_losses_are_loss_calculators_of_imitation(task, kind):
+    # given imitation's trainer on imitation's transitions, with one of our losses
+    policy = build(task, kind)
+    transitions = rollout.flatten_trajectories(task.episodes)
+    trainer = BC(
+        observation_space=task.observation_space,
+        action_space=task.action_space,
+        rng=np.random.default_rng(0),
+        policy=policy,
+        demonstrations=transitions,
+        device="cpu",
+        custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
+    )
+    loss = paper_loss(task.action_space)
+    trainer.loss_calculator = loss
+    if kind == "integral":
+        trainer.loss_calculator = AtRandomSizes(loss, UniformSizes(4, 16), np.random.default_rng(0))
+    obs, acts = batch(task, 400)
+    before = float(loss(policy, obs, acts).loss.detach())
+
+    # when
+    trainer.train(n_epochs=8, progress_bar=False)
+
+    # then
+    assert float(loss(policy, obs, acts).loss.detach()) < 0.9 * before
+
+
+def test_random_sizes_are_drawn_from_the_given_generator(task):
+    # given
+    policy = build(task, "integral")
+    obs, acts = batch(task)
+    loss, sizes = paper_loss(task.action_space), UniformSizes(4, 16)
+
+    # when
+    at_random = AtRandomSizes(loss, sizes, np.random.default_rng(7))
+    losses = [float(at_random(policy, obs, acts).loss.detach()) for _ in range(8)]
+
+    # then each loss is the one at the size that such a generator draws
+    rng = np.random.default_rng(7)
+    drawn = [sizes.draw(rng) for _ in range(8)]
+    assert len(set(drawn)) > 3
+    assert losses == [loss_at(policy, loss, size, obs, acts) for size in drawn]
+    assert len(set(losses)) == len(set(drawn))
+
+
+@pytest.mark.parametrize("size", [16, 9, (5, 12)])
+def test_the_policy_has_its_size_again_after_a_random_one(cart_pole, size):
+    # given
+    policy = build(cart_pole, "integral").resize(size)
+    before = policy.sizes
+
+    # when, then
+    at_random = AtRandomSizes(CrossEntropy(), LogUniformSizes(2, 8), np.random.default_rng(0))
+    at_random(policy, *batch(cart_pole))
+    assert policy.sizes == before
+
+    # when the loss cannot be computed, then the same
+    with pytest.raises(IndexError):
+        at_random(policy, batch(cart_pole)[0], torch.full((64,), 2))
+    assert policy.sizes == before
+
+
+@pytest.mark.parametrize("grid_size", [None, 24])
+def test_gradients_reach_every_parameter_through_a_small_size(task, grid_size):
+    # given an actor at a quarter of its size
+    policy = build(task, "integral", grid_size=grid_size)
+    loss = AtRandomSizes(paper_loss(task.action_space), UniformSizes(4, 4), np.random.default_rng(0))
+
+    # when
+    loss(policy, *batch(task)).loss.backward()
+
+    # then
+    actor = (*policy.mlp_extractor.policy_net.named_parameters(), *policy.action_net.named_parameters())
+    assert len(actor) == 6
+    for name, parameter in actor:
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_random_sizes_refuse_a_plain_policy(cart_pole):
+    loss = AtRandomSizes(CrossEntropy(), UniformSizes(4, 16), np.random.default_rng(0))
+    expected = "random sizes need an integral policy, got ActorCriticPolicy"
+    with pytest.raises(ValueError, match=expected):
+        loss(build(cart_pole, "plain"), *batch(cart_pole))
+
+
+@pytest.mark.parametrize(
+    ("space", "loss"),
+    [
+        (spaces.Discrete(3), CrossEntropy),
+        (spaces.Box(-1.0, 1.0, (2,)), MeanSquaredError),
+        (spaces.MultiDiscrete([2, 3]), BehaviorCloningLossCalculator),
+        (spaces.MultiBinary(3), BehaviorCloningLossCalculator),
+    ],
+)
+def test_the_loss_is_chosen_by_the_action_space(space, loss):
+    assert type(paper_loss(space)) is loss
+
+
+def test_several_discrete_actions_have_the_sum_of_their_cross_entropies():
+    # given
+    space = spaces.MultiDiscrete([2, 3])
+    policy = StudentArchitecture("plain", (8,)).build(spaces.Box(-1.0, 1.0, (4,)), space, seed=0)
+    obs, acts = torch.randn(16, 4), torch.randint(0, 2, (16, 2))
+
+    # when
+    loss = paper_loss(space)(policy, obs, acts).loss
+
+    # then
+    first, second = (each.logits for each in policy.get_distribution(obs).distribution)
+    expected = F.cross_entropy(first, acts[:, 0]) + F.cross_entropy(second, acts[:, 1])
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_space_without_a_loss_is_an_error_that_names_it():
+    space = spaces.Dict({"a": spaces.Discrete(2)})
+    with pytest.raises(ValueError, match=r"no loss for Dict\('a': Discrete\(2\)\), expected"):
+        paper_loss(space)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sb3_integral.imitation import LogUniformSizes, SizeDistribution, UniformSizes
+
+DISTRIBUTIONS = (UniformSizes, LogUniformSizes)
+ends = st.tuples(st.integers(1, 500), st.integers(1, 500)).map(sorted)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@given(ends=ends, seed=st.integers(0, 2**32))
+@settings(deadline=None, max_examples=30)
+def test_sizes_are_integers_between_the_ends(distribution, ends, seed):
+    # given
+    low, high = ends
+    rng = np.random.default_rng(seed)
+
+    # when
+    drawn = [distribution(low, high).draw(rng) for _ in range(50)]
+
+    # then
+    assert all(type(size) is int for size in drawn)
+    assert low <= min(drawn)
+    assert max(drawn) <= high
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@given(low=st.integers(1, 500), width=st.integers(0, 4))
+@settings(deadline=None, max_examples=20)
+def test_every_size_between_the_ends_is_drawn(distribution, low, width):
+    rng = np.random.default_rng(0)
+    drawn = {distribution(low, low + width).draw(rng) for _ in range(400)}
+    assert drawn == set(range(low, low + width + 1))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "probability"),
+    [
+        (UniformSizes(5, 24), lambda size: 1 / 20),
+        (LogUniformSizes(5, 24), lambda size: math.log((size + 1) / size) / math.log(25 / 5)),
+    ],
+    ids=["uniform", "log-uniform"],
+)
+def test_sizes_are_as_frequent_as_the_distribution_says(distribution, probability):
+    # given
+    rng, draws = np.random.default_rng(0), 20_000
+
+    # when
+    sizes, counts = np.unique([distribution.draw(rng) for _ in range(draws)], return_counts=True)
+
+    # then no count is five standard deviations off
+    for size, count in zip(sizes, counts, strict=True):
+        p = probability(int(size))
+        assert abs(count - draws * p) < 5 * math.sqrt(draws * p * (1 - p)), size
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_draws_are_decided_by_the_generator(distribution):
+    def draw(seed: int) -> list[int]:
+        rng = np.random.default_rng(seed)
+        return [distribution(5, 100).draw(rng) for _ in range(20)]
+
+    assert draw(0) == draw(0)
+    assert draw(0) != draw(1)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_it_is_a_size_distribution(distribution):
+    assert isinstance(distribution(5, 100), SizeDistribution)
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 2.5, True, "5", None, float("nan")])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_an_end_that_is_no_size_is_an_error_that_names_it(distribution, wrong):
+    for name, ends in (("low", (wrong, 10)), ("high", (1, wrong))):
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got") as error:
+            distribution(*ends)
+        assert repr(wrong) in str(error.value)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_ends_in_the_wrong_order_are_an_error(distribution):
+    with pytest.raises(ValueError, match=r"low must not be above high \(5\), got 6"):
+        distribution(6, 5)

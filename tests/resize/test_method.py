@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sb3_integral.resize import (
+    RESIZE_METHODS,
+    Bicubic,
+    DenseLayer,
+    IntegralSampling,
+    ResizeMethod,
+    resize_method,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("bicubic", Bicubic()),
+        ("bicubic-rescaled", Bicubic(rescale=True)),
+        ("integral", IntegralSampling()),
+    ],
+)
+def test_a_name_stands_for_its_method(name: str, method: ResizeMethod) -> None:
+    assert resize_method(name) == method
+
+
+def test_a_method_of_ones_own_is_taken_as_it_is() -> None:
+    # given
+    def first_neurons(layers: list[DenseLayer], sizes: list[int]) -> list[DenseLayer]:
+        return layers
+
+    # then
+    assert resize_method(first_neurons) is first_neurons
+
+
+def test_an_unknown_name_is_named_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'bilinear'") as caught:
+        resize_method("bilinear")
+    assert all(name in str(caught.value) for name in ("bicubic", "bicubic-rescaled", "integral"))
+
+
+@pytest.mark.parametrize("name", sorted(RESIZE_METHODS))
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 12), (20, 7)])
+def test_every_method_gives_layers_of_the_wanted_shapes(name: str, sizes: tuple[int, int]) -> None:
+    # given
+    layers = [
+        DenseLayer(torch.randn(n_out, n_in), torch.randn(n_out)) for n_in, n_out in [(4, 10), (10, 8)]
+    ]
+    layers.append(DenseLayer(torch.randn(3, 8), None))
+    # when
+    resized = RESIZE_METHODS[name](layers, sizes)
+    # then
+    features = (4, *sizes, 3)
+    shapes = [tuple(layer.weight.shape) for layer in resized]
+    assert shapes == [(features[i + 1], features[i]) for i in range(3)]
+    assert [None if layer.bias is None else len(layer.bias) for layer in resized] == [*sizes, None]
+    assert all(layer.weight.isfinite().all() for layer in resized)
