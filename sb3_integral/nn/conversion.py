@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -97,8 +98,8 @@ def convert(
         ImportError: If fast-tsp is wanted and not installed.
     """
     modules = _fused(_flattened(copy.deepcopy(module).eval()))
-    positions = [i for i, part in enumerate(modules) if isinstance(part, nn.Linear | nn.Conv2d)]
-    layers = [modules[i] for i in positions]
+    found = {i: part for i, part in enumerate(modules) if isinstance(part, nn.Linear | nn.Conv2d)}
+    layers = list(found.values())
     if len(layers) < 2:
         raise ValueError(f"expected at least two linear or convolutional layers, got {len(layers)}")
     sizes = [layer.weight.shape[0] for layer in layers[:-1]]
@@ -114,7 +115,7 @@ def convert(
         for size, grid in zip(sizes, grids, strict=True)
     ]
     fitted = [_fit(layer, ends) for layer, ends in zip(discrete, _ends(axes), strict=True)]
-    for position, (layer, _) in zip(positions, fitted, strict=True):
+    for position, (layer, _) in zip(found, fitted, strict=True):
         modules[position] = layer
     network = IntegralNetwork(nn.Sequential(*modules))
     return Conversion(network, tuple(error for _, error in fitted))
@@ -149,7 +150,7 @@ def _fused(parts: Sequence[nn.Module]) -> list[nn.Module]:
 
 def _ends(axes: Sequence[Axis]) -> list[tuple[Axis | None, Axis | None]]:
     around = [None, *axes, None]
-    return list(zip(around[:-1], around[1:], strict=True))
+    return list(pairwise(around))
 
 
 def _strung(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralLayer]:
@@ -197,7 +198,7 @@ def _full_matrices(axis: Axis) -> tuple[Tensor, Tensor]:
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     """Return the least-squares solution X of smallest norm of ``matrix @ X = right``."""
     flat = right.reshape(right.shape[0], -1)
-    solution = torch.linalg.lstsq(
+    solution: Tensor = torch.linalg.lstsq(
         matrix.to(flat), flat, rcond=SMALLEST_SINGULAR_VALUE, driver="gelsd"
     ).solution
     return solution.view(-1, *right.shape[1:])

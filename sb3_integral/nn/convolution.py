@@ -10,7 +10,7 @@ from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer, axis_or_none, check_grid, grid_or_features
 
 
-class IntegralConv2d(nn.Conv2d, IntegralLayer):  # type: ignore[misc]
+class IntegralConv2d(nn.Conv2d, IntegralLayer):
     """A 2-D convolution whose channels are discrete or an axis.
 
     Eq. 1-3 with a kernel's height and width carried along. See
@@ -114,7 +114,8 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):  # type: ignore[misc]
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer at the sizes in force."""
         weight, bias = self._parameters_in_force()
-        return self._conv_forward(input, weight, bias)
+        output: Tensor = self._conv_forward(input, weight, bias)
+        return output
 
     @torch.no_grad()
     def discretize(self) -> nn.Conv2d:

@@ -66,7 +66,7 @@ class IntegralNetwork(nn.Module):
         self._plans: dict[object, tuple[Piece, ...]] = {}
         self._kept: object = None
         self._show_parameters()
-        self.register_load_state_dict_post_hook(_show_parameters_of)
+        self.register_load_state_dict_post_hook(_show_parameters_of)  # type: ignore[no-untyped-call]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -178,12 +178,12 @@ class IntegralNetwork(nn.Module):
         return super().train(mode)
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._show_parameters()
         return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._show_parameters()
 
 

@@ -17,7 +17,8 @@ def mean_spectrum(weight: Tensor) -> Tensor:
     Returns:
         The amplitude of each frequency, from 0 cycles per row upwards. Shape: (columns // 2 + 1,).
     """
-    return torch.fft.rfft(weight, dim=1).abs().mean(dim=0)
+    amplitude: Tensor = torch.fft.rfft(weight, dim=1).abs()
+    return amplitude.mean(dim=0)
 
 
 def total_variation(weight: Tensor, dim: int = 0) -> Tensor:
@@ -48,7 +49,8 @@ def truncate_spectrum(weight: Tensor, keep: int, dim: int = 0) -> Tensor:
     kept = torch.arange(frequencies, device=weight.device) < keep
     shape = [1] * weight.dim()
     shape[dim] = frequencies
-    return torch.fft.irfft(spectrum * kept.view(shape), n=size, dim=dim)
+    truncated: Tensor = torch.fft.irfft(spectrum * kept.view(shape), n=size, dim=dim)
+    return truncated
 
 
 @torch.no_grad()

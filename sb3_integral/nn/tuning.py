@@ -53,7 +53,7 @@ def tune_partitions(
         for batch in batches:
             value = loss(network, batch)
             optimizer.zero_grad()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             optimizer.step()
             losses.append(float(value.detach()))
     finally:
