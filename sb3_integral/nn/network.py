@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axes, Axis
 from sb3_integral.nn.layer import IntegralLayer
-from sb3_integral.nn.sampling import Piece, sample_flat
+from sb3_integral.nn.sampling import Plan, make_plan, sample_flat
 from sb3_integral.nn.sizes import Size
 
 Self = TypeVar("Self", bound="IntegralNetwork")
@@ -63,7 +63,7 @@ class IntegralNetwork(nn.Module):
         for layer in self._layers:
             # The names stay: _show_parameters lets them show what the flat parameter holds.
             del layer.weight, layer.bias
-        self._plans: dict[object, tuple[Piece, ...]] = {}
+        self._plans: dict[object, Plan] = {}
         self._kept: object = None
         self._show_parameters()
         self.register_load_state_dict_post_hook(_show_parameters_of)  # type: ignore[no-untyped-call]
@@ -129,10 +129,10 @@ class IntegralNetwork(nn.Module):
         for layer in self._layers:
             layer._lent = None
 
-    def _plan(self) -> tuple[Piece, ...]:
+    def _plan(self) -> Plan:
         keys = tuple([axis.key for axis in self._axis_list])
         plan = self._plans.get(keys)
-        if plan is None:
+        if plan is None or plan.address != self.lam_flat.data_ptr():
             plan = self._make_plan()
             if all(isinstance(key, int) for key in keys):
                 if len(self._plans) >= MOST_PLANS:
@@ -140,22 +140,23 @@ class IntegralNetwork(nn.Module):
                 self._plans[keys] = plan
         return plan
 
-    def _make_plan(self) -> tuple[Piece, ...]:
+    def _make_plan(self) -> Plan:
         flat = self.lam_flat
-        shapes = iter(self._shapes)
-        plan: list[Piece] = []
-        start = 0
+        remaining = iter(self._shapes)
+        shapes: list[tuple[torch.Size, torch.Size]] = []
+        matrices: list[tuple[Tensor | None, Tensor | None]] = []
         for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
             in_axis, out_axis = layer._axes
             left = None if out_axis is None else out_axis.matrices(flat).sampling
             right = None if in_axis is None else in_axis.matrices(flat).integration
-            weight, bias = next(shapes), next(shapes) if has_bias else None
-            plan.append(Piece(start, weight, layer.operator_shape(weight), left, right))
-            start += weight.numel()
-            if bias is not None:
-                plan.append(Piece(start, bias, bias, left, None))
-                start += bias.numel()
-        return tuple(plan)
+            weight = next(remaining)
+            shapes.append((weight, layer.operator_shape(weight)))
+            matrices.append((left, right))
+            if has_bias:
+                bias = next(remaining)
+                shapes.append((bias, bias))
+                matrices.append((left, None))
+        return make_plan(flat, shapes, matrices)
 
     def _show_parameters(self) -> None:
         """Let each layer's ``weight`` and ``bias`` show what the flat parameter holds of it."""
