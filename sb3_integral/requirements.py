@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 INSTALL = {
+    "permutation": 'pip install "sb3-integral[permutation]"',
     "imitation": (
         'pip install "sb3-integral[imitation]" && pip install --no-deps imitation==1.0.1 seals==0.2.1'
     ),

@@ -1,11 +1,38 @@
 """Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
 
-from sb3_integral.nn.axis import Axes, Axis, AxisMatrices, axis_matrices
-from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
+from sb3_integral.nn.axis import Axes, Axis, AxisMatrices, axis_matrices, matrices_at
+from sb3_integral.nn.conversion import Conversion, convert
+from sb3_integral.nn.convolution import IntegralConv2d
+from sb3_integral.nn.kernels import (
+    KERNELS,
+    CubicBSpline,
+    CubicConvolution,
+    Kernel,
+    LinearInterpolation,
+    LowPass,
+)
+from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.mlp import IntegralMLP, string_on_axes
-from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
+from sb3_integral.nn.network import IntegralNetwork
+from sb3_integral.nn.partition import TrainablePartition
+from sb3_integral.nn.permutation import permute_axis, shortest_path
+from sb3_integral.nn.quadratures import (
+    QUADRATURES,
+    GaussLegendre,
+    Midpoint,
+    Quadrature,
+    Simpson,
+    Trapezoidal,
+)
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
+from sb3_integral.nn.spectrum import (
+    cut_high_frequencies,
+    mean_spectrum,
+    total_variation,
+    truncate_spectrum,
+)
+from sb3_integral.nn.tuning import tune_partitions
 
 __all__ = [
     "KERNELS",
@@ -13,15 +40,35 @@ __all__ = [
     "Axes",
     "Axis",
     "AxisMatrices",
+    "Conversion",
+    "CubicBSpline",
     "CubicConvolution",
+    "GaussLegendre",
+    "IntegralConv2d",
+    "IntegralLayer",
     "IntegralLinear",
     "IntegralMLP",
+    "IntegralNetwork",
     "Kernel",
+    "LinearInterpolation",
+    "LowPass",
+    "Midpoint",
     "Quadrature",
+    "Simpson",
     "Size",
+    "TrainablePartition",
     "Trapezoidal",
     "as_size",
     "as_sizes",
     "axis_matrices",
+    "convert",
+    "cut_high_frequencies",
+    "matrices_at",
+    "mean_spectrum",
+    "permute_axis",
+    "shortest_path",
     "string_on_axes",
+    "total_variation",
+    "truncate_spectrum",
+    "tune_partitions",
 ]

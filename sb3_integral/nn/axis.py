@@ -8,15 +8,15 @@ two axes needs to know nothing else about size.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
+from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
 
@@ -35,6 +35,24 @@ class AxisMatrices(NamedTuple):
     integration: Tensor | None
 
 
+def matrices_at(
+    points: Tensor, grid_size: int, kernel: Kernel, quadrature: Quadrature
+) -> tuple[Tensor, Tensor]:
+    """Compute the matrices of an axis that is sampled at given points, differentiably in these.
+
+    With S the kernel's matrix, q the quadrature weights of the samples (Eq. 3) and g those of the
+    trapezoidal rule on the λ grid, sampling is S and integration is diag(1/g) Sᵀ diag(q): the stored
+    nodal value of an input dimension is λ·g, so that at equal grid and size both are the identity.
+
+    Returns:
+        Sampling and integration. Shapes: (points, grid), (grid, points).
+    """
+    sampling = kernel.matrix(points, grid_size)
+    grid = Trapezoidal()
+    grid_weights = grid.weights(grid.points(grid_size)).to(points)
+    return sampling, sampling.T * quadrature.weights(points) / grid_weights[:, None]
+
+
 @functools.lru_cache(maxsize=512)
 def axis_matrices(
     size: int,
@@ -44,44 +62,43 @@ def axis_matrices(
     dtype: torch.dtype,
     device: torch.device,
 ) -> AxisMatrices:
-    """Compute the matrices of an axis, once for each combination of arguments.
-
-    With S the kernel's matrix, q the quadrature weights of the samples (Eq. 3) and g those of the
-    trapezoidal rule on the λ grid, sampling is S and integration is diag(1/g) Sᵀ diag(q): the stored
-    nodal value of an input dimension is λ·g, so that at equal grid and size both are the identity.
+    """Compute the matrices of an evenly sampled axis, once for each combination of arguments.
 
     Returns:
         The two matrices, None where one is the identity.
     """
-    points = quadrature.points(size)
-    sampling = kernel.matrix(points, grid_size)
-    grid = Trapezoidal()
-    grid_weights = grid.weights(grid.points(grid_size))
-    integration = sampling.T * quadrature.weights(points) / grid_weights[:, None]
+    both = matrices_at(quadrature.points(size), grid_size, kernel, quadrature)
 
-    def finish(matrix: np.ndarray) -> Tensor | None:
-        if size == grid_size and np.allclose(matrix, np.eye(size), rtol=0.0, atol=1e-9):
+    def finish(matrix: Tensor) -> Tensor | None:
+        if size == grid_size and torch.allclose(
+            matrix, torch.eye(size, dtype=matrix.dtype), rtol=0.0, atol=1e-9
+        ):
             return None
-        return torch.as_tensor(matrix, dtype=dtype, device=device).contiguous()
+        return matrix.to(device, dtype).contiguous()
 
-    return AxisMatrices(finish(sampling), finish(integration))
+    return AxisMatrices(*map(finish, both))
 
 
 class Axis(nn.Module):
     """A continuous hidden dimension, at some size.
 
-    It has no parameters. Its size is part of the state dict, so whatever is saved resized comes back
-    at that size.
+    It has no parameters, unless its partition is being tuned. Its size is part of the state dict, so
+    whatever is saved resized comes back at that size.
 
     Args:
         max_size: The size it is built with, and has at first.
-        grid_size: Number of λ nodes along it; ``max_size`` by default.
+        grid_size: Number of λ nodes along it, fewer or more than its size; ``max_size`` by default.
         kernel: How a function on the grid is sampled; a kernel or its name.
         quadrature: Where it is sampled and what a sample weighs; a quadrature or its name.
+
+    Attributes:
+        partition: The points while they are being learned; None otherwise.
 
     Raises:
         ValueError: If a size is not a positive integer, or a name is unknown.
     """
+
+    partition: TrainablePartition | None
 
     def __init__(
         self,
@@ -98,43 +115,123 @@ class Axis(nn.Module):
         self.quadrature = (
             _named(quadrature, QUADRATURES, "quadrature") if isinstance(quadrature, str) else quadrature
         )
+        self.partition = None
         self._size = self.max_size
+        self._key: object = self.max_size
+        self._given_points: Tensor | None = None
+        self._matrices: dict[tuple[torch.dtype, torch.device], AxisMatrices] = {}
 
     @property
     def size(self) -> int:
         """Number of samples in force."""
         return self._size
 
+    @property
+    def points(self) -> Tensor:
+        """Where the axis is sampled now, in [0, 1] and ascending. Shape: (size,)."""
+        if self.partition is not None:
+            points: Tensor = self.partition()
+            return points
+        if self._given_points is not None:
+            return self._given_points
+        return self.quadrature.points(self._size)
+
+    @property
+    def key(self) -> object:
+        """What the matrices depend on; None while the points are being learned."""
+        return None if self.partition is not None else self._key
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the axis is sampled at its quadrature's own points."""
+        return self.partition is None and self._given_points is None
+
     def resize(self, size: int) -> Axis:
-        """Set the number of samples, below or above ``max_size``; returns the axis.
+        """Sample at ``size`` points of the quadrature, below or above ``max_size``; returns the axis.
 
         Raises:
             ValueError: If ``size`` is not a positive integer.
         """
-        self._size = as_size(size)
+        self._set(as_size(size), None)
+        return self
+
+    def place(self, points: Tensor | Sequence[float]) -> Axis:
+        """Sample at given points, as many as there are; returns the axis.
+
+        Args:
+            points: In [0, 1], strictly ascending. Shape: (size,).
+
+        Raises:
+            ValueError: If they are not, or if the quadrature has points of its own.
+        """
+        given = torch.as_tensor(points, dtype=torch.float64).detach().clone()
+        ascending = given.dim() == 1 and len(given) > 0 and bool((given.diff() > 0).all())
+        if not ascending or given[0] < 0 or given[-1] > 1:
+            raise ValueError(f"points must ascend strictly from 0 to 1, got {given.tolist()}")
+        self.quadrature.weights(given)
+        self._set(len(given), given)
+        return self
+
+    def start_tuning(self) -> TrainablePartition:
+        """Make the points in force trainable, and return them.
+
+        Raises:
+            ValueError: If there are fewer than two.
+        """
+        partition = TrainablePartition(self.points.detach())
+        self.partition = partition
+        return partition
+
+    def stop_tuning(self) -> Axis:
+        """Keep the points as they were learned; returns the axis."""
+        if self.partition is not None:
+            self.place(self.partition())
         return self
 
     def matrices(self, like: Tensor) -> AxisMatrices:
         """Return the matrices for the size in force, in the dtype and on the device of ``like``."""
-        return axis_matrices(
-            self._size, self.grid_size, self.kernel, self.quadrature, like.dtype, like.device
-        )
+        if self.partition is not None:
+            both = matrices_at(self.points, self.grid_size, self.kernel, self.quadrature)
+            return AxisMatrices(*(matrix.to(like) for matrix in both))
+        key = (like.dtype, like.device)
+        known = self._matrices.get(key)
+        if known is None:
+            known = self._matrices[key] = self._compute_matrices(like)
+        return known
+
+    def _compute_matrices(self, like: Tensor) -> AxisMatrices:
+        if self._given_points is None:
+            return axis_matrices(
+                self._size, self.grid_size, self.kernel, self.quadrature, like.dtype, like.device
+            )
+        both = matrices_at(self._given_points, self.grid_size, self.kernel, self.quadrature)
+        return AxisMatrices(*(matrix.to(like).contiguous() for matrix in both))
+
+    def _set(self, size: int, points: Tensor | None) -> None:
+        self.partition = None
+        self._size = size
+        self._given_points = points
+        self._matrices = {}
+        self._key = size if points is None else object()
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""
         return f"size={self._size}, max_size={self.max_size}, grid_size={self.grid_size}"
 
     def get_extra_state(self) -> Tensor:
-        """Return the size, as what every file format for tensors can hold."""
-        return torch.tensor(self._size)
+        """Return the size, or the points where they were given, as a tensor."""
+        return torch.tensor(self._size) if self.is_even else self.points.detach().clone()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take the size that :meth:`get_extra_state` returned.
+        """Take what :meth:`get_extra_state` returned.
 
         Raises:
-            ValueError: If it is not a positive integer.
+            ValueError: If it is no positive integer, and no points.
         """
-        self._size = as_size(state.item(), "size of an axis in the state dict")
+        if state.dim():
+            self.place(state)
+        else:
+            self.resize(as_size(state.item(), "size of an axis in the state dict"))
 
 
 class Axes(nn.ModuleList):
@@ -166,13 +263,14 @@ class Axes(nn.ModuleList):
 
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:
-        """Have another size inside a ``with`` block, and the one from before after it."""
-        before = self.sizes
+        """Have another size inside a ``with`` block, and what was before after it."""
+        before = [axis.get_extra_state() for axis in self]
         self.resize(size)
         try:
             yield
         finally:
-            self.resize(before)
+            for axis, state in zip(self, before, strict=True):
+                axis.set_extra_state(state)
 
 
 def _named(name: str, known: dict[str, Value], what: str) -> Value:

@@ -1,7 +1,8 @@
 """Kernels: the basis functions ``u`` of which a continuous weight is made (Eq. 2).
 
 A kernel answers one question: how much does each node of a λ grid contribute at a given point?
-The answer is a matrix that depends on nothing but the points and the grid.
+The answer is a matrix that depends on nothing but the points and the grid. To add a kernel, write a
+frozen dataclass with a ``matrix`` and name it in :data:`KERNELS`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
-FloatArray = npt.NDArray[np.float64]
+import torch
+from torch import Tensor
 
 
 @runtime_checkable
@@ -24,15 +23,16 @@ class Kernel(Protocol):
         """Hash the parameters: matrices are kept by kernel."""
         ...
 
-    def matrix(self, points: FloatArray, grid_size: int) -> FloatArray:
-        """Evaluate every basis function at every point.
+    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+        """Evaluate every basis function at every point, differentiably in the points.
 
         Args:
             points: Where to evaluate, in [0, 1]. Shape: (points,).
             grid_size: Number of λ nodes, spread evenly over [0, 1] with both ends included.
 
         Returns:
-            ``M[p, i] = u(points[p] * (grid_size - 1) - i)``. Shape: (points, grid_size).
+            ``M[p, i] = u(points[p] * (grid_size - 1) - i)``; every row sums to 1.
+            Shape: (points, grid_size).
         """
         ...
 
@@ -51,22 +51,22 @@ class CubicConvolution:
 
     a: float = -0.75
 
-    def matrix(self, points: FloatArray, grid_size: int) -> FloatArray:
+    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=2, profile=self._profile)
 
-    def _profile(self, distance: FloatArray) -> FloatArray:
+    def _profile(self, distance: Tensor) -> Tensor:
         a = self.a
         near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
         far = a * (((distance - 5) * distance + 8) * distance - 4)
-        return np.where(distance <= 1, near, far)
+        return torch.where(distance <= 1, near, far)
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearInterpolation:
     """The hat function: straight lines between neighbouring coefficients. Interpolating."""
 
-    def matrix(self, points: FloatArray, grid_size: int) -> FloatArray:
+    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=1, profile=lambda distance: 1 - distance)
 
@@ -79,39 +79,60 @@ class CubicBSpline:
     coefficient is repeated.
     """
 
-    def matrix(self, points: FloatArray, grid_size: int) -> FloatArray:
+    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=2, profile=self._profile)
 
     @staticmethod
-    def _profile(distance: FloatArray) -> FloatArray:
+    def _profile(distance: Tensor) -> Tensor:
         near = 2 / 3 - distance**2 + distance**3 / 2
-        return np.where(distance <= 1, near, (2 - distance) ** 3 / 6)
+        return torch.where(distance <= 1, near, (2 - distance) ** 3 / 6)
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """Another kernel behind an antialiasing filter that adapts to how coarsely it is sampled.
+
+    Before a function on the grid is sampled at fewer points than the grid has nodes, each node
+    is replaced by the mean of its neighbours under a triangle as wide as the gap between samples.
+    At the grid's own size and above nothing is filtered.
+
+    Args:
+        kernel: What samples the filtered function.
+    """
+
+    kernel: Kernel = CubicConvolution()
+
+    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+        """See :meth:`Kernel.matrix`."""
+        sampling = self.kernel.matrix(points, grid_size)
+        gap = (grid_size - 1) / max(len(points) - 1, 1)
+        if gap <= 1:
+            return sampling
+        nodes = torch.arange(grid_size, dtype=points.dtype, device=points.device)
+        triangle = (1 - (nodes[:, None] - nodes).abs() / gap).clamp(min=0)
+        return sampling @ (triangle / triangle.sum(dim=1, keepdim=True))
 
 
 def _local_matrix(
-    points: FloatArray,
-    grid_size: int,
-    support: int,
-    profile: Callable[[FloatArray], FloatArray],
-) -> FloatArray:
+    points: Tensor, grid_size: int, support: int, profile: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Evaluate a kernel that is zero from ``support`` grid steps on, the border repeated."""
     if grid_size == 1:
-        return np.ones((len(points), 1))
-    position = np.asarray(points, dtype=np.float64) * (grid_size - 1)
-    left = np.clip(np.floor(position), 0, grid_size - 2).astype(np.int64)
-    nodes = left[:, None] + np.arange(1 - support, 1 + support)
-    distance = np.abs(position[:, None] - nodes)
-    contribution = np.where(distance < support, profile(np.minimum(distance, support)), 0.0)
-    matrix = np.zeros((len(position), grid_size))
-    rows = np.broadcast_to(np.arange(len(position))[:, None], nodes.shape)
-    np.add.at(matrix, (rows, np.clip(nodes, 0, grid_size - 1)), contribution)
-    return matrix
+        return points.new_ones(len(points), 1)
+    position = points * (grid_size - 1)
+    left = position.detach().floor().clamp(0, grid_size - 2).long()
+    nodes = left[:, None] + torch.arange(1 - support, 1 + support, device=points.device)
+    distance = (position[:, None] - nodes).abs()
+    contribution = torch.where(distance < support, profile(distance), 0.0)
+    matrix = points.new_zeros(len(points), grid_size)
+    return matrix.scatter_add(1, nodes.clamp(0, grid_size - 1), contribution)
 
 
 KERNELS: dict[str, Kernel] = {
     "cubic": CubicConvolution(),
-    "linear": Linear(),
+    "linear": LinearInterpolation(),
     "b-spline": CubicBSpline(),
+    "cubic-antialiased": LowPass(CubicConvolution()),
 }
 """Kernels that can be named in a configuration."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sb3_integral.nn.axis import Axes, Axis
+from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.linear import IntegralLinear
+from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_sizes
 
@@ -36,7 +36,7 @@ def string_on_axes(layers: Sequence[nn.Linear], axes: Sequence[Axis]) -> list[In
     ]
 
 
-class IntegralMLP(nn.Module):
+class IntegralMLP(IntegralNetwork):
     """An MLP whose hidden dimensions are axes; input and output stay discrete.
 
     Args:
@@ -66,49 +66,14 @@ class IntegralMLP(nn.Module):
         kernel: Kernel | str = CubicConvolution(),
         quadrature: Quadrature | str = Trapezoidal(),
     ) -> None:
-        super().__init__()
-        hidden_sizes = as_sizes(tuple(hidden_sizes), len(hidden_sizes), "hidden_sizes")
-        grids = (
-            hidden_sizes if grid_size is None else as_sizes(grid_size, len(hidden_sizes), "grid_size")
-        )
-        self.axes = Axes(
+        full = as_sizes(tuple(hidden_sizes), len(hidden_sizes), "hidden_sizes")
+        grids = full if grid_size is None else as_sizes(grid_size, len(full), "grid_size")
+        axes = [
             Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)
-            for size, grid in zip(hidden_sizes, grids, strict=True)
-        )
-        ends: list[int | Axis] = [in_features, *self.axes, out_features]
+            for size, grid in zip(full, grids, strict=True)
+        ]
+        ends: list[int | Axis] = [in_features, *axes, out_features]
         modules: list[nn.Module] = [IntegralLinear(ends[0], ends[1])]
         for i in range(1, len(ends) - 1):
             modules += [activation_fn(), IntegralLinear(ends[i], ends[i + 1])]
-        self.layers = nn.Sequential(*modules)
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The hidden sizes in force."""
-        return self.axes.sizes
-
-    @property
-    def max_sizes(self) -> tuple[int, ...]:
-        """The hidden sizes that the network was built with."""
-        return self.axes.max_sizes
-
-    def resize(self, size: Size) -> IntegralMLP:
-        """Set the hidden sizes, with no retraining: one integer for all, or one per hidden layer.
-
-        Raises:
-            ValueError: If a size is not a positive integer or their number is wrong.
-        """
-        self.axes.resize(size)
-        return self
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Apply the network at the sizes in force."""
-        output: Tensor = self.layers(input)
-        return output
-
-    @torch.no_grad()
-    def discretize(self, size: Size | None = None) -> nn.Sequential:
-        """Return an ordinary ``nn.Sequential`` of a size (that in force by default)."""
-        with self.axes.resized(self.sizes if size is None else size):
-            return nn.Sequential(
-                *(m.discretize() if isinstance(m, IntegralLinear) else m for m in self.layers)
-            )
+        super().__init__(nn.Sequential(*modules))

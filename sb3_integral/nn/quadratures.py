@@ -1,4 +1,8 @@
-"""Quadratures: where a continuous dimension is sampled, and what each sample weighs (Eq. 3)."""
+"""Quadratures: where a continuous dimension is sampled, and what each sample weighs (Eq. 3).
+
+To add a quadrature, write a frozen dataclass with ``points`` and ``weights`` and name it in
+:data:`QUADRATURES`. Everything is in float64.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-
-from sb3_integral.nn.kernels import FloatArray
+import torch
+from torch import Tensor
 
 
 @runtime_checkable
@@ -19,46 +23,49 @@ class Quadrature(Protocol):
         """Hash the parameters: matrices are kept by quadrature."""
         ...
 
-    def points(self, size: int) -> FloatArray:
+    def points(self, size: int) -> Tensor:
         """Return the partition of [0, 1] into ``size`` samples, ascending. Shape: (size,)."""
         ...
 
-    def weights(self, points: FloatArray) -> FloatArray:
-        """Return the weight q of each sample; they sum to 1. Shape: (size,)."""
+    def weights(self, points: Tensor) -> Tensor:
+        """Return the weight q of each sample, differentiably; they sum to 1. Shape: (size,).
+
+        Raises:
+            ValueError: If the rule cannot integrate over these points.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Trapezoidal:
-    """The trapezoidal rule of Eq. 3 on evenly spaced points that include both ends.
+    """The trapezoidal rule of Eq. 3, on evenly spaced points that include both ends; of order 2.
 
     A single sample has no neighbour to span a trapezoid with; it stands in the middle and weighs 1.
+    Where given points leave a margin, the outermost samples stand for it too.
     """
 
-    def points(self, size: int) -> FloatArray:
+    def points(self, size: int) -> Tensor:
         """See :meth:`Quadrature.points`."""
-        return np.linspace(0.0, 1.0, size) if size > 1 else np.array([0.5])
+        if size == 1:
+            return torch.tensor([0.5], dtype=torch.float64)
+        return torch.linspace(0.0, 1.0, size, dtype=torch.float64)
 
-    def weights(self, points: FloatArray) -> FloatArray:
+    def weights(self, points: Tensor) -> Tensor:
         """See :meth:`Quadrature.weights`."""
-        if len(points) == 1:
-            return np.ones(1)
-        gaps = np.diff(points)
-        return np.concatenate([gaps[:1], gaps[:-1] + gaps[1:], gaps[-1:]]) / 2
+        return _cell_widths(points)
 
 
 @dataclass(frozen=True)
 class Midpoint:
     """The Riemann sum over the midpoints of cells of equal width; of order 2."""
 
-    def points(self, size: int) -> FloatArray:
+    def points(self, size: int) -> Tensor:
         """See :meth:`Quadrature.points`."""
-        return (np.arange(size) + 0.5) / size
+        return (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
-    def weights(self, points: FloatArray) -> FloatArray:
-        """See :meth:`Quadrature.weights`. A cell ends halfway between two points."""
-        edges = np.concatenate([[0.0], (points[:-1] + points[1:]) / 2, [1.0]])
-        return np.diff(edges)
+    def weights(self, points: Tensor) -> Tensor:
+        """See :meth:`Quadrature.weights`; a cell ends halfway between two points."""
+        return _cell_widths(points)
 
 
 @dataclass(frozen=True)
@@ -69,26 +76,22 @@ class Simpson:
     Simpson's 3/8 rule, which is of the same order. Two points make a trapezoid.
     """
 
-    def points(self, size: int) -> FloatArray:
+    def points(self, size: int) -> Tensor:
         """See :meth:`Quadrature.points`."""
         return Trapezoidal().points(size)
 
-    def weights(self, points: FloatArray) -> FloatArray:
-        """See :meth:`Quadrature.weights`.
-
-        Raises:
-            ValueError: If the points are not those of :meth:`points`.
-        """
+    def weights(self, points: Tensor) -> Tensor:
+        """See :meth:`Quadrature.weights`; only for the points of :meth:`points`."""
         size = len(points)
         _check_points(self, points)
         if size <= 2:
             return Trapezoidal().weights(points)
-        weights = np.zeros(size)
+        weights = torch.zeros(size, dtype=points.dtype)
         pairs = size - 1 if size % 2 else size - 4
         for start in range(0, pairs, 2):
-            weights[start : start + 3] += np.array([1.0, 4.0, 1.0]) / 3
+            weights[start : start + 3] += torch.tensor([1.0, 4.0, 1.0], dtype=points.dtype) / 3
         if size % 2 == 0:
-            weights[-4:] += np.array([1.0, 3.0, 3.0, 1.0]) * 3 / 8
+            weights[-4:] += torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=points.dtype) * 3 / 8
         return weights / (size - 1)
 
 
@@ -96,30 +99,36 @@ class Simpson:
 class GaussLegendre:
     """Gauss-Legendre quadrature on its own nodes: exact for polynomials up to degree 2·size - 1."""
 
-    def points(self, size: int) -> FloatArray:
+    def points(self, size: int) -> Tensor:
         """See :meth:`Quadrature.points`."""
         return (_legendre(size)[0] + 1) / 2
 
-    def weights(self, points: FloatArray) -> FloatArray:
-        """See :meth:`Quadrature.weights`.
-
-        Raises:
-            ValueError: If the points are not those of :meth:`points`.
-        """
+    def weights(self, points: Tensor) -> Tensor:
+        """See :meth:`Quadrature.weights`; only for the points of :meth:`points`."""
         _check_points(self, points)
         return _legendre(len(points))[1] / 2
 
 
+def _cell_widths(points: Tensor) -> Tensor:
+    """Return how much of [0, 1] lies nearer to each point than to any other."""
+    middles = (points[:-1] + points[1:]) / 2
+    edges = torch.cat([points.new_zeros(1), middles, points.new_ones(1)])
+    return edges.diff()
+
+
 @functools.lru_cache(maxsize=512)
-def _legendre(size: int) -> tuple[FloatArray, FloatArray]:
+def _legendre(size: int) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(size)
-    return nodes, weights
+    return torch.from_numpy(nodes), torch.from_numpy(weights)
 
 
-def _check_points(quadrature: Quadrature, points: FloatArray) -> None:
-    if not np.allclose(points, quadrature.points(len(points)), rtol=0.0, atol=1e-12):
+def _check_points(quadrature: Quadrature, points: Tensor) -> None:
+    if not torch.allclose(
+        points.detach(), quadrature.points(len(points)).to(points), rtol=0.0, atol=1e-9
+    ):
         raise ValueError(
-            f"{type(quadrature).__name__} needs its own points, got {np.array2string(points)}"
+            f"{type(quadrature).__name__} needs its own points, got {points.tolist()}; "
+            f"use the trapezoidal rule for a partition of your own"
         )
 
 

@@ -1,0 +1,204 @@
+"""From a trained discrete network to an integral one: permute, then fit λ in closed form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fusion
+
+from sb3_integral.nn.axis import Axis, matrices_at
+from sb3_integral.nn.convolution import IntegralConv2d
+from sb3_integral.nn.kernels import CubicConvolution, Kernel
+from sb3_integral.nn.layer import IntegralLayer
+from sb3_integral.nn.linear import IntegralLinear
+from sb3_integral.nn.network import IntegralNetwork
+from sb3_integral.nn.permutation import permute_axis
+from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
+from sb3_integral.nn.sizes import Size, as_sizes
+
+COMMUTING: tuple[type[nn.Module], ...] = (
+    nn.Identity,
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Hardtanh,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.LogSigmoid,
+    nn.Dropout,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.ZeroPad2d,
+    nn.Upsample,
+    nn.Flatten,
+)
+"""Modules that act on each neuron or channel alone, and so do the same at every size."""
+
+
+SMALLEST_SINGULAR_VALUE = 1e-6
+"""Relative to the largest; what is smaller would make λ larger than single precision can bear."""
+
+
+class Conversion(NamedTuple):
+    """An integral network and how well it stands for the discrete one.
+
+    Attributes:
+        network: At full size.
+        errors: For each layer, the norm of what the fit leaves of its weight, relative to the
+            weight's norm: 0 at equal grid and size.
+    """
+
+    network: IntegralNetwork
+    errors: tuple[float, ...]
+
+
+@torch.no_grad()
+def convert(
+    module: nn.Sequential,
+    *,
+    grid_size: Size | None = None,
+    kernel: Kernel = CubicConvolution(),
+    quadrature: Quadrature = Trapezoidal(),
+    permute: bool = True,
+    seconds: float = 0.2,
+) -> Conversion:
+    """Make a trained MLP or CNN integral, without data and without training.
+
+    Batch norm is fused into the layer before it; the hidden neurons are permuted to vary least; λ is
+    the least-squares solution, in closed form, of being the discrete weights at full size.
+
+    Args:
+        module: Linear and convolutional layers, batch norm, and modules of :data:`COMMUTING`; it is
+            not changed.
+        grid_size: λ nodes per hidden dimension (one number, or one each); its size by default.
+        kernel: Kernel of every axis.
+        quadrature: Quadrature of every axis.
+        permute: Whether to permute; needs fast-tsp.
+        seconds: How long to search for each permutation.
+
+    Raises:
+        ValueError: If a module is of another kind, or there are fewer than two layers.
+        ImportError: If fast-tsp is wanted and not installed.
+    """
+    modules = _fused(_flattened(copy.deepcopy(module).eval()))
+    found = {i: part for i, part in enumerate(modules) if isinstance(part, nn.Linear | nn.Conv2d)}
+    layers = list(found.values())
+    if len(layers) < 2:
+        raise ValueError(f"expected at least two linear or convolutional layers, got {len(layers)}")
+    sizes = [layer.weight.shape[0] for layer in layers[:-1]]
+    grids = sizes if grid_size is None else as_sizes(grid_size, len(sizes), "grid_size")
+
+    nodes = [Axis(size, kernel=kernel, quadrature=quadrature) for size in sizes]
+    discrete = _strung(layers, nodes)
+    if permute:
+        for axis in nodes:
+            permute_axis(discrete, axis, seconds)
+    axes = [
+        Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)
+        for size, grid in zip(sizes, grids, strict=True)
+    ]
+    fitted = [_fit(layer, ends) for layer, ends in zip(discrete, _ends(axes), strict=True)]
+    for position, (layer, _) in zip(found, fitted, strict=True):
+        modules[position] = layer
+    network = IntegralNetwork(nn.Sequential(*modules))
+    return Conversion(network, tuple(error for _, error in fitted))
+
+
+def _flattened(module: nn.Sequential) -> list[nn.Module]:
+    parts: list[nn.Module] = []
+    for part in module:
+        parts += _flattened(part) if isinstance(part, nn.Sequential) else [part]
+    return parts
+
+
+def _fused(parts: Sequence[nn.Module]) -> list[nn.Module]:
+    """Fuse batch norm into the layer before it, and refuse what does not commute with resizing."""
+    fused: list[nn.Module] = []
+    for part in parts:
+        before = fused[-1] if fused else None
+        if isinstance(part, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+            fused[-1] = fusion.fuse_conv_bn_eval(before, part)
+        elif isinstance(part, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+            fused[-1] = fusion.fuse_linear_bn_eval(before, part)
+        elif isinstance(part, (nn.Linear, nn.Conv2d, *COMMUTING)):
+            fused.append(part)
+        else:
+            raise ValueError(
+                f"{part!r} does not do the same at every size, or stands where it cannot be fused; "
+                f"expected linear and convolutional layers, batch norm right after them, "
+                f"activations and pooling"
+            )
+    return fused
+
+
+def _ends(axes: Sequence[Axis]) -> list[tuple[Axis | None, Axis | None]]:
+    around = [None, *axes, None]
+    return list(pairwise(around))
+
+
+def _strung(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralLayer]:
+    strung: list[IntegralLayer] = []
+    for layer, (in_axis, out_axis) in zip(layers, _ends(axes), strict=True):
+        if isinstance(layer, nn.Conv2d):
+            strung.append(IntegralConv2d.adopt(layer, in_axis, out_axis))
+        else:
+            assert isinstance(layer, nn.Linear)
+            # Flattened channels give height times width features each.
+            repeat = 1 if in_axis is None else layer.in_features // in_axis.max_size
+            strung.append(IntegralLinear.adopt(layer, in_axis, out_axis, in_repeat=repeat))
+    return strung
+
+
+def _fit(discrete: IntegralLayer, ends: tuple[Axis | None, Axis | None]) -> tuple[IntegralLayer, float]:
+    """Return a layer on other axes whose weight at full size is nearest to a discrete weight."""
+    in_axis, out_axis = ends
+    weight = discrete.weight
+    operator = weight.double().view(discrete.operator_shape(weight.shape))
+    sampling = None if out_axis is None else _full_matrices(out_axis)[0]
+    integration = None if in_axis is None else _full_matrices(in_axis)[1]
+    solution = operator
+    if sampling is not None:
+        solution = _solved(sampling, solution)
+    if integration is not None:
+        solution = _solved(integration.T, solution.transpose(0, 1)).transpose(0, 1)
+
+    layer = discrete.on_axes(in_axis, out_axis)
+    layer.weight.copy_(solution.reshape(layer.weight.shape))
+    if discrete.bias is not None:
+        assert layer.bias is not None
+        bias = discrete.bias.double()
+        layer.bias.copy_(bias if sampling is None else _solved(sampling, bias))
+    sampled, _ = layer.discrete_parameters()
+    error = torch.linalg.norm(sampled.double() - weight.double()) / torch.linalg.norm(weight.double())
+    return layer, float(error)
+
+
+def _full_matrices(axis: Axis) -> tuple[Tensor, Tensor]:
+    points = axis.quadrature.points(axis.max_size)
+    return matrices_at(points, axis.grid_size, axis.kernel, axis.quadrature)
+
+
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
+    """Return the least-squares solution X of smallest norm of ``matrix @ X = right``."""
+    flat = right.reshape(right.shape[0], -1)
+    solution: Tensor = torch.linalg.lstsq(
+        matrix.to(flat), flat, rcond=SMALLEST_SINGULAR_VALUE, driver="gelsd"
+    ).solution
+    return solution.view(-1, *right.shape[1:])

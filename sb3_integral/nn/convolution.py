@@ -1,0 +1,138 @@
+"""The integral 2-D convolution: continuous channels, ordinary height and width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.common_types import _size_2_t
+
+from sb3_integral.nn.axis import Axis
+from sb3_integral.nn.layer import IntegralLayer, axis_or_none, check_grid, grid_or_features
+
+
+class IntegralConv2d(nn.Conv2d, IntegralLayer):
+    """A 2-D convolution whose channels are discrete or an axis.
+
+    Eq. 1-3 with a kernel's height and width carried along. See
+    :class:`~sb3_integral.nn.layer.IntegralLayer` for what its parameters hold.
+
+    Args:
+        in_channels: A number of channels, or the axis that is integrated over.
+        out_channels: A number of channels, or the axis along which the output is sampled.
+        kernel_size: As in ``nn.Conv2d``, like what follows; there are no groups.
+        stride: Stride of the kernel.
+        padding: Padding on all sides, or its name.
+        dilation: Gap between the kernel's elements.
+        bias: Whether to add a bias.
+        padding_mode: What to pad with.
+        device: Where the parameters are made.
+        dtype: Type of the parameters.
+
+    Shape:
+        Input (batch, in, height, width), output (batch, out, new height, new width).
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Axis,
+        out_channels: int | Axis,
+        kernel_size: _size_2_t,
+        stride: _size_2_t = 1,
+        padding: str | _size_2_t = 0,
+        dilation: _size_2_t = 1,
+        *,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            grid_or_features(in_channels),
+            grid_or_features(out_channels),
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            bias=bias,
+            padding_mode=padding_mode,  # type: ignore[arg-type]
+            device=device,
+            dtype=dtype,
+        )
+        self._axes = (axis_or_none(in_channels), axis_or_none(out_channels))
+
+    @classmethod
+    def adopt(
+        cls, convolution: nn.Conv2d, in_axis: Axis | None = None, out_axis: Axis | None = None
+    ) -> IntegralConv2d:
+        """String a discrete convolution on axes, sharing its parameters.
+
+        Args:
+            convolution: The layer whose parameters become nodal values.
+            in_axis: Axis of its input channels, if they are to be continuous.
+            out_axis: Axis of its output channels, if they are to be continuous.
+
+        Raises:
+            ValueError: If it has groups, or if an axis' grid does not have as many nodes as the
+                layer has channels.
+        """
+        if convolution.groups != 1:
+            raise ValueError(
+                f"a convolution with groups cannot be integral, got groups={convolution.groups}"
+            )
+        check_grid(in_axis, convolution.in_channels, "input")
+        check_grid(out_axis, convolution.out_channels, "output")
+        layer = cls(
+            convolution.in_channels if in_axis is None else in_axis,
+            convolution.out_channels if out_axis is None else out_axis,
+            convolution.kernel_size,  # type: ignore[arg-type]
+            convolution.stride,  # type: ignore[arg-type]
+            convolution.padding,  # type: ignore[arg-type]
+            convolution.dilation,  # type: ignore[arg-type]
+            bias=convolution.bias is not None,
+            padding_mode=convolution.padding_mode,
+            device="meta",
+        )
+        layer.weight = convolution.weight
+        layer.bias = convolution.bias
+        return layer
+
+    def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralConv2d:
+        """See :meth:`IntegralLayer.on_axes`."""
+        return IntegralConv2d(
+            self.in_channels if in_axis is None else in_axis,
+            self.out_channels if out_axis is None else out_axis,
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            bias=self.bias is not None,
+            padding_mode=self.padding_mode,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer at the sizes in force."""
+        weight, bias = self._parameters_in_force()
+        output: Tensor = self._conv_forward(input, weight, bias)
+        return output
+
+    @torch.no_grad()
+    def discretize(self) -> nn.Conv2d:
+        """Return an ordinary convolution of the sizes in force, with parameters of its own."""
+        weight, bias = self._parameters_in_force()
+        layer = nn.Conv2d(
+            weight.shape[1],
+            weight.shape[0],
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            bias=bias is not None,
+            padding_mode=self.padding_mode,
+            device="meta",
+        )
+        layer.weight = nn.Parameter(weight.clone())
+        if bias is not None:
+            layer.bias = nn.Parameter(bias.clone())
+        return layer

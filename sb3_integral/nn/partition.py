@@ -1,0 +1,35 @@
+"""A partition of an axis whose points are learned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TrainablePartition(nn.Module):
+    """Points between two fixed ends, their order kept whatever the parameters are.
+
+    The gaps between neighbouring points are a softmax, so they are positive and fill the span.
+
+    Args:
+        points: Where the points start, ascending, at least two. Shape: (size,).
+
+    Raises:
+        ValueError: If there are fewer than two points.
+    """
+
+    first: Tensor
+    span: Tensor
+
+    def __init__(self, points: Tensor) -> None:
+        super().__init__()
+        if len(points) < 2:
+            raise ValueError(f"a trainable partition needs at least 2 points, got {len(points)}")
+        self.register_buffer("first", points[0].clone())
+        self.register_buffer("span", points[-1] - points[0])
+        self.log_gaps = nn.Parameter(torch.log(points.diff()))
+
+    def forward(self) -> Tensor:
+        """Return the points, differentiable. Shape: (size,)."""
+        inner = torch.softmax(self.log_gaps, dim=0).cumsum(dim=0) * self.span
+        return torch.cat([self.first[None], self.first + inner])

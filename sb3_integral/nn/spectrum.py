@@ -1,0 +1,75 @@
+"""How smooth a weight is along an axis: its spectrum (Fig. 5) and its total variation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sb3_integral.nn.layer import IntegralLayer
+
+
+def mean_spectrum(weight: Tensor) -> Tensor:
+    """Return the mean absolute 1-D Fourier transform of a weight's rows, as Fig. 5 shows it.
+
+    Args:
+        weight: Shape: (rows, columns).
+
+    Returns:
+        The amplitude of each frequency, from 0 cycles per row upwards. Shape: (columns // 2 + 1,).
+    """
+    amplitude: Tensor = torch.fft.rfft(weight, dim=1).abs()
+    return amplitude.mean(dim=0)
+
+
+def total_variation(weight: Tensor, dim: int = 0) -> Tensor:
+    """Return the sum of absolute differences between neighbours along a dimension. Shape: ()."""
+    return weight.diff(dim=dim).abs().sum()
+
+
+def truncate_spectrum(weight: Tensor, keep: int, dim: int = 0) -> Tensor:
+    """Cut off the high frequencies of a weight along a dimension.
+
+    Args:
+        weight: Any shape.
+        keep: How many frequencies stay, the constant one included.
+        dim: The dimension.
+
+    Returns:
+        The inverse transform of what is left, shaped as the weight. With all
+        ``weight.shape[dim] // 2 + 1`` frequencies it is the weight.
+
+    Raises:
+        ValueError: If ``keep`` is not from 1 to the number of frequencies.
+    """
+    size = weight.shape[dim]
+    frequencies = size // 2 + 1
+    if not 1 <= keep <= frequencies:
+        raise ValueError(f"keep must be from 1 to {frequencies}, got {keep}")
+    spectrum = torch.fft.rfft(weight, dim=dim)
+    kept = torch.arange(frequencies, device=weight.device) < keep
+    shape = [1] * weight.dim()
+    shape[dim] = frequencies
+    truncated: Tensor = torch.fft.irfft(spectrum * kept.view(shape), n=size, dim=dim)
+    return truncated
+
+
+@torch.no_grad()
+def cut_high_frequencies(layer: IntegralLayer, keep: int) -> None:
+    """Truncate the spectrum of a layer's λ in place, along each of its axes.
+
+    Args:
+        layer: The layer; its bias is truncated along the output axis.
+        keep: How many frequencies stay on each axis; all of them where there are fewer.
+
+    Raises:
+        ValueError: If ``keep`` is smaller than 1.
+    """
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    lam = layer.lam
+    for dim, axis in enumerate((layer.out_axis, layer.in_axis)):
+        if axis is not None:
+            lam = truncate_spectrum(lam, min(keep, axis.grid_size // 2 + 1), dim)
+    layer.lam = lam
+    if layer.out_axis is not None and layer.bias is not None:
+        layer.bias.copy_(truncate_spectrum(layer.bias, min(keep, layer.out_axis.grid_size // 2 + 1)))
