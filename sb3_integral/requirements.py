@@ -13,9 +13,14 @@ INSTALL = {
         'pip install "sb3-integral[imitation,experiments,envs]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1"
     ),
+    "torchintegral": (
+        'pip install cython "setuptools<81" && '
+        "pip install --no-build-isolation git+https://github.com/TheStageAI/TorchIntegral"
+    ),
 }
 """The command that installs each extra. imitation 1.0.1 declares a Stable-Baselines3 of 2023 but runs
-on today's, so pip has to be told not to follow it."""
+on today's, so pip has to be told not to follow it. TorchIntegral is on no package index, and imports
+what it does not declare to build."""
 
 
 def require(extra: str, *modules: str) -> None:

@@ -32,6 +32,7 @@ from sb3_integral.nn.spectrum import (
     total_variation,
     truncate_spectrum,
 )
+from sb3_integral.nn.torchintegral import from_torch_integral, to_torch_integral
 from sb3_integral.nn.tuning import tune_partitions
 
 __all__ = [
@@ -63,11 +64,13 @@ __all__ = [
     "axis_matrices",
     "convert",
     "cut_high_frequencies",
+    "from_torch_integral",
     "matrices_at",
     "mean_spectrum",
     "permute_axis",
     "shortest_path",
     "string_on_axes",
+    "to_torch_integral",
     "total_variation",
     "truncate_spectrum",
     "tune_partitions",

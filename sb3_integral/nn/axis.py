@@ -67,7 +67,6 @@ def axis_matrices(
     Returns:
         The two matrices, None where one is the identity.
     """
-    both = matrices_at(quadrature.points(size), grid_size, kernel, quadrature)
 
     def finish(matrix: Tensor) -> Tensor | None:
         if size == grid_size and torch.allclose(
@@ -76,7 +75,10 @@ def axis_matrices(
             return None
         return matrix.to(device, dtype).contiguous()
 
-    return AxisMatrices(*map(finish, both))
+    # They are kept for everybody, so they must not be inference tensors.
+    with torch.inference_mode(False):
+        both = matrices_at(quadrature.points(size), grid_size, kernel, quadrature)
+        return AxisMatrices(*map(finish, both))
 
 
 class Axis(nn.Module):
@@ -166,7 +168,7 @@ class Axis(nn.Module):
         """
         given = torch.as_tensor(points, dtype=torch.float64).detach().clone()
         ascending = given.dim() == 1 and len(given) > 0 and bool((given.diff() > 0).all())
-        if not ascending or given[0] < 0 or given[-1] > 1:
+        if not ascending or not (given[0] >= 0 and given[-1] <= 1):
             raise ValueError(f"points must ascend strictly from 0 to 1, got {given.tolist()}")
         self.quadrature.weights(given)
         self._set(len(given), given)
@@ -264,13 +266,14 @@ class Axes(nn.ModuleList):
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:
         """Have another size inside a ``with`` block, and what was before after it."""
-        before = [axis.get_extra_state() for axis in self]
+        before = [(axis.size, axis._given_points, axis.partition) for axis in self]
         self.resize(size)
         try:
             yield
         finally:
-            for axis, state in zip(self, before, strict=True):
-                axis.set_extra_state(state)
+            for axis, (old_size, points, partition) in zip(self, before, strict=True):
+                axis._set(old_size, points)
+                axis.partition = partition
 
 
 def _named(name: str, known: dict[str, Value], what: str) -> Value:

@@ -197,8 +197,9 @@ def _full_matrices(axis: Axis) -> tuple[Tensor, Tensor]:
 
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     """Return the least-squares solution X of smallest norm of ``matrix @ X = right``."""
-    flat = right.reshape(right.shape[0], -1)
+    # This driver, the only one for matrices without full rank, runs on the CPU.
+    flat = right.reshape(right.shape[0], -1).cpu()
     solution: Tensor = torch.linalg.lstsq(
         matrix.to(flat), flat, rcond=SMALLEST_SINGULAR_VALUE, driver="gelsd"
     ).solution
-    return solution.view(-1, *right.shape[1:])
+    return solution.view(-1, *right.shape[1:]).to(right.device)

@@ -120,7 +120,7 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
     @torch.no_grad()
     def discretize(self) -> nn.Conv2d:
         """Return an ordinary convolution of the sizes in force, with parameters of its own."""
-        weight, bias = self._parameters_in_force()
+        weight, bias = self.discrete_parameters()
         layer = nn.Conv2d(
             weight.shape[1],
             weight.shape[0],

@@ -70,6 +70,10 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         Raises:
             ValueError: If an axis' grid does not have as many nodes as the layer has features.
         """
+        if linear.in_features % in_repeat:
+            raise ValueError(
+                f"in_repeat must divide the layer's {linear.in_features} inputs, got {in_repeat}"
+            )
         check_grid(in_axis, linear.in_features // in_repeat, "input")
         check_grid(out_axis, linear.out_features, "output")
         layer = cls(
@@ -108,7 +112,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
     @torch.no_grad()
     def discretize(self) -> nn.Linear:
         """Return an ordinary layer of the sizes in force, with parameters of its own."""
-        weight, bias = self._parameters_in_force()
+        weight, bias = self.discrete_parameters()
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
         layer.weight = nn.Parameter(weight.clone())
         if bias is not None:

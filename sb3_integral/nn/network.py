@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +29,8 @@ class IntegralNetwork(nn.Module):
     one step of autograd, and the optimizer has one tensor to visit.
 
     In evaluation mode without gradients the sampled weights are kept until the parameters, the
-    sizes or the mode change. A change through ``.data`` goes unnoticed: call ``eval()`` after it.
+    sizes or the mode change. Two changes go unnoticed in that mode, for torch does not count them:
+    through ``.data``, and by a fused optimizer. Call ``eval()`` after such a change.
 
     Args:
         module: What is run. Its axes are found by what its layers are strung on.
@@ -89,7 +91,7 @@ class IntegralNetwork(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module at the sizes in force."""
-        if torch.is_grad_enabled() or self.training:
+        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
             self._lend()
             try:
                 return self.module(*args, **kwargs)
@@ -109,13 +111,9 @@ class IntegralNetwork(nn.Module):
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        with self.axes.resized(self.sizes) if size is None else self.axes.resized(size):
-            self._lend()
-            try:
-                # What deepcopy is to copy is in its memory already: the layer's discrete form.
-                ordinary = {id(layer): layer.discretize() for layer in self._layers}
-            finally:
-                self._take_back()
+        with nullcontext() if size is None else self.axes.resized(size):
+            # What deepcopy is to copy is in its memory already: the layer's discrete form.
+            ordinary = {id(layer): layer.discretize() for layer in self._layers}
         return copy.deepcopy(self.module, ordinary)
 
     def _lend(self) -> None:
@@ -130,6 +128,8 @@ class IntegralNetwork(nn.Module):
             layer._lent = None
 
     def _plan(self) -> Plan:
+        if torch.compiler.is_compiling():  # what is traced has no address
+            return self._make_plan()
         keys = tuple([axis.key for axis in self._axis_list])
         plan = self._plans.get(keys)
         if plan is None or plan.address != self.lam_flat.data_ptr():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+SMALLEST_GAP = 1e-9
+"""Relative to the span: keeps points apart where a softmax underflows."""
+
 
 class TrainablePartition(nn.Module):
     """Points between two fixed ends, their order kept whatever the parameters are.
@@ -19,17 +22,20 @@ class TrainablePartition(nn.Module):
     """
 
     first: Tensor
-    span: Tensor
+    last: Tensor
 
     def __init__(self, points: Tensor) -> None:
         super().__init__()
         if len(points) < 2:
             raise ValueError(f"a trainable partition needs at least 2 points, got {len(points)}")
         self.register_buffer("first", points[0].clone())
-        self.register_buffer("span", points[-1] - points[0])
+        self.register_buffer("last", points[-1].clone())
         self.log_gaps = nn.Parameter(torch.log(points.diff()))
 
     def forward(self) -> Tensor:
         """Return the points, differentiable. Shape: (size,)."""
-        inner = torch.softmax(self.log_gaps, dim=0).cumsum(dim=0) * self.span
-        return torch.cat([self.first[None], self.first + inner])
+        # The last point is not summed up: rounding would push it past the end.
+        gaps = torch.softmax(self.log_gaps, dim=0)
+        gaps = (gaps + SMALLEST_GAP) / (1 + SMALLEST_GAP * len(gaps))
+        inner = self.first + gaps.cumsum(dim=0)[:-1] * (self.last - self.first)
+        return torch.cat([self.first[None], inner, self.last[None]])

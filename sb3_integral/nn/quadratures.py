@@ -119,7 +119,8 @@ def _cell_widths(points: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=512)
 def _legendre(size: int) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(size)
-    return torch.from_numpy(nodes), torch.from_numpy(weights)
+    with torch.inference_mode(False):
+        return torch.from_numpy(nodes), torch.from_numpy(weights)
 
 
 def _check_points(quadrature: Quadrature, points: Tensor) -> None:

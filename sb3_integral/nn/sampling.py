@@ -80,7 +80,7 @@ def make_plan(
     is_differentiable = any(
         matrix is not None and matrix.requires_grad for pair in matrices for matrix in pair
     )
-    return Plan(pieces, flat.data_ptr(), is_differentiable)
+    return Plan(pieces, 0 if torch.compiler.is_compiling() else flat.data_ptr(), is_differentiable)
 
 
 def sample_flat(flat: Tensor, plan: Plan) -> tuple[Tensor, ...]:
@@ -139,6 +139,7 @@ def _sample(piece: Piece, nodes: Tensor) -> Tensor:
 
 def _adjoint(piece: Piece, gradient: Tensor) -> Tensor:
     nodes, elements, _, _, left, right, _ = piece
+    gradient = gradient.to(nodes.dtype)
     dimensions = nodes.dim()
     if dimensions == 2:
         if left is not None:

@@ -152,6 +152,22 @@ def test_a_loaded_student_is_the_one_that_was_saved(task, architecture, tmp_path
         )
 
 
+def test_saving_again_puts_a_whole_file_in_the_place_of_the_one_before(cart_pole, saved, tmp_path):
+    # given a file that somebody may be reading
+    path, reader = tmp_path / "student.safetensors", tmp_path / "reader"
+    path.write_bytes(saved.read_bytes())
+    reader.hardlink_to(path)
+
+    # when
+    architecture = StudentArchitecture("plain", (6,))
+    save_student(build(cart_pole, architecture), architecture, path)
+
+    # then the reader still has all of what was there, and the name is that of another file
+    assert reader.read_bytes() == saved.read_bytes()
+    assert path.read_bytes() != saved.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["reader", path.name]
+
+
 def test_a_student_that_cannot_be_written_leaves_what_was_there(cart_pole, saved, tmp_path):
     # given a folder in which a student stands, and one with a tensor that no file can hold
     path = tmp_path / "student.safetensors"

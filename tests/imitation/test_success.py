@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -50,6 +52,12 @@ def test_terminated_is_what_is_not_truncated_and_any_is_all(mixed_episodes):
 def test_min_return_compares_the_sum_of_rewards(mixed_episodes, threshold):
     accepted = [MinReturn(threshold)(episode) for episode in mixed_episodes]
     assert accepted == [len(episode) >= threshold for episode in mixed_episodes]
+
+
+def test_min_return_accepts_the_threshold_itself(mixed_episodes):
+    for episode in mixed_episodes:
+        assert MinReturn(len(episode))(episode)
+        assert not MinReturn(math.nextafter(len(episode), math.inf))(episode)
 
 
 @pytest.mark.parametrize("n_episodes", [1, 3])

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,8 +74,9 @@ def test_an_integral_over_equal_neurons_is_kept_at_every_size(size: int) -> None
 def test_hidden_weights_are_interpolated_by_the_kernel(size: int) -> None:
     # given
     layers = random_layers(4, 12, 3)
-    points = np.linspace(0.0, 1.0, size) if size > 1 else np.array([0.5])
-    matrix = torch.as_tensor(CubicConvolution(a=-0.5).matrix(points, 12), dtype=torch.float32)
+    points = torch.linspace(0.0, 1.0, size, dtype=torch.float64)
+    points = points if size > 1 else points + 0.5
+    matrix = CubicConvolution(a=-0.5).matrix(points, 12).float()
     # when
     hidden, _ = IntegralSampling(kernel=CubicConvolution(a=-0.5))(layers, [size])
     # then
