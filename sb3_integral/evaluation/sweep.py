@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -13,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_integral.nn import Size, as_size, as_sizes
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import IntegralActorCriticPolicy, Resizable
 
 
 class SweepEpisode(NamedTuple):
@@ -79,9 +80,8 @@ def evaluate_resize_sweep(
             raise ValueError(f"the environment's {name} is {got}, expected the policy's {expected}")
 
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
-    before = policy.sizes
     rows: list[SweepEpisode] = []
-    try:
+    with _size_kept(policy):
         for size in all_sizes:
             policy.resize(size)
             venv.seed(seed)
@@ -103,9 +103,21 @@ def evaluate_resize_sweep(
             ]
             if on_size_end is not None:
                 on_size_end()
+    return rows
+
+
+@contextmanager
+def _size_kept(policy: Resizable) -> Iterator[None]:
+    if isinstance(policy, IntegralActorCriticPolicy):
+        # Its axes may be sampled at points of their own, which a size alone does not bring back.
+        with policy.actor_axes.resized(policy.sizes):
+            yield
+        return
+    before = policy.sizes
+    try:
+        yield
     finally:
         policy.resize(before)
-    return rows
 
 
 def _monitored(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

@@ -214,6 +214,17 @@ def test_the_policy_keeps_its_size_and_the_environment_stays_open(policy: Any) -
     env.step(0)
 
 
+def test_an_axis_keeps_the_points_it_was_given(cartpole_policy: Callable[..., Any]) -> None:
+    # given
+    policy = cartpole_policy()
+    points = policy.actor_axes[0].place([0.0, 0.1, 0.3, 1.0]).points
+    # when
+    evaluate_resize_sweep(policy, gym.make("CartPole-v1"), [8], 1, seed=0)
+    # then
+    assert policy.sizes == (4, 12)
+    assert torch.equal(policy.actor_axes[0].points, points)
+
+
 def test_the_policy_keeps_its_size_where_the_sweep_breaks_off(policy: Any) -> None:
     # given
     policy.resize([5, 6])
