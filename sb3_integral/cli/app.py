@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral._version import __version__
@@ -109,7 +110,7 @@ class _Nothing:
 
 
 def _fail(console: Console, message: str) -> None:
-    console.print(f"[red]error:[/] {message}", highlight=False, soft_wrap=True)
+    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -129,10 +130,11 @@ def _show(report: Path) -> None:
     wide = console.width >= WIDE_TERMINAL
     headings, rows = readable_table(table, columns, details=wide)
     printed = Table(
-        title=f"{inputs['config']['env']}: average return, mean ± std over seeds", box=SIMPLE
+        title=escape(f"{inputs['config']['env']}: average return, mean ± std over seeds"),
+        box=SIMPLE,
     )
     for heading in headings:
-        printed.add_column(heading, justify="right")
+        printed.add_column(escape(heading), justify="right")
     for row in rows:
         printed.add_row(*row)
     console.print(printed)

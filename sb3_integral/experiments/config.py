@@ -14,10 +14,10 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
+from rl_zoo3 import ALGOS
 
 from sb3_integral.imitation import (
     ACTIVATIONS,
@@ -42,10 +42,17 @@ def _one_of(known: dict[str, Any], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""What can be the name of a folder."""
+
+Count = Annotated[int, Field(strict=True, gt=0)]
+"""A positive integer; unlike pydantic's, not a bool, nor text that looks like one."""
+
+
 class Section(BaseModel):
     """A part of the configuration; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ExpertConfig(Section):
@@ -59,11 +66,11 @@ class ExpertConfig(Section):
         n_eval_episodes: Deterministic episodes over which its return is reported.
     """
 
-    algo: str = "trpo"
+    algo: Annotated[str, _one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
     hyperparams: Path
     seed: NonNegativeInt = 0
-    n_timesteps: PositiveInt | None = None
-    n_eval_episodes: PositiveInt = 100
+    n_timesteps: Count | None = None
+    n_eval_episodes: Count = 100
 
 
 class MinReturnConfig(Section):
@@ -83,9 +90,9 @@ class DemonstrationsConfig(Section):
         deterministic: Whether the expert takes its most likely action.
     """
 
-    episodes: PositiveInt = 1000
+    episodes: Count = 1000
     success: Annotated[str, _one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
-    n_envs: PositiveInt = 16
+    n_envs: Count = 16
     deterministic: bool = True
 
     def criterion(self) -> SuccessCriterion:
@@ -105,8 +112,8 @@ class RandomSizesConfig(Section):
     """
 
     distribution: Literal["uniform", "log-uniform"] = "uniform"
-    low: PositiveInt = 5
-    high: PositiveInt = 100
+    low: Count = 5
+    high: Count = 100
 
     @model_validator(mode="after")
     def _check_ends(self) -> RandomSizesConfig:
@@ -137,10 +144,10 @@ class StudentConfig(Section):
 
     kind: Literal["integral", "plain"]
     label: str
-    hidden_sizes: tuple[PositiveInt, ...] = (100, 100)
+    hidden_sizes: tuple[Count, ...] = (100, 100)
     activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "relu"
     standardize: bool = True
-    grid_size: PositiveInt | None = None
+    grid_size: Count | None = None
     kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
     quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
     random_sizes: RandomSizesConfig | None = None
@@ -172,8 +179,8 @@ class StudentConfig(Section):
 class CloningConfig(Section):
     """Behavioural cloning: the paper's Adam at 0.001 for 30 epochs."""
 
-    epochs: PositiveInt = 30
-    batch_size: PositiveInt = 256
+    epochs: Count = 30
+    batch_size: Count = 256
     learning_rate: PositiveFloat = 1e-3
 
 
@@ -186,8 +193,8 @@ class EvaluationConfig(Section):
         deterministic: Whether the student takes its most likely action.
     """
 
-    episodes: PositiveInt = 30
-    n_envs: PositiveInt = 15
+    episodes: Count = 30
+    n_envs: Count = 15
     deterministic: bool = True
 
 
@@ -202,13 +209,13 @@ class ExperimentConfig(Section):
         students: By short name. The first integral one is compared with every other column.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Name
     env: str
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
-    sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    sizes: Annotated[tuple[Count, ...], Field(min_length=1)]
     expert: ExpertConfig
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
-    students: Annotated[dict[str, StudentConfig], Field(min_length=1)]
+    students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
     cloning: CloningConfig = CloningConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
@@ -221,6 +228,17 @@ class ExperimentConfig(Section):
                 raise ValueError(f"{what} must differ from each other, got {list(values)}")
         if not any(student.kind == "integral" for student in self.students.values()):
             raise ValueError("expected at least one integral student")
+        for name, student in self.students.items():
+            if len(set(student.resize)) != len(student.resize):
+                raise ValueError(f"{name}.resize names a method twice: {list(student.resize)}")
+            for other in self.students:
+                if any(other == f"{name}_{method.replace('-', '_')}" for method in student.resize):
+                    raise ValueError(f"student {other!r} has the name of a column of {name!r}")
+            if set(student.hidden_sizes) != {self.sizes[0]}:
+                raise ValueError(
+                    f"sizes must begin with the full size of every student, got {self.sizes[0]} "
+                    f"and {name}.hidden_sizes {list(student.hidden_sizes)}"
+                )
         return self
 
 

@@ -49,13 +49,21 @@ def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
     """Return an environment's entry in a file of rl-zoo3's format.
 
     Raises:
-        ValueError: If there is none, nor a ``default``.
+        ValueError: If there is none, nor a ``default``, or if the file is of another form.
     """
-    content = yaml.safe_load(path.read_text()) or {}
-    for name in (env_id, "default"):
-        if name in content:
-            return dict(content[name])
-    raise ValueError(f"{path} has no entry for {env_id!r}; it has {', '.join(sorted(content))}")
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must map environments to hyperparameters, got {content!r}")
+    name = env_id if env_id in content else "default"
+    if name not in content:
+        known = ", ".join(sorted(map(str, content)))
+        raise ValueError(f"{path} has no entry for {env_id!r}; it has {known}")
+    if not isinstance(content[name], dict):
+        raise ValueError(f"{path}: {name} must map names to values, got {content[name]!r}")
+    return dict(content[name])
 
 
 def train_expert(
@@ -103,6 +111,9 @@ def train_expert(
         manager.callbacks.append(_ReportProgress(report))
         manager.learn(model)
         manager.save_trained_model(model)
+        environment = model.get_env()
+        assert environment is not None
+        environment.close()
 
 
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:

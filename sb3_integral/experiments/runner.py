@@ -8,6 +8,7 @@ import queue
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -35,6 +36,10 @@ class Watcher(Protocol):
 
     def failed(self, stage: Stage, error: BaseException) -> None:
         """A stage could not be made."""
+
+
+class StageError(RuntimeError):
+    """What went wrong in a stage, as text."""
 
 
 class ExperimentError(RuntimeError):
@@ -101,7 +106,11 @@ def _run(pending: dict[str, Stage], root: Path, workers: int, watcher: Watcher) 
                 while waiting and len(running) < workers:
                     stage = pending[waiting.pop(0)]
                     watcher.started(stage)
-                    running[pool.submit(_execute, stage, root)] = stage
+                    try:
+                        running[pool.submit(_execute, stage, root)] = stage
+                    except BrokenProcessPool as broken:
+                        failures[stage.name] = f"not begun: {broken}"
+                        watcher.failed(stage, broken)
                 if not running:
                     break
                 done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -113,7 +122,7 @@ def _run(pending: dict[str, Stage], root: Path, workers: int, watcher: Watcher) 
                         watcher.finished(stage, reused=False)
                         graph.done(stage.name)
                     else:
-                        failures[stage.name] = f"{type(error).__name__}: {error}"
+                        failures[stage.name] = str(error)
                         watcher.failed(stage, error)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -142,7 +151,11 @@ def _initialize(reports: Any) -> None:
 
 
 def _execute(stage: Stage, root: Path) -> None:
-    stage.execute(root, lambda fraction: _reports.put((stage.name, fraction)))
+    try:
+        stage.execute(root, lambda fraction: _reports.put((stage.name, fraction)))
+    except Exception as error:
+        # As text: not every exception survives the way to another process.
+        raise StageError(f"{type(error).__name__}: {error}") from None
 
 
 def _drain(reports: Any, watcher: Watcher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from sb3_integral.atomic import atomic_path
 from sb3_integral.imitation.success import SuccessCriterion, any_episode
 
 MANIFEST = "sb3_integral.json"
-"""Says how large every file of a set is. Arrow cannot tell a stream that was cut from one that ended."""
+"""Holds a digest of every file of a set: Arrow does not notice a stream that was cut or changed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +45,19 @@ class Demonstrations:
         """Check that every number is finite.
 
         Raises:
-            ValueError: If there is no transition, or an observation or action is NaN or infinite.
+            ValueError: If there is no transition, or a number is NaN or infinite.
         """
         if len(self.observations) == 0:
             raise ValueError("got demonstrations without a transition, expected at least one")
-        for name in ("observations", "actions"):
+        for name in ("observations", "actions", "returns"):
             values: Tensor = getattr(self, name)
             finite = torch.isfinite(values.reshape(len(values), -1)).all(dim=1)
             if not finite.all():
                 first = int(torch.nonzero(~finite)[0])
+                place = "episode" if name == "returns" else "transition"
                 raise ValueError(
                     f"{name} of demonstrations must be finite numbers, "
-                    f"got {values[first].tolist()} at transition {first}"
+                    f"got {values[first].tolist()} at {place} {first}"
                 )
 
     def check_spaces(
@@ -140,8 +142,8 @@ def save_episodes(episodes: Sequence[TrajectoryWithRew], path: Path) -> None:
     _to_demonstrations(episodes)
     with atomic_path(path) as partial, _no_progress_bars():
         serialize.save(partial, episodes)
-        files = {file.name: file.stat().st_size for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"files": files, "episodes": len(episodes)}))
+        files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
+        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": len(episodes)}))
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -166,11 +168,21 @@ def load_demonstrations(path: Path) -> Demonstrations:
             raise ValueError(f"columns {sorted(missing)} are missing")
         observations, obs_ends = _stacked(table.column("obs"))
         actions, act_ends = _stacked(table.column("acts"))
-        rewards, _ = _stacked(table.column("rews"))
+        rewards, reward_ends = _stacked(table.column("rews"))
         # An episode has one observation more than actions: the one after its last step.
         if not np.array_equal(obs_ends, act_ends + 1 + np.arange(len(act_ends))):
             raise ValueError("episodes do not have one observation more than actions")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        if not np.array_equal(reward_ends, act_ends) or (np.diff(act_ends, prepend=0) < 1).any():
+            raise ValueError("episodes do not have a reward for each action, and at least one")
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        pa.ArrowException,
+    ) as error:
         raise ValueError(
             f"{path} is no complete set of demonstrations, expected a folder "
             f"that imitation.data.serialize.save wrote: {error}"
@@ -209,14 +221,22 @@ def _check_manifest(path: Path) -> None:
     if not manifest.exists():
         return
     try:
-        files = dict(json.loads(manifest.read_text())["files"])
+        digests = dict(json.loads(manifest.read_text())["sha256"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is damaged, expected the sizes of files: {error}") from error
-    for name, expected in files.items():
+        raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
+    for name, expected in digests.items():
         file = path / name
-        size = file.stat().st_size if file.is_file() else 0
-        if size != expected:
-            raise ValueError(f"{file} has {size} bytes, expected {expected}: it was cut or changed")
+        digest = _digest(file) if file.is_file() else None
+        if digest != expected:
+            raise ValueError(f"{file} was cut or changed: its SHA-256 is {digest}, expected {expected}")
+
+
+def _digest(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _stacked(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -79,6 +79,8 @@ def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[ty
         ValueError: If the action space is of another kind.
     """
     if isinstance(action_space, spaces.Discrete):
+        if action_space.start != 0:
+            raise ValueError(f"SB3's policies count actions from 0, got {action_space}")
         return CrossEntropy()
     if isinstance(action_space, spaces.Box):
         return MeanSquaredError()

@@ -57,7 +57,8 @@ class LogUniformSizes:
 
     def draw(self, rng: np.random.Generator) -> int:
         """See :meth:`SizeDistribution.draw`."""
-        return int(math.exp(rng.uniform(math.log(self.low), math.log(self.high + 1))))
+        drawn = int(math.exp(rng.uniform(math.log(self.low), math.log(self.high + 1))))
+        return min(max(drawn, self.low), self.high)
 
 
 def _check_ends(low: int, high: int) -> None:

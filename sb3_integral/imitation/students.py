@@ -95,7 +95,11 @@ def save_student(policy: ActorCriticPolicy, architecture: StudentArchitecture, p
         architecture: What it is made of.
         path: The file.
     """
-    header = {"architecture": json.dumps(asdict(architecture)), "sb3_integral": __version__}
+    header = {
+        "architecture": json.dumps(asdict(architecture)),
+        "spaces": json.dumps(_space_texts(policy.observation_space, policy.action_space)),
+        "sb3_integral": __version__,
+    }
     tensors = {name: t.detach().cpu().contiguous() for name, t in _state(policy).items()}
     with atomic_path(path) as partial:
         save_file(tensors, partial, metadata=header)
@@ -116,17 +120,27 @@ def load_student(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            architecture = json.loads((file.metadata() or {})["architecture"])
+            header = file.metadata() or {}
+            architecture = json.loads(header["architecture"])
+            made_for = json.loads(header["spaces"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         policy = StudentArchitecture(**architecture).build(observation_space, action_space, seed=0)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a whole student's file: {error!r}") from error
-    try:
-        policy.load_state_dict(policy.state_dict() | tensors)
-    except RuntimeError as error:
+    spaces_here = _space_texts(observation_space, action_space)
+    if made_for != spaces_here:
         raise ValueError(
-            f"the student in {path} was not made for {observation_space} and {action_space}: {error}"
-        ) from error
+            f"the student in {path} was not made for {observation_space} and {action_space}, "
+            f"but for {' and '.join(map(str, made_for))}"
+        )
+    wanted = _state(policy)
+    if {name: t.shape for name, t in tensors.items()} != {n: t.shape for n, t in wanted.items()}:
+        raise ValueError(
+            f"{path} is not a whole student's file: it has {sorted(tensors)}, expected {sorted(wanted)}"
+        )
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ValueError(f"{path} has weights that are NaN or infinite, expected finite numbers")
+    policy.load_state_dict(policy.state_dict() | tensors)
     policy.set_training_mode(False)
     return policy
 
@@ -138,6 +152,10 @@ def _state(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
         for name, tensor in policy.state_dict().items()
         if not name.startswith(("pi_features_extractor.", "vf_features_extractor."))
     }
+
+
+def _space_texts(*all_spaces: spaces.Space[Any]) -> list[str]:
+    return [repr(space) for space in all_spaces]
 
 
 def _no_learning_rate(progress_remaining: float) -> float:

@@ -244,3 +244,13 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
     assert shown.exit_code == 0
     assert shown.stdout == result.stdout
     assert files(root) == before
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(invoke, tmp_path):
+    # given a folder whose name would be a colour
+    folder = tmp_path / "[red]runs[/red]"
+    # when
+    result = invoke("show", str(folder))
+    # then
+    assert result.exit_code == 1
+    assert "[red]runs[/red]" in unstyle(result.output).replace("\n", "")

@@ -195,7 +195,7 @@ def test_a_cut_file_is_an_error_that_names_it(cart_pole, fresh_folder, name, kep
             load_demonstrations(path)
 
         # then the error says what is wrong, and the folder is as it was
-        assert ("damaged" if name == FILES[-1] else f"expected {len(whole)}") in str(error.value)
+        assert ("damaged" if name == FILES[-1] else "was cut or changed") in str(error.value)
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before
 
 
@@ -203,7 +203,7 @@ def test_a_cut_file_is_an_error_that_names_it(cart_pole, fresh_folder, name, kep
 def test_a_missing_file_is_an_error_that_names_it(cart_pole, tmp_path, name):
     path = shutil.copytree(cart_pole.folder, tmp_path / "episodes")
     (path / name).unlink()
-    with pytest.raises(ValueError, match=f"{name} has 0 bytes"):
+    with pytest.raises(ValueError, match=f"{name} was cut or changed"):
         load_demonstrations(path)
 
 
@@ -233,11 +233,11 @@ def test_a_cut_file_of_imitation_never_gives_other_transitions(cart_pole, fresh_
             assert_same(loaded, cart_pole.episodes)
 
 
-@pytest.mark.parametrize("manifest", ["[]", "{}", '{"files": 3}', "no JSON", ""])
+@pytest.mark.parametrize("manifest", ["[]", "{}", '{"sha256": 3}', "no JSON", ""])
 def test_a_damaged_manifest_is_an_error_that_names_it(cart_pole, tmp_path, manifest):
     path = shutil.copytree(cart_pole.folder, tmp_path / "episodes")
     (path / FILES[-1]).write_text(manifest)
-    with pytest.raises(ValueError, match=rf"{FILES[-1]} is damaged, expected the sizes of files"):
+    with pytest.raises(ValueError, match=rf"{FILES[-1]} is damaged, expected the digests of files"):
         load_demonstrations(path)
 
 

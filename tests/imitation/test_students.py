@@ -9,6 +9,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 from stable_baselines3.common.policies import ActorCriticPolicy
 
@@ -265,3 +266,28 @@ def test_a_student_of_continuous_actions_is_not_one_of_discrete_actions(tmp_path
     # when, then it is not taken for one that chooses among three
     with pytest.raises(ValueError, match=r"was not made for .* and Discrete\(3\)"):
         load_student(tmp_path / "student.safetensors", observation_space, spaces.Discrete(3))
+
+
+def test_spaces_of_the_same_shapes_are_still_other_spaces(cart_pole, saved):
+    # given a space of as many outputs as CartPole has actions
+    other = spaces.MultiBinary(2)
+    # when, then
+    with pytest.raises(ValueError, match=r"was not made for .*MultiBinary\(2\)"):
+        load_student(saved, cart_pole.observation_space, other)
+
+
+@pytest.mark.parametrize("broken", ["missing", "not finite"])
+def test_weights_that_are_not_all_there_are_an_error(cart_pole, saved, tmp_path, broken):
+    # given
+    path = tmp_path / "broken.safetensors"
+    with safe_open(saved, framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if broken == "missing":
+        del tensors["action_net.weight"]
+    else:
+        tensors["action_net.weight"][0, 0] = torch.nan
+    save_file(tensors, path, metadata=header)
+    # when, then
+    with pytest.raises(ValueError, match=r"broken\.safetensors (is not a whole|has weights)"):
+        load_student(path, cart_pole.observation_space, cart_pole.action_space)
