@@ -186,7 +186,8 @@ def readable_table(
             name = column.name
             cells.append(_spread(row[f"{name}_ar"], row[f"{name}_std"], 1))
             if details:
-                cells.append(_number(row[f"{name}_score"], ".2f"))
+                # Adding zero makes a rounded -0.00 an ordinary zero.
+                cells.append(_number(round(row[f"{name}_score"], 2) + 0.0, ".2f"))
                 if column is not columns[0]:
                     cells.append(_number(row[f"{name}_welch_p"], ".1e"))
         rows.append(cells)

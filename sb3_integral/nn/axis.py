@@ -210,11 +210,14 @@ class Axis(nn.Module):
         return AxisMatrices(*(matrix.to(like).contiguous() for matrix in both))
 
     def _set(self, size: int, points: Tensor | None) -> None:
-        self.partition = None
-        self._size = size
-        self._given_points = points
-        self._matrices = {}
-        self._key = size if points is None else object()
+        if self.partition is not None:
+            self.partition = None
+        # Not through Module.__setattr__, which takes longer than all else that a resize does.
+        own = self.__dict__
+        own["_size"] = size
+        own["_given_points"] = points
+        own["_matrices"] = {}
+        own["_key"] = size if points is None else object()
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""
@@ -241,7 +244,7 @@ class Axes(nn.ModuleList):
 
     def __iter__(self) -> Iterator[Axis]:
         """Iterate over the axes."""
-        return cast("Iterator[Axis]", super().__iter__())
+        return iter(cast("dict[str, Axis]", self._modules).values())
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -260,8 +263,9 @@ class Axes(nn.ModuleList):
             ValueError: If a size is not a positive integer or their number is wrong; nothing
                 is resized then.
         """
-        for axis, entry in zip(self, as_sizes(size, len(self)), strict=True):
-            axis.resize(entry)
+        axes = list(self)
+        for axis, entry in zip(axes, as_sizes(size, len(axes)), strict=True):
+            axis._set(entry, None)
 
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:

@@ -120,12 +120,13 @@ class IntegralNetwork(nn.Module):
         """Give every layer its weight and bias at the sizes in force."""
         tensors = iter(sample_flat(self.lam_flat, self._plan()))
         for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
-            layer._lent = (next(tensors), next(tensors) if has_bias else None)
+            # Not through Module.__setattr__: this happens in every step.
+            layer.__dict__["_lent"] = (next(tensors), next(tensors) if has_bias else None)
 
     def _take_back(self) -> None:
-        self._kept = None
+        self.__dict__["_kept"] = None
         for layer in self._layers:
-            layer._lent = None
+            layer.__dict__["_lent"] = None
 
     def _plan(self) -> Plan:
         if torch.compiler.is_compiling():  # what is traced has no address

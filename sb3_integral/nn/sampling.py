@@ -113,8 +113,11 @@ class _SampleFlat(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor, pieces: tuple[Piece, ...]) -> tuple[Tensor, ...]:
         ctx.pieces = pieces
-        # detach: an output may not be a tensor that lives on in the plan.
-        return tuple([_sample(piece, piece.nodes.detach()) for piece in pieces])
+        samples = [_sample(piece, piece.nodes) for piece in pieces]
+        # An output may not be a tensor that lives on in the plan.
+        return tuple(
+            [s.detach() if s is p.nodes else s for s, p in zip(samples, pieces, strict=True)]
+        )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
@@ -139,7 +142,8 @@ def _sample(piece: Piece, nodes: Tensor) -> Tensor:
 
 def _adjoint(piece: Piece, gradient: Tensor) -> Tensor:
     nodes, elements, _, _, left, right, _ = piece
-    gradient = gradient.to(nodes.dtype)
+    if gradient.dtype != nodes.dtype:
+        gradient = gradient.to(nodes.dtype)
     dimensions = nodes.dim()
     if dimensions == 2:
         if left is not None:
