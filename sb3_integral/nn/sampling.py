@@ -115,9 +115,7 @@ class _SampleFlat(torch.autograd.Function):
         ctx.pieces = pieces
         samples = [_sample(piece, piece.nodes) for piece in pieces]
         # An output may not be a tensor that lives on in the plan.
-        return tuple(
-            [s.detach() if s is p.nodes else s for s, p in zip(samples, pieces, strict=True)]
-        )
+        return tuple([s.detach() if s is p.nodes else s for s, p in zip(samples, pieces, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
