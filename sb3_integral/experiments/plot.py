@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,7 +34,7 @@ def plot_reward_against_size(
         references: Returns to draw as horizontal lines, by name.
     """
     figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
-    for colour, (name, label) in zip(COLOURS, labels.items(), strict=False):
+    for colour, (name, label) in zip(cycle(COLOURS), labels.items(), strict=False):
         _curve(axes, table, name, label, colour)
     for name, (label, colour) in PAPER_CURVES.items():
         if f"{name}_ar" in table:
