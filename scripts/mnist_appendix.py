@@ -1,7 +1,7 @@
 """Appendix I: an integral and a plain CNN on MNIST, resized without retraining (Figs. 6 and 7).
 
 Both networks see the same batches. The integral one has its channels on axes and a new width in
-every step, and starts from the plain one's first weights, smoothed along the axes.
+every step. Both start from the same weights, smoothed along the axes.
 """
 
 from __future__ import annotations
@@ -413,9 +413,9 @@ def main(
         Start,
         typer.Option(
             help="Which networks start from weights whose high frequencies along the channels are cut "
-            "off: the integral one, both, or neither. Both shows what the start alone does."
+            "off: both, only the integral one, or neither. A smooth start helps the plain one too."
         ),
-    ] = Start.INTEGRAL,
+    ] = Start.BOTH,
 ) -> None:
     """Train an integral and a plain CNN on MNIST and resize both, with no retraining.
 

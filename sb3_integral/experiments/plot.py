@@ -34,11 +34,12 @@ def plot_reward_against_size(
         references: Returns to draw as horizontal lines, by name.
     """
     figure, axes = plt.subplots(figsize=(8, 5), dpi=150, layout="constrained")
-    for colour, (name, label) in zip(cycle(COLOURS), labels.items(), strict=False):
-        _curve(axes, table, name, label, colour)
+    for place, (colour, (name, label)) in enumerate(zip(cycle(COLOURS), labels.items(), strict=False)):
+        # The first is what the plot is about: no other curve hides it.
+        _curve(axes, table, name, label, colour, zorder=3 - place / len(labels))
     for name, (label, colour) in PAPER_CURVES.items():
         if f"{name}_ar" in table:
-            _curve(axes, table, name, label, colour, paper=True)
+            _curve(axes, table, name, label, colour, zorder=1.5, paper=True)
     for name, value in references.items():
         axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":")
         axes.annotate(
@@ -70,6 +71,7 @@ def _curve(
     label: str,
     colour: str,
     *,
+    zorder: float,
     paper: bool = False,
 ) -> None:
     size, mean = table["n_hidden"], table[f"{name}_ar"]
@@ -83,5 +85,6 @@ def _curve(
         markersize=4,
         linewidth=1.0 if paper else 1.8,
         linestyle="--" if paper else "-",
+        zorder=zorder,
     )
     axes.fill_between(size, mean - std, mean + std, color=colour, alpha=0.08 if paper else 0.2)

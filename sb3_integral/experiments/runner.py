@@ -49,8 +49,8 @@ class ExperimentError(RuntimeError):
 def run_stages(stages: Iterable[Stage], root: Path, workers: int, watcher: Watcher) -> None:
     """Make every stage that is not there yet.
 
-    Every stage runs in a process of its own with one thread, whatever the number of workers, so
-    that results do not depend on it.
+    Every stage runs in a worker process with one thread, whatever the number of workers, so that
+    results do not depend on it.
 
     Args:
         stages: The stages, with all that they need.

@@ -21,8 +21,12 @@ class SizeDistribution(Protocol):
 
 
 @dataclass(frozen=True)
-class UniformSizes:
-    """Every integer from ``low`` to ``high`` equally often.
+class _SizesBetween:
+    """Both ends included.
+
+    Args:
+        low: The smallest size.
+        high: The largest size.
 
     Raises:
         ValueError: If an end is not a positive integer, or ``low`` is above ``high``.
@@ -33,34 +37,22 @@ class UniformSizes:
 
     def __post_init__(self) -> None:
         """Check the ends."""
-        _check_ends(self.low, self.high)
+        if as_size(self.low, "low") > as_size(self.high, "high"):
+            raise ValueError(f"low must not be above high ({self.high}), got {self.low}")
+
+
+class UniformSizes(_SizesBetween):
+    """Every integer from ``low`` to ``high`` equally often."""
 
     def draw(self, rng: np.random.Generator) -> int:
         """See :meth:`SizeDistribution.draw`."""
         return int(rng.integers(self.low, self.high, endpoint=True))
 
 
-@dataclass(frozen=True)
-class LogUniformSizes:
-    """Every ratio of sizes equally often, so small sizes more often than large ones.
-
-    Raises:
-        ValueError: If an end is not a positive integer, or ``low`` is above ``high``.
-    """
-
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        """Check the ends."""
-        _check_ends(self.low, self.high)
+class LogUniformSizes(_SizesBetween):
+    """Every ratio of sizes equally often, so small sizes more often than large ones."""
 
     def draw(self, rng: np.random.Generator) -> int:
         """See :meth:`SizeDistribution.draw`."""
         drawn = int(math.exp(rng.uniform(math.log(self.low), math.log(self.high + 1))))
         return min(max(drawn, self.low), self.high)
-
-
-def _check_ends(low: int, high: int) -> None:
-    if as_size(low, "low") > as_size(high, "high"):
-        raise ValueError(f"low must not be above high ({high}), got {low}")

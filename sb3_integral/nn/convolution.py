@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.common_types import _size_2_t
@@ -84,12 +86,8 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         layer = cls(
             convolution.in_channels if in_axis is None else in_axis,
             convolution.out_channels if out_axis is None else out_axis,
-            convolution.kernel_size,  # type: ignore[arg-type]
-            convolution.stride,  # type: ignore[arg-type]
-            convolution.padding,  # type: ignore[arg-type]
-            convolution.dilation,  # type: ignore[arg-type]
+            **convolution_geometry(convolution),
             bias=convolution.bias is not None,
-            padding_mode=convolution.padding_mode,
             device="meta",
         )
         layer.weight = convolution.weight
@@ -101,12 +99,8 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         return IntegralConv2d(
             self.in_channels if in_axis is None else in_axis,
             self.out_channels if out_axis is None else out_axis,
-            self.kernel_size,  # type: ignore[arg-type]
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
+            **convolution_geometry(self),
             bias=self.bias is not None,
-            padding_mode=self.padding_mode,
             device=self.weight.device,
             dtype=self.weight.dtype,
         )
@@ -124,15 +118,17 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         layer = nn.Conv2d(
             weight.shape[1],
             weight.shape[0],
-            self.kernel_size,  # type: ignore[arg-type]
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
+            **convolution_geometry(self),
             bias=bias is not None,
-            padding_mode=self.padding_mode,
             device="meta",
         )
         layer.weight = nn.Parameter(weight.clone())
         if bias is not None:
             layer.bias = nn.Parameter(bias.clone())
         return layer
+
+
+def convolution_geometry(convolution: nn.Conv2d) -> dict[str, Any]:
+    """Return what a convolution without groups is made with, besides its channels and bias."""
+    names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+    return {name: getattr(convolution, name) for name in names}

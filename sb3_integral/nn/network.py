@@ -25,8 +25,8 @@ class IntegralNetwork(nn.Module):
     """Any module with integral layers in it: an MLP, a CNN, a shared trunk with several heads.
 
     All parameters of the integral layers become views of one flat parameter, :attr:`lam_flat`. That
-    makes training at random sizes as cheap as training a plain network: every layer is sampled in
-    one step of autograd, and the optimizer has one tensor to visit.
+    keeps training at random sizes cheap: every layer is sampled in one step of autograd, and the
+    optimizer has one tensor to visit.
 
     In evaluation mode without gradients the sampled weights are kept until the parameters, the
     sizes or the mode change. Two changes go unnoticed in that mode, for torch does not count them:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.convolution import IntegralConv2d
+from sb3_integral.nn.convolution import IntegralConv2d, convolution_geometry
 from sb3_integral.nn.kernels import CubicConvolution, Kernel, LinearInterpolation
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
@@ -218,12 +218,8 @@ def _integral(
         layer = IntegralConv2d(
             in_features,
             out_features,
-            part.kernel_size,  # type: ignore[arg-type]
-            part.stride,  # type: ignore[arg-type]
-            part.padding,  # type: ignore[arg-type]
-            part.dilation,  # type: ignore[arg-type]
+            **convolution_geometry(part),
             bias=part.bias is not None,
-            padding_mode=part.padding_mode,
             device=lam.device,
             dtype=lam.dtype,
         )
