@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axes, Axis
+from sb3_integral.nn.fused import find_chain, run_chain, train_chain
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.sampling import Plan, make_plan, sample_flat
 from sb3_integral.nn.sizes import Size
@@ -26,7 +27,7 @@ class IntegralNetwork(nn.Module):
 
     All parameters of the integral layers become views of one flat parameter, :attr:`lam_flat`. That
     keeps training at random sizes cheap: every layer is sampled in one step of autograd, and the
-    optimizer has one tensor to visit.
+    optimizer has one tensor to visit. A plain MLP runs in one step of autograd altogether.
 
     In evaluation mode without gradients the sampled weights are kept until the parameters, the
     sizes or the mode change. Two changes go unnoticed in that mode, for torch does not count them:
@@ -65,6 +66,7 @@ class IntegralNetwork(nn.Module):
         for layer in self._layers:
             # The names stay: _show_parameters lets them show what the flat parameter holds.
             del layer.weight, layer.bias
+        self._chain = find_chain(module)
         self._plans: dict[object, Plan] = {}
         self._kept: object = None
         self._show_parameters()
@@ -91,18 +93,31 @@ class IntegralNetwork(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module at the sizes in force."""
-        if torch.is_grad_enabled() or self.training or torch.compiler.is_compiling():
-            self._lend()
+        # Not through Module.__getattr__: policies are so small that it shows.
+        flat = cast(Tensor, self._parameters["lam_flat"])
+        module = cast(nn.Module, self._modules["module"])
+        is_compiling = torch.compiler.is_compiling()
+        chain = self._chain
+        if chain is not None and (
+            is_compiling or kwargs or len(args) != 1 or not chain.can_run(args[0], flat, module)
+        ):
+            chain = None
+        if torch.is_grad_enabled() or self.training or is_compiling:
+            plan = self._plan()
+            if chain is not None and not plan.is_differentiable:
+                return train_chain(args[0], flat, plan, chain)
+            self._lend(plan)
             try:
-                return self.module(*args, **kwargs)
+                return module(*args, **kwargs)
             finally:
                 self._take_back()
-        flat = self.lam_flat
         key = [flat._version, flat.data_ptr(), *[axis.key for axis in self._axis_list]]
         if key != self._kept or None in key:
-            self._lend()
+            self._lend(self._plan())
             self._kept = key
-        return self.module(*args, **kwargs)
+        if chain is not None:
+            return run_chain(args[0], [layer._parameters_in_force() for layer in self._layers], chain)
+        return module(*args, **kwargs)
 
     @torch.no_grad()
     def discretize(self, size: Size | None = None) -> nn.Module:
@@ -116,9 +131,9 @@ class IntegralNetwork(nn.Module):
             ordinary = {id(layer): layer.discretize() for layer in self._layers}
         return copy.deepcopy(self.module, ordinary)
 
-    def _lend(self) -> None:
+    def _lend(self, plan: Plan) -> None:
         """Give every layer its weight and bias at the sizes in force."""
-        tensors = iter(sample_flat(self.lam_flat, self._plan()))
+        tensors = iter(sample_flat(self.lam_flat, plan))
         for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
             # Not through Module.__setattr__: this happens in every step.
             layer.__dict__["_lent"] = (next(tensors), next(tensors) if has_bias else None)
@@ -184,8 +199,12 @@ class IntegralNetwork(nn.Module):
         self._show_parameters()
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_chain": None, "_plans": {}}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._chain = find_chain(self.module)
         self._show_parameters()
 
 

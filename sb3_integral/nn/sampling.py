@@ -42,11 +42,13 @@ class Plan(NamedTuple):
 
     Attributes:
         pieces: In the order in which they lie in the flat tensor.
+        layers: The same as pairs of a weight and its bias, if it has one.
         address: Of the flat tensor's memory, which the pieces' views are of.
         is_differentiable: Whether matrices are being learned too.
     """
 
     pieces: tuple[Piece, ...]
+    layers: tuple[tuple[Piece, Piece | None], ...]
     address: int
     is_differentiable: bool
 
@@ -80,7 +82,17 @@ def make_plan(
     is_differentiable = any(
         matrix is not None and matrix.requires_grad for pair in matrices for matrix in pair
     )
-    return Plan(pieces, 0 if torch.compiler.is_compiling() else flat.data_ptr(), is_differentiable)
+    address = 0 if torch.compiler.is_compiling() else flat.data_ptr()
+    return Plan(pieces, _pair(pieces), address, is_differentiable)
+
+
+def _pair(pieces: Sequence[Piece]) -> tuple[tuple[Piece, Piece | None], ...]:
+    is_bias = [piece.nodes.dim() == 1 for piece in pieces] + [False]
+    return tuple(
+        (piece, pieces[i + 1] if is_bias[i + 1] else None)
+        for i, piece in enumerate(pieces)
+        if not is_bias[i]
+    )
 
 
 def sample_flat(flat: Tensor, plan: Plan) -> tuple[Tensor, ...]:
