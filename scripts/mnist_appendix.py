@@ -50,7 +50,7 @@ POSITIONS = 9
 
 FRACTIONS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 SMALLEST = min(FRACTIONS)
-FULL_SET_EPOCHS, SMALL_SET_EPOCHS = 2, 12
+FULL_SET_EPOCHS, SMALL_SET_EPOCHS = 2, 24
 FREQUENCIES = 4
 """How many a smooth start keeps along each axis, the constant one included."""
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_integral.nn import Size, as_size, as_sizes
-from sb3_integral.policies import IntegralActorCriticPolicy, Resizable
+from sb3_integral.policies import IntegralPolicy, Resizable
 
 
 class SweepEpisode(NamedTuple):
@@ -108,7 +108,7 @@ def evaluate_resize_sweep(
 
 @contextmanager
 def _size_kept(policy: Resizable) -> Iterator[None]:
-    if isinstance(policy, IntegralActorCriticPolicy):
+    if isinstance(policy, IntegralPolicy):
         # Its axes may be sampled at points of their own, which a size alone does not bring back.
         with policy.actor_axes.resized(policy.sizes):
             yield

@@ -1,12 +1,20 @@
 """SB3 policies whose size is chosen after training, and the wrapper that resizes plain ones."""
 
-from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
+from sb3_integral.policies.actor_critic import (
+    IntegralActorCriticCnnPolicy,
+    IntegralActorCriticPolicy,
+    IntegralMultiInputActorCriticPolicy,
+)
+from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import Resizable, ResizablePolicy
 from sb3_integral.policies.standardize import StandardizeExtractor
 
 __all__ = [
+    "IntegralActorCriticCnnPolicy",
     "IntegralActorCriticPolicy",
+    "IntegralMultiInputActorCriticPolicy",
+    "IntegralPolicy",
     "Resizable",
     "ResizablePolicy",
     "StandardizeExtractor",

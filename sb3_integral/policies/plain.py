@@ -1,99 +1,192 @@
-"""Reading the dense layers of an SB3 actor-critic policy, and building a plain one from layers."""
+"""Building an ordinary SB3 policy from the weights of another one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN, get_actor_critic_arch
 from torch import Tensor, nn
 
+from sb3_integral.policies.anatomy import Anatomy, Net, dissect, replace_submodule
 from sb3_integral.policies.standardize import StandardizeExtractor
-from sb3_integral.resize import DenseLayer
+from sb3_integral.resize import UNSIZED_PARAMETERS
+
+FORGOTTEN = (
+    "share_features_extractor",
+    "squash_output",
+    "with_bias",
+    "shared_lstm",
+    "enable_critic_lstm",
+    "lstm_kwargs",
+)
+"""Arguments that some of SB3's policies take, keep, and leave out of what they are rebuilt from."""
+
+Policy = TypeVar("Policy", bound=BasePolicy)
+State = Mapping[str, Tensor]
 
 
-def actor_modules(policy: ActorCriticPolicy) -> list[nn.Linear]:
-    """Return the actor's dense layers, first to last, the action layer included."""
-    return [*_dense(policy.mlp_extractor.policy_net), _linear(policy.action_net)]
-
-
-def critic_modules(policy: ActorCriticPolicy) -> list[nn.Linear]:
-    """Return the critic's dense layers, first to last, the value layer included."""
-    return [*_dense(policy.mlp_extractor.value_net), _linear(policy.value_net)]
-
-
-def dense_layers(modules: Sequence[nn.Linear]) -> list[DenseLayer]:
-    """Return the parameters of plain layers, detached."""
-    return [DenseLayer(m.weight.detach(), m.bias.detach()) for m in modules]
-
-
-def build_plain_policy(
-    policy: ActorCriticPolicy,
-    policy_class: type[ActorCriticPolicy],
-    actor: Sequence[DenseLayer],
-    critic: Sequence[DenseLayer],
-) -> ActorCriticPolicy:
-    """Build an ordinary policy with given dense layers; all else is taken from ``policy``.
+def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: State) -> Policy:
+    """Build an ordinary policy with given parameters; all else is taken from ``policy``.
 
     Standardisation of observations is folded into the first layers, so that nothing of this library
     is left in the result. The state of torch's random generator is not touched.
 
     Args:
-        policy: Where spaces, distribution, features extractor and log-std come from.
+        policy: Where spaces, distribution and features extractor come from.
         policy_class: Class of the result.
-        actor: The actor's layers, the action layer last.
-        critic: The critic's layers, the value layer last.
+        state: The parameters, by the names that they have in ``policy``.
 
     Returns:
         A policy on the same device, in evaluation mode.
     """
-    arguments = ActorCriticPolicy._get_constructor_parameters(policy)
-    arguments["net_arch"] = {
-        "pi": [len(layer.weight) for layer in actor[:-1]],
-        "vf": [len(layer.weight) for layer in critic[:-1]],
-    }
-    arguments["share_features_extractor"] = policy.share_features_extractor
-    state = policy.state_dict()
-    if issubclass(policy.features_extractor_class, StandardizeExtractor):
-        arguments["features_extractor_class"] = FlattenExtractor
-        arguments["features_extractor_kwargs"] = {}
-        actor = _folded(policy.pi_features_extractor, actor)
-        critic = _folded(policy.vf_features_extractor, critic)
-
-    # use_expln and the like are None where gSDE is off, which the constructor does not take.
-    arguments = {key: value for key, value in arguments.items() if value is not None}
+    anatomy = dissect(policy)
+    arguments = constructor_arguments(policy, policy_class)
+    arguments["net_arch"] = _net_arch(arguments["net_arch"], anatomy, state)
+    extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
+    if issubclass(extractor_class, StandardizeExtractor):
+        arguments.update(features_extractor_class=FlattenExtractor, features_extractor_kwargs={})
+        state = _folded(policy, anatomy, state)
+    elif issubclass(extractor_class, NatureCNN):
+        features = len(state[f"{anatomy.actors[0].extractor}.linear.0.weight"])
+        arguments["features_extractor_kwargs"] = {
+            **(arguments["features_extractor_kwargs"] or {}),
+            "features_dim": features,
+        }
     with torch.random.fork_rng(devices=[]):
         plain = policy_class(**arguments).to(policy.device)
     target = plain.state_dict()
-    names = {id(module): name for name, module in plain.named_modules()}
-    for modules, layers in ((actor_modules(plain), actor), (critic_modules(plain), critic)):
-        for module, layer in zip(modules, layers, strict=True):
-            state[f"{names[id(module)]}.weight"] = layer.weight
-            if layer.bias is not None:
-                state[f"{names[id(module)]}.bias"] = layer.bias
-    plain.load_state_dict({key: state[key] for key in target})
+    _fit(
+        plain, {name: state[name] for name, value in target.items() if value.shape != state[name].shape}
+    )
+    plain.load_state_dict({name: state[name] for name in target})
     plain.set_training_mode(False)
     return plain
 
 
-def _folded(
-    extractor: BaseFeaturesExtractor | nn.Module, layers: Sequence[DenseLayer]
-) -> list[DenseLayer]:
-    assert isinstance(extractor, StandardizeExtractor)
-    weight, bias = layers[0]
-    shifted: Tensor = weight @ extractor.shift
-    return [
-        DenseLayer(weight * extractor.scale, shifted if bias is None else bias + shifted),
-        *layers[1:],
-    ]
+def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) -> dict[str, Any]:
+    """Return what a policy is made with, the arguments that SB3 forgets included."""
+    arguments = policy_class._get_constructor_parameters(policy)
+    accepted = inspect.signature(policy_class.__init__).parameters
+    arguments |= {name: getattr(policy, name) for name in FORGOTTEN if name in accepted}
+    if "lstm_hidden_size" in accepted:
+        lstm = cast(nn.LSTM, policy.get_submodule("lstm_actor"))
+        arguments.update(lstm_hidden_size=lstm.hidden_size, n_lstm_layers=lstm.num_layers)
+    # use_expln and the like are None where gSDE is off, which the constructors do not take.
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _dense(net: nn.Sequential) -> list[nn.Linear]:
-    return [module for module in net if isinstance(module, nn.Linear)]
+def actor_parameter_count(policy: BasePolicy, state: State) -> int:
+    """Count an actor's weights and biases, and the one more that :mod:`~sb3_integral.resize` explains.
+
+    Args:
+        policy: Says which parameters are the actor's.
+        state: Says how large they are.
+    """
+    net = dissect(policy).actors[0]
+    norms = tuple(name for name, _ in net.norms)
+    parts = (net.extractor, "lstm_actor", *net.hidden, *net.heads, *norms)
+    count: int = sum(
+        state[name].numel()
+        for name, _ in policy.named_parameters(remove_duplicate=False)
+        if name.startswith(tuple(f"{part}." for part in parts))
+    )
+    return count + UNSIZED_PARAMETERS
 
 
-def _linear(module: nn.Module) -> nn.Linear:
-    if not isinstance(module, nn.Linear):
-        raise ValueError(f"expected a dense layer at the policy's output, got {module!r}")
-    return module
+class GSDE(NamedTuple):
+    """State-dependent exploration of a policy.
+
+    Attributes:
+        owner: The module that has the distribution.
+        distribution: What draws the noise.
+        log_std: Name of its parameter in the policy.
+    """
+
+    owner: nn.Module
+    distribution: StateDependentNoiseDistribution
+    log_std: str
+
+
+def find_gsde(policy: BasePolicy) -> GSDE | None:
+    """Return where a policy keeps its state-dependent exploration; None if it has none."""
+    for owner, prefix in ((policy, ""), (getattr(policy, "actor", None), "actor.")):
+        distribution = getattr(owner, "action_dist", None)
+        if isinstance(owner, nn.Module) and isinstance(distribution, StateDependentNoiseDistribution):
+            return GSDE(owner, distribution, f"{prefix}log_std")
+    return None
+
+
+def _net_arch(old: Any, anatomy: Anatomy, state: State) -> Any:
+    def sizes(net: Net) -> list[int]:
+        return [len(state[f"{name}.weight"]) for name in net.hidden]
+
+    actor = sizes(anatomy.actors[0])
+    if not anatomy.critics:
+        return actor
+    if anatomy.critics[0].reads == "features and actions":
+        return {"pi": actor, "qf": get_actor_critic_arch(old)[1]}
+    return {"pi": actor, "vf": sizes(anatomy.critics[0])}
+
+
+def _folded(policy: BasePolicy, anatomy: Anatomy, state: State) -> dict[str, Tensor]:
+    """Fold standardisation into whatever reads it."""
+    folded = dict(state)
+    nets = [net for net in (*anatomy.actors, *anatomy.critics) if net.reads != "memory"]
+    targets = [net._replace(extractor=_target(net.extractor), hidden=tuple(map(_target, net.hidden)),
+                            heads=tuple(map(_target, net.heads))) for net in nets]  # fmt: skip
+    names = dict(policy.named_modules(remove_duplicate=False))
+    for net in dict.fromkeys([*nets, *(net for net in targets if net.extractor in names)]):
+        extractor = names[net.extractor]
+        if not isinstance(extractor, StandardizeExtractor):
+            continue
+        features = len(extractor.scale)
+        for name in net.first:
+            weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+            read = weight[:, :features]
+            folded[f"{name}.weight"] = torch.cat([read * extractor.scale, weight[:, features:]], dim=1)
+            folded[f"{name}.bias"] = bias + read @ extractor.shift
+    return folded
+
+
+def _target(name: str) -> str:
+    """Return the name of a critic's part in its slow follower."""
+    owner, dot, rest = name.partition(".")
+    return f"{owner}_target.{rest}" if dot and owner == "critic" else name
+
+
+def _fit(plain: nn.Module, state: State) -> None:
+    """Exchange layers that SB3's constructors cannot make in the wanted shape.
+
+    Those are convolutions with other channels, and extractors of two widths where the actor's is not
+    the critic's.
+    """
+    exchanged: dict[int, nn.Parameter] = {}
+    for owner in {name.rpartition(".")[0] for name in state}:
+        old = plain.get_submodule(owner)
+        weight = state[f"{owner}.weight"]
+        layer = _layer_like(old, weight)
+        replace_submodule(plain, owner, layer.to(weight.device))
+        exchanged |= {id(p): q for p, q in zip(old.parameters(), layer.parameters(), strict=True)}
+    for module in plain.modules():
+        optimizer = getattr(module, "optimizer", None)
+        if isinstance(optimizer, torch.optim.Optimizer):
+            for group in optimizer.param_groups:
+                group["params"] = [exchanged.get(id(p), p) for p in group["params"]]
+
+
+def _layer_like(old: nn.Module, weight: Tensor) -> nn.Module:
+    has_bias = getattr(old, "bias", None) is not None
+    if isinstance(old, nn.Conv2d):
+        out_channels, in_channels, *_ = weight.shape
+        geometry = {
+            name: getattr(old, name) for name in ("kernel_size", "stride", "padding", "dilation")
+        }
+        return nn.Conv2d(in_channels, out_channels, **geometry, bias=has_bias)
+    if isinstance(old, nn.Linear):
+        return nn.Linear(weight.shape[1], weight.shape[0], bias=has_bias)
+    raise ValueError(f"cannot make a {type(old).__name__} of shape {tuple(weight.shape)}")

@@ -1,23 +1,82 @@
-"""The names under which SB3's algorithms know the integral policies."""
+"""The names under which the algorithms know the integral policies."""
 
 from __future__ import annotations
 
-from stable_baselines3 import A2C, PPO
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
+from sb3_integral.policies import actor_critic, off_policy
+from sb3_integral.policies.integral import IntegralPolicy
+
+KINDS = ("IntegralMlpPolicy", "IntegralCnnPolicy", "IntegralMultiInputPolicy")
+"""The aliases, in the order in which the tables below name the classes."""
+
+Kinds = tuple[type[IntegralPolicy], ...]
+
+ACTOR_CRITIC: Kinds = (
+    actor_critic.IntegralActorCriticPolicy,
+    actor_critic.IntegralActorCriticCnnPolicy,
+    actor_critic.IntegralMultiInputActorCriticPolicy,
+)
+
+
+def integral_policies() -> dict[type[BaseAlgorithm], Kinds]:
+    """Return the integral policies of every supported algorithm that is installed, MLP first."""
+    td3: Kinds = (
+        off_policy.IntegralTD3Policy,
+        off_policy.IntegralTD3CnnPolicy,
+        off_policy.IntegralTD3MultiInputPolicy,
+    )
+    policies: dict[type[BaseAlgorithm], Kinds] = {
+        PPO: ACTOR_CRITIC,
+        A2C: ACTOR_CRITIC,
+        DQN: (
+            off_policy.IntegralDQNPolicy,
+            off_policy.IntegralDQNCnnPolicy,
+            off_policy.IntegralDQNMultiInputPolicy,
+        ),
+        SAC: (
+            off_policy.IntegralSACPolicy,
+            off_policy.IntegralSACCnnPolicy,
+            off_policy.IntegralSACMultiInputPolicy,
+        ),
+        TD3: td3,
+        DDPG: td3,
+    }
+    try:
+        import sb3_contrib
+    except ImportError:
+        return policies
+    from sb3_integral.policies import contrib
+
+    return policies | {
+        sb3_contrib.TRPO: ACTOR_CRITIC,
+        sb3_contrib.MaskablePPO: (
+            contrib.IntegralMaskableActorCriticPolicy,
+            contrib.IntegralMaskableActorCriticCnnPolicy,
+            contrib.IntegralMaskableMultiInputActorCriticPolicy,
+        ),
+        sb3_contrib.RecurrentPPO: (
+            contrib.IntegralRecurrentActorCriticPolicy,
+            contrib.IntegralRecurrentActorCriticCnnPolicy,
+            contrib.IntegralRecurrentMultiInputActorCriticPolicy,
+        ),
+        sb3_contrib.QRDQN: (
+            contrib.IntegralQRDQNPolicy,
+            contrib.IntegralQRDQNCnnPolicy,
+            contrib.IntegralQRDQNMultiInputPolicy,
+        ),
+        sb3_contrib.TQC: (
+            contrib.IntegralTQCPolicy,
+            contrib.IntegralTQCCnnPolicy,
+            contrib.IntegralTQCMultiInputPolicy,
+        ),
+        sb3_contrib.CrossQ: (contrib.IntegralCrossQPolicy,),
+        sb3_contrib.ARS: (contrib.IntegralARSPolicy,),
+    }
 
 
 def register_policies() -> None:
     """Add the aliases to every supported algorithm that is installed; again changes nothing."""
-    for algorithm in _actor_critic_algorithms():
-        algorithm.policy_aliases["IntegralMlpPolicy"] = IntegralActorCriticPolicy
-
-
-def _actor_critic_algorithms() -> list[type[OnPolicyAlgorithm]]:
-    algorithms: list[type[OnPolicyAlgorithm]] = [PPO, A2C]
-    try:
-        from sb3_contrib import TRPO
-    except ImportError:
-        return algorithms
-    return [*algorithms, TRPO]
+    for algorithm, kinds in integral_policies().items():
+        algorithm.policy_aliases.update(zip(KINDS, kinds, strict=False))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.plain import (
-    actor_modules,
-    build_plain_policy,
-    critic_modules,
-    dense_layers,
-)
-from sb3_integral.resize import ResizeMethod, compression_rate, resize_method
+from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy, find_gsde
+from sb3_integral.resize import DenseLayer, ResizeMethod, resize_method
 
 Self = TypeVar("Self")
 
@@ -45,7 +43,7 @@ class Resizable(Protocol):
         """Return the percentage of the actor's parameters that is gone."""
         ...
 
-    def discretize(self, size: Size | None = None) -> ActorCriticPolicy:
+    def discretize(self, size: Size | None = None) -> BasePolicy:
         """Return an ordinary SB3 policy of a size."""
         ...
 
@@ -66,7 +64,7 @@ class ResizablePolicy:
     The policy itself is never changed: each size is made anew from its full-size weights.
 
     Args:
-        policy: A policy of PPO, A2C or TRPO with at least one hidden layer in its actor.
+        policy: Any plain policy of SB3 or sb3-contrib with at least one hidden layer in its actor.
         method: A method of :data:`~sb3_integral.resize.RESIZE_METHODS` by name, or one's own.
 
     Attributes:
@@ -78,26 +76,25 @@ class ResizablePolicy:
             has no hidden layer.
     """
 
-    def __init__(self, policy: ActorCriticPolicy, method: ResizeMethod | str = "bicubic") -> None:
-        if not isinstance(policy, ActorCriticPolicy):
-            raise ValueError(
-                f"expected an SB3 actor-critic policy (model.policy of PPO, A2C or TRPO), "
-                f"got {type(policy).__name__}"
-            )
+    def __init__(self, policy: BasePolicy, method: ResizeMethod | str = "bicubic") -> None:
+        if not isinstance(policy, BasePolicy):
+            raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
         if isinstance(policy, Resizable):
             raise ValueError(f"{type(policy).__name__} resizes itself, expected a plain policy")
-        if policy.use_sde:
+        if find_gsde(policy) is not None:
             raise ValueError("a policy with use_sde=True cannot be resized")
+        net = dissect(policy).actors[0]
+        if not net.hidden:
+            raise ValueError("the actor has no hidden layer, expected at least one to resize")
+        if net.norms:
+            raise ValueError("an actor that normalises its hidden layers cannot be resized")
         self.method = resize_method(method)
         self.full_policy = policy
         self.observation_space: spaces.Space[Any] = policy.observation_space
         self.action_space: spaces.Space[Any] = policy.action_space
-        layers = actor_modules(policy)
-        if len(layers) < 2:
-            raise ValueError("the actor has no hidden layer, expected at least one to resize")
-        self.max_sizes: tuple[int, ...] = tuple(layer.out_features for layer in layers[:-1])
+        self.max_sizes: tuple[int, ...] = tuple(dense(policy, name).out_features for name in net.hidden)
         self.sizes: tuple[int, ...] = self.max_sizes
-        self.policy: ActorCriticPolicy = self.discretize()
+        self.policy: BasePolicy = self.discretize()
 
     def resize(self, size: Size) -> ResizablePolicy:
         """Change the actor's size, with no retraining, and return this wrapper.
@@ -116,15 +113,34 @@ class ResizablePolicy:
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
-        layers = actor_modules(self.full_policy)
-        return compression_rate(layers[0].in_features, sizes, self.max_sizes, layers[-1].out_features)
+        kept, full = (
+            actor_parameter_count(self.full_policy, self._state(s)) for s in (sizes, self.max_sizes)
+        )
+        return 100.0 * (1.0 - kept / full)
 
-    def discretize(self, size: Size | None = None) -> ActorCriticPolicy:
+    def discretize(self, size: Size | None = None) -> BasePolicy:
         """Return an ordinary SB3 policy of a size (that in force by default)."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
-        actor = self.method(dense_layers(actor_modules(self.full_policy)), sizes)
-        critic = dense_layers(critic_modules(self.full_policy))
-        return build_plain_policy(self.full_policy, type(self.full_policy), actor, critic)
+        return build_plain_policy(self.full_policy, type(self.full_policy), self._state(sizes))
+
+    @torch.no_grad()
+    def _state(self, sizes: tuple[int, ...]) -> dict[str, Tensor]:
+        """Return the state dict of the policy with its actor, and what follows it, resized."""
+        policy = self.full_policy
+        state = dict(policy.state_dict())
+        for net in dissect(policy).actors:
+            hidden = [_parameters(policy, name) for name in net.hidden]
+            heads = [_parameters(policy, name) for name in net.heads]
+            *resized, last = self.method([*hidden, _stacked(heads)], sizes)
+            rows = [len(head.weight) for head in heads]
+            weights = last.weight.split(rows)
+            biases = [None] * len(rows) if last.bias is None else last.bias.split(rows)
+            split = [DenseLayer(*pair) for pair in zip(weights, biases, strict=True)]
+            for name, layer in zip((*net.hidden, *net.heads), (*resized, *split), strict=True):
+                state[f"{name}.weight"] = layer.weight
+                if layer.bias is not None:
+                    state[f"{name}.bias"] = layer.bias
+        return state
 
     def predict(
         self,
@@ -135,3 +151,14 @@ class ResizablePolicy:
     ) -> tuple[np.ndarray[Any, Any], tuple[np.ndarray[Any, Any], ...] | None]:
         """Return the actions of the policy at the size in force; see SB3's ``predict``."""
         return self.policy.predict(observation, state, episode_start, deterministic)
+
+
+def _parameters(policy: BasePolicy, name: str) -> DenseLayer:
+    layer = dense(policy, name)
+    return DenseLayer(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+
+
+def _stacked(heads: list[DenseLayer]) -> DenseLayer:
+    """Put layers that read the same into one, the rows of each behind those of the one before."""
+    biases = [head.bias for head in heads if head.bias is not None]
+    return DenseLayer(torch.cat([head.weight for head in heads]), torch.cat(biases) if biases else None)

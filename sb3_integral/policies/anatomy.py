@@ -1,0 +1,167 @@
+"""Where a policy of SB3 or sb3-contrib keeps its actor: names of layers, by kind of policy.
+
+SB3 has no common word for the parts of its policies. This file is the only one that knows theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, TypeVar
+
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+Reads = Literal["features", "features and actions", "memory"]
+
+
+class Net(NamedTuple):
+    """The layers of one network between features and output, named as in ``named_modules()``.
+
+    Attributes:
+        extractor: The features extractor.
+        hidden: The hidden dense layers, first to last.
+        heads: The dense layers that read the last hidden layer, or the input where there is none.
+        norms: Layers that normalise a hidden dimension, with the index of the layer that writes to it.
+        reads: What the first layer reads: the extractor's output alone, or with the actions behind
+            it, or the output of an LSTM.
+    """
+
+    extractor: str
+    hidden: tuple[str, ...]
+    heads: tuple[str, ...]
+    norms: tuple[tuple[str, int], ...] = ()
+    reads: Reads = "features"
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """The layers that read the input."""
+        return self.hidden[:1] or self.heads
+
+
+class Anatomy(NamedTuple):
+    """The networks of a policy.
+
+    Attributes:
+        actors: The network that chooses actions, and then those that follow it slowly.
+        critics: The networks that are thrown away with training, their slow followers left out.
+    """
+
+    actors: tuple[Net, ...]
+    critics: tuple[Net, ...]
+
+
+def dissect(policy: BasePolicy) -> Anatomy:
+    """Find the networks of a policy.
+
+    Raises:
+        ValueError: If it is of no known kind.
+    """
+    if hasattr(policy, "mlp_extractor"):
+        return _actor_critic(policy)
+    if hasattr(policy, "q_net"):
+        return Anatomy(tuple(_sequence(policy, net, "q_net") for net in ("q_net", "q_net_target")), ())
+    if hasattr(policy, "quantile_net"):
+        names = ("quantile_net", "quantile_net_target")
+        return Anatomy(tuple(_sequence(policy, net, "quantile_net") for net in names), ())
+    if hasattr(policy, "actor"):
+        return _off_policy(policy)
+    if isinstance(getattr(policy, "action_net", None), nn.Sequential):  # ARS
+        return Anatomy((_net(policy, "features_extractor", "action_net"),), ())
+    raise ValueError(f"{type(policy).__name__} is not a kind of policy whose layers are known here")
+
+
+def dense(policy: nn.Module, name: str) -> nn.Linear:
+    """Return the dense layer of a name.
+
+    Raises:
+        ValueError: If something else has that name.
+    """
+    layer = policy.get_submodule(name)
+    if not isinstance(layer, nn.Linear):
+        raise ValueError(f"expected a dense layer at {name}, got {layer!r}")
+    return layer
+
+
+def submodules(policy: nn.Module, kind: type[Module]) -> Iterator[tuple[str, Module]]:
+    """Iterate over all modules of a kind, by every name that they have."""
+    for name, module in policy.named_modules(remove_duplicate=False):
+        if isinstance(module, kind):
+            yield name, module
+
+
+def replace_submodule(policy: nn.Module, name: str, module: nn.Module) -> None:
+    """Put a module in the place of another."""
+    parent, _, own = name.rpartition(".")
+    setattr(policy.get_submodule(parent), own, module)
+
+
+def _actor_critic(policy: nn.Module) -> Anatomy:
+    # The LSTM itself is made later than the layers behind it.
+    reads: Reads = "memory" if hasattr(policy, "lstm_output_dim") else "features"
+    is_shared = policy.share_features_extractor
+    nets = []
+    for prefix, body, head in (("pi", "policy_net", "action_net"), ("vf", "value_net", "value_net")):
+        extractor = "features_extractor" if is_shared else f"{prefix}_features_extractor"
+        net = _net(policy, extractor, f"mlp_extractor.{body}", (head,))
+        nets.append(net._replace(reads=reads))
+    return Anatomy((nets[0],), (nets[1],))
+
+
+def _off_policy(policy: nn.Module) -> Anatomy:
+    names = [name for name in ("actor", "actor_target") if hasattr(policy, name)]
+    if hasattr(policy.actor, "latent_pi"):
+        actors = tuple(
+            _net(
+                policy,
+                f"{name}.features_extractor",
+                f"{name}.latent_pi",
+                tuple(_dense(policy, f"{name}.mu") + _dense(policy, f"{name}.log_std")),
+            )
+            for name in names
+        )
+    else:
+        actors = tuple(_sequence(policy, name, "mu") for name in names)
+    critics = tuple(
+        _net(policy, "critic.features_extractor", f"critic.{name}")._replace(
+            reads="features and actions"
+        )
+        for name, module in policy.get_submodule("critic").named_children()
+        if isinstance(module, nn.Sequential)
+    )
+    return Anatomy(actors, critics)
+
+
+def _sequence(policy: nn.Module, owner: str, body: str) -> Net:
+    return _net(policy, f"{owner}.features_extractor", f"{owner}.{body}")
+
+
+def _net(policy: nn.Module, extractor: str, body: str, heads: tuple[str, ...] = ()) -> Net:
+    dense = _dense(policy, body)
+    hidden = dense if heads else dense[:-1]
+    return Net(extractor, tuple(hidden), heads or tuple(dense[-1:]), _norms(policy, body))
+
+
+def _dense(policy: nn.Module, name: str) -> list[str]:
+    """Return the names of the dense layers in a module, which may be one itself."""
+    if "." in name or hasattr(policy, name):
+        owner, _, own = name.rpartition(".")
+        module = getattr(policy.get_submodule(owner), own)
+        if isinstance(module, nn.Module):
+            return [
+                ".".join(filter(None, (name, inner)))
+                for inner, part in module.named_modules()
+                if isinstance(part, nn.Linear)
+            ]
+    return []
+
+
+def _norms(policy: nn.Module, body: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    written = -1
+    for name, part in policy.get_submodule(body).named_children():
+        if isinstance(part, nn.Linear):
+            written += 1
+        elif any(True for _ in part.buffers()) and written >= 0:
+            found.append((f"{body}.{name}", written))
+    return tuple(found)

@@ -1,0 +1,298 @@
+"""What makes the actor of an SB3 policy integral, whatever the algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import torch
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from sb3_integral.nn import (
+    Axes,
+    Axis,
+    CubicConvolution,
+    IntegralConv2d,
+    IntegralLayer,
+    IntegralLinear,
+    Kernel,
+    Quadrature,
+    Size,
+    Trapezoidal,
+    as_sizes,
+)
+from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
+from sb3_integral.policies.noise import AxisNoise
+from sb3_integral.policies.plain import (
+    actor_parameter_count,
+    build_plain_policy,
+    constructor_arguments,
+    find_gsde,
+)
+
+Self = TypeVar("Self", bound="IntegralPolicy")
+
+
+class IntegralPolicy(BasePolicy):
+    """Mixed into a policy class of SB3, before it: its actor can be resized after training.
+
+    SB3 builds and initialises the policy; then the actor's layers are strung on axes, sharing their
+    parameters. So at full size, with the default grid, it is the plain policy: same initial weights
+    for the same seed, same steps. Critics stay plain. ``model.save`` and ``policy.save`` keep the size
+    in force. Networks that follow the actor slowly (targets) are on the same axes.
+
+    What is resizable, in the order of :attr:`sizes`: the channels of each ``NatureCNN`` that the actor
+    reads, its features where the actor alone or a critic of the same kind reads them, and every hidden
+    layer of ``net_arch``.
+
+    Args:
+        *args: As for the plain policy.
+        grid_size: λ nodes per hidden layer of ``net_arch`` (one number, or one per layer); the
+            hidden sizes by default.
+        kernel: Kernel of the axes, or its name.
+        quadrature: Quadrature of the axes, or its name.
+        **kwargs: As for the plain policy.
+
+    Raises:
+        ValueError: If the actor has nothing to resize, or if a size is not a positive integer.
+    """
+
+    actor_axes: Axes
+
+    def __init__(
+        self,
+        *args: Any,
+        grid_size: Size | None = None,
+        kernel: Kernel | str = CubicConvolution(),
+        quadrature: Quadrature | str = Trapezoidal(),
+        **kwargs: Any,
+    ) -> None:
+        self.grid_size = grid_size
+        self.kernel = kernel
+        self.quadrature = quadrature
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        """See SB3, whose constructors call this."""
+        sizes, grids = self._sizes_and_grids(self._actor_arch(), self.grid_size)
+        with self._other_actor_arch(list(grids)):
+            super()._build(lr_schedule)  # type: ignore[misc]
+        self._string(sizes)
+
+    @staticmethod
+    def _sizes_and_grids(
+        arch: list[int], grid_size: Size | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        sizes = as_sizes(arch, len(arch), "net_arch")
+        return sizes, sizes if grid_size is None else as_sizes(grid_size, len(arch), "grid_size")
+
+    def _actor_arch(self) -> list[int]:
+        """Return the hidden sizes of the actor's MLP."""
+        _, arch = self._arch_slot()
+        return list(arch.get("pi", [])) if isinstance(arch, dict) else list(arch)
+
+    @contextmanager
+    def _other_actor_arch(self, sizes: list[int]) -> Iterator[None]:
+        """Have SB3 build the actor's MLP with other sizes."""
+        owner, arch = self._arch_slot()
+        owner["net_arch"] = sizes
+        if owner is self.__dict__:
+            critic = arch.get("vf", []) if isinstance(arch, dict) else arch
+            owner["net_arch"] = {"pi": sizes, "vf": list(critic)}
+        try:
+            yield
+        finally:
+            owner["net_arch"] = arch
+
+    def _arch_slot(self) -> tuple[dict[str, Any], Any]:
+        """Return the dictionary in which this kind of policy keeps its actor's net_arch, and that."""
+        owner: dict[str, Any] = self.__dict__
+        for name in ("actor_kwargs", "net_args"):
+            if name in self.__dict__:
+                owner = self.__dict__[name]
+                break
+        return owner, owner["net_arch"]
+
+    def _string(self, sizes: Sequence[int]) -> None:
+        """String the actor's layers on axes; their parameters stay the same objects."""
+        anatomy = dissect(self)
+        online = anatomy.actors[0]
+        is_shared = getattr(self, "share_features_extractor", False)
+        readers = [*anatomy.actors, *(critic for critic in anatomy.critics if is_shared)]
+        hidden = [
+            self._axis(size, dense(self, name).out_features)
+            for size, name in zip(sizes, online.hidden, strict=True)
+        ]
+        channels, features = self._string_extractors(
+            [net.extractor for net in anatomy.actors], all(net.reads == "features" for net in readers)
+        )
+        self.actor_axes = Axes([*channels, *([] if features is None else [features]), *hidden])
+        if not len(self.actor_axes):
+            raise ValueError(
+                f"an integral policy needs at least one hidden layer in its actor, "
+                f"got net_arch={self._actor_arch()!r}"
+            )
+        for net in anatomy.actors:
+            self._string_net(net, features, hidden)
+        if features is not None:
+            for net in readers[len(anatomy.actors) :]:
+                for name in net.first:
+                    self._string_dense(name, features, None)
+        last = hidden[-1] if hidden else features
+        noisy = find_gsde(self)
+        if noisy is not None and last is not None:
+            setattr(noisy.owner, "action_dist", AxisNoise.adopt(noisy.distribution, last))  # noqa: B010
+
+    def _axis(self, size: int, grid_size: int) -> Axis:
+        return Axis(size, grid_size=grid_size, kernel=self.kernel, quadrature=self.quadrature)
+
+    def _string_net(self, net: Net, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
+        before = in_axis
+        for name, axis in zip(net.hidden, axes, strict=True):
+            self._string_dense(name, before, axis)
+            before = axis
+        for name in net.heads:
+            self._string_dense(name, before, None)
+        for name, index in net.norms:
+            replace_submodule(self, name, self._norm_on(axes[index], self.get_submodule(name)))
+
+    def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
+        """String a layer that normalises a hidden dimension on its axis."""
+        raise ValueError(f"cannot string a {type(norm).__name__} on an axis")
+
+    def _string_dense(self, name: str, in_axis: Axis | None, out_axis: Axis | None) -> None:
+        replace_submodule(self, name, IntegralLinear.adopt(dense(self, name), in_axis, out_axis))
+
+    def _string_extractors(
+        self, names: Sequence[str], features_are_axis: bool
+    ) -> tuple[list[Axis], Axis | None]:
+        """String the CNNs among the actor's extractors on the same axes.
+
+        Returns:
+            The axes of channels, and that of the features if they are one.
+        """
+        channels: list[Axis] = []
+        features: Axis | None = None
+        for name in names:
+            extractor = self.get_submodule(name)
+            if isinstance(extractor, CombinedExtractor):
+                cnns = [m for m in extractor.extractors.values() if isinstance(m, NatureCNN)]
+                features_are_axis = False  # they are put behind others
+            else:
+                cnns = [extractor] if isinstance(extractor, NatureCNN) else []
+            if not channels:
+                widths = [m.out_channels for cnn in cnns for m in cnn.cnn if isinstance(m, nn.Conv2d)]
+                channels = [self._axis(width, width) for width in widths]
+                if cnns and features_are_axis:
+                    features = self._axis(cnns[0].features_dim, cnns[0].features_dim)
+            remaining = iter(channels)
+            for cnn in cnns:
+                _string_cnn(cnn, remaining, features)
+        return channels, features
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = constructor_arguments(self, self.plain_class())
+        data.update(grid_size=self.grid_size, kernel=self.kernel, quadrature=self.quadrature)
+        return data
+
+    @classmethod
+    def plain_class(cls) -> type[BasePolicy]:
+        """Return SB3's class of which this is the integral kind."""
+        kinds = (kind for kind in cls.__mro__ if issubclass(kind, BasePolicy))
+        return next(kind for kind in kinds if not issubclass(kind, IntegralPolicy))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The actor's sizes in force, one per axis."""
+        return self.actor_axes.sizes
+
+    @property
+    def max_sizes(self) -> tuple[int, ...]:
+        """The actor's sizes as built."""
+        return self.actor_axes.max_sizes
+
+    def resize(self: Self, size: Size) -> Self:
+        """Change the actor's size in place, with no retraining, and return the policy.
+
+        Args:
+            size: One integer for all axes, or one per axis.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong; the policy
+                keeps its size then.
+        """
+        self.actor_axes.resize(size)
+        return self
+
+    def compression(self, size: Size | None = None) -> float:
+        """Return the percentage of the actor's parameters that is gone, as the paper counts it.
+
+        Args:
+            size: As for :meth:`resize`; the size in force by default.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        kept, full = (
+            actor_parameter_count(self, self._discrete_state(s))
+            for s in (self.sizes if size is None else size, self.max_sizes)
+        )
+        return 100.0 * (1.0 - kept / full)
+
+    def discretize(self, size: Size | None = None) -> BasePolicy:
+        """Return an ordinary SB3 policy of a size, with parameters of its own.
+
+        It is of SB3's classes throughout. Where a ``NatureCNN`` has other channels than SB3's
+        constructor makes, it works and trains, but SB3's ``load`` could not build it again.
+
+        Args:
+            size: As for :meth:`resize`; the size in force by default.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        state = self._discrete_state(self.sizes if size is None else size)
+        return build_plain_policy(self, self.plain_class(), state)
+
+    @torch.no_grad()
+    def _discrete_state(self, size: Size) -> dict[str, Tensor]:
+        """Return the state dict of the ordinary policy of a size."""
+        if size == self.sizes:
+            return self._discrete_state_in_force()
+        with self.actor_axes.resized(size):
+            return self._discrete_state_in_force()
+
+    def _discrete_state_in_force(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = dict(self.state_dict())
+        for name, layer in submodules(self, IntegralLayer):
+            weight, bias = layer.discrete_parameters()
+            state[f"{name}.weight"] = weight
+            if bias is not None:
+                state[f"{name}.bias"] = bias
+        for name, _ in dissect(self).actors[0].norms:
+            norm = cast(Any, self.get_submodule(name))
+            for own, value in norm.discrete_functions().items():
+                state[f"{name}.{own}"] = value
+        noisy = find_gsde(self)
+        if noisy is not None and isinstance(noisy.distribution, AxisNoise):
+            log_std = noisy.distribution.discrete_log_std(state[noisy.log_std])
+            state[noisy.log_std] = log_std
+        return state
+
+
+def _string_cnn(cnn: NatureCNN, channels: Iterator[Axis], features: Axis | None) -> None:
+    before: Axis | None = None
+    for index, module in enumerate(cnn.cnn):
+        if isinstance(module, nn.Conv2d):
+            axis = next(channels)
+            cnn.cnn[index] = IntegralConv2d.adopt(module, before, axis)
+            before = axis
+    assert before is not None
+    linear = cnn.linear[0]
+    assert isinstance(linear, nn.Linear)
+    pixels = linear.in_features // before.grid_size
+    cnn.linear[0] = IntegralLinear.adopt(linear, before, features, in_repeat=pixels)
