@@ -1,14 +1,19 @@
 """Policies for Stable-Baselines3 whose size is chosen after training.
 
-Importing this package makes ``policy="IntegralMlpPolicy"`` known to PPO, A2C and, where sb3-contrib
-is installed, TRPO.
+Importing this package makes ``policy="IntegralMlpPolicy"``, ``"IntegralCnnPolicy"`` and
+``"IntegralMultiInputPolicy"`` known to every algorithm of SB3 and, where that is installed, of
+sb3-contrib.
 """
 
 from sb3_integral._version import __version__
-from sb3_integral.evaluation import evaluate_resize_sweep
+from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
 from sb3_integral.policies import (
     IntegralActorCriticPolicy,
+    IntegralPolicy,
+    LogUniformSizes,
+    RandomSizeCallback,
     ResizablePolicy,
+    UniformSizes,
     register_policies,
 )
 
@@ -16,7 +21,12 @@ register_policies()
 
 __all__ = [
     "IntegralActorCriticPolicy",
+    "IntegralPolicy",
+    "LogUniformSizes",
+    "RandomSizeCallback",
     "ResizablePolicy",
+    "ResizeSweepCallback",
+    "UniformSizes",
     "__version__",
     "evaluate_resize_sweep",
 ]

@@ -23,11 +23,6 @@ from sb3_integral.imitation.losses import (  # noqa: E402
     MeanSquaredError,
     paper_loss,
 )
-from sb3_integral.imitation.sizes import (  # noqa: E402
-    LogUniformSizes,
-    SizeDistribution,
-    UniformSizes,
-)
 from sb3_integral.imitation.students import (  # noqa: E402
     ACTIVATIONS,
     StudentArchitecture,
@@ -38,6 +33,11 @@ from sb3_integral.imitation.success import (  # noqa: E402
     SUCCESS_CRITERIA,
     MinReturn,
     SuccessCriterion,
+)
+from sb3_integral.policies.random_sizes import (  # noqa: E402
+    LogUniformSizes,
+    SizeDistribution,
+    UniformSizes,
 )
 
 __all__ = [

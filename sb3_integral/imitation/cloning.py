@@ -15,8 +15,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, paper_loss
-from sb3_integral.imitation.sizes import SizeDistribution, UniformSizes
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
+from sb3_integral.policies.random_sizes import SizeDistribution, UniformSizes
 
 SMALLEST_RANDOM_SIZE = 5
 """The smallest size of the paper's tables, and so of the default distribution."""

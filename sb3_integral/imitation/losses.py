@@ -13,8 +13,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from sb3_integral.imitation.sizes import SizeDistribution
 from sb3_integral.policies import IntegralActorCriticPolicy
+from sb3_integral.policies.random_sizes import SizeDistribution
 
 LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
 """What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""

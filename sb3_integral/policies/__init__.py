@@ -6,8 +6,10 @@ from sb3_integral.policies.actor_critic import (
     IntegralMultiInputActorCriticPolicy,
 )
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution, UniformSizes
 from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import Resizable, ResizablePolicy
+from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeExtractor
 
 __all__ = [
@@ -15,8 +17,12 @@ __all__ = [
     "IntegralActorCriticPolicy",
     "IntegralMultiInputActorCriticPolicy",
     "IntegralPolicy",
+    "LogUniformSizes",
+    "RandomSizeCallback",
     "Resizable",
     "ResizablePolicy",
+    "SizeDistribution",
     "StandardizeExtractor",
+    "UniformSizes",
     "register_policies",
 ]

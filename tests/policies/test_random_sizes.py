@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_integral.imitation import LogUniformSizes, SizeDistribution, UniformSizes
+from sb3_integral.policies import LogUniformSizes, SizeDistribution, UniformSizes
 
 DISTRIBUTIONS = (UniformSizes, LogUniformSizes)
 ends = st.tuples(st.integers(1, 500), st.integers(1, 500)).map(sorted)

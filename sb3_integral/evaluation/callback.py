@@ -1,0 +1,181 @@
+"""A policy evaluated at many sizes while it is being trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization
+
+from sb3_integral.atomic import atomic_path
+from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
+from sb3_integral.nn import Size
+from sb3_integral.policies import IntegralPolicy, Resizable, ResizablePolicy
+from sb3_integral.resize import ResizeMethod
+
+
+class Trainer(Protocol):
+    """What imitation's trainers have: a policy and a logger."""
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The policy in training."""
+        ...
+
+    @property
+    def logger(self) -> Logger:
+        """Where it logs."""
+        ...
+
+
+class ResizeSweepCallback(BaseCallback):
+    """Evaluates the policy at several sizes during ``learn()``, and logs a curve for each.
+
+    The curves are ``resize/mean_reward_<size>`` in SB3's logger, so in TensorBoard where that is on.
+    Training goes on at the size that it had. :meth:`for_trainer` does the same for imitation's BC.
+
+    Args:
+        eval_env: The environment to evaluate in, or a vectorised one. If it is normalised, it takes
+            the statistics of the training environment before each evaluation.
+        sizes: The sizes, each an integer or one integer per axis.
+        eval_freq: Evaluate after so many calls of ``step`` (of all environments at once).
+        n_eval_episodes: Episodes at each size.
+        deterministic: Whether the most likely action is taken, or one drawn.
+        best_model_save_path: Folder for the best model at each size so far, ``best_model_<size>.zip``;
+            loaded, it has that size. The policy alone is saved where there is no model (imitation's
+            BC), or where it is not integral.
+        method: How a policy that is not integral is resized.
+        seed: Seeds the environments anew for each size, so that all sizes meet the same episodes.
+        warn: As in ``evaluate_policy``: whether to warn of a missing ``Monitor``.
+        verbose: 1 prints a line per evaluation.
+
+    Attributes:
+        rows: Every episode of every evaluation so far, with ``timesteps``: ready for
+            ``pandas.DataFrame``.
+        best_mean_rewards: The best mean return at each size so far.
+
+    Raises:
+        ValueError: When training starts, if a size is wrong for the policy; here, if there is none or
+            ``eval_freq`` is not positive.
+    """
+
+    def __init__(
+        self,
+        eval_env: GymEnv,
+        sizes: Sequence[Size],
+        eval_freq: int = 10_000,
+        n_eval_episodes: int = 5,
+        *,
+        deterministic: bool = True,
+        best_model_save_path: str | Path | None = None,
+        method: ResizeMethod | str = "bicubic",
+        seed: int | None = None,
+        warn: bool = True,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(verbose)
+        if not len(sizes):
+            raise ValueError("expected at least one size to evaluate, got none")
+        if eval_freq < 1:
+            raise ValueError(f"eval_freq must be at least 1, got {eval_freq}")
+        if not isinstance(eval_env, VecEnv):
+            env = eval_env
+            eval_env = DummyVecEnv([lambda: env if isinstance(env, Monitor) else Monitor(env)])
+        self.eval_env = eval_env
+        self.sizes = list(sizes)
+        self.eval_freq = eval_freq
+        self.n_eval_episodes = n_eval_episodes
+        self.deterministic = deterministic
+        self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
+        self.method = method
+        self.seed = seed
+        self.warn = warn
+        self.rows: list[dict[str, int | str | float]] = []
+        self.best_mean_rewards: dict[int | str, float] = {}
+
+    def _init_callback(self) -> None:
+        self._check(self.model.policy)
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.eval_freq == 0:
+            if self.model.get_vec_normalize_env() is not None:
+                sync_envs_normalization(self.training_env, self.eval_env)
+            self._evaluate(self.model.policy, self.logger, self.num_timesteps)
+            self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+            self.logger.dump(self.num_timesteps)
+        return True
+
+    def for_trainer(self, trainer: Trainer, every: int = 1) -> Callable[[], None]:
+        """Return what imitation's ``bc.BC.train`` takes as ``on_epoch_end``.
+
+        Args:
+            trainer: The trainer, whose policy is evaluated and in whose logger the curves are.
+            every: Evaluate after so many epochs.
+
+        Raises:
+            ValueError: If a size is wrong for the policy, or ``every`` is not positive.
+        """
+        if every < 1:
+            raise ValueError(f"every must be at least 1, got {every}")
+        self._check(trainer.policy)
+        epochs = 0
+
+        def on_epoch_end() -> None:
+            nonlocal epochs
+            epochs += 1
+            if epochs % every == 0:
+                self._evaluate(trainer.policy, trainer.logger, epochs)
+                trainer.logger.dump(epochs)
+
+        return on_epoch_end
+
+    def _check(self, policy: BasePolicy) -> None:
+        resizable = self._resizable(policy)
+        for size in self.sizes:
+            resizable.compression(size)
+
+    def _resizable(self, policy: BasePolicy) -> Resizable:
+        return policy if isinstance(policy, Resizable) else ResizablePolicy(policy, self.method)
+
+    def _evaluate(self, policy: BasePolicy, logger: Logger, timesteps: int) -> None:
+        resizable = self._resizable(policy)
+        was_training = policy.training
+        rows = evaluate_resize_sweep(
+            resizable,
+            self.eval_env,
+            self.sizes,
+            self.n_eval_episodes,
+            deterministic=self.deterministic,
+            seed=self.seed,
+            warn=self.warn,
+        )
+        policy.set_training_mode(was_training)
+        self.rows += [{"timesteps": timesteps, **row._asdict()} for row in rows]
+        for index, size in enumerate(self.sizes):
+            start = index * self.n_eval_episodes
+            of_size: list[SweepEpisode] = rows[start : start + self.n_eval_episodes]
+            label = of_size[0].size
+            mean = float(np.mean([row.episode_return for row in of_size]))
+            logger.record(f"resize/mean_reward_{label}", mean)
+            if self.verbose:
+                print(f"{timesteps} steps, size {label}: mean reward {mean:.2f}")
+            if mean > self.best_mean_rewards.get(label, -np.inf):
+                self.best_mean_rewards[label] = mean
+                if self.best_model_save_path is not None:
+                    self._save(resizable, size, self.best_model_save_path / f"best_model_{label}.zip")
+
+    def _save(self, policy: Resizable, size: Size, path: Path) -> None:
+        """Save the model at a size; where there is none, or it cannot have that size, the policy."""
+        with atomic_path(path) as partial:
+            if not isinstance(policy, IntegralPolicy):
+                policy.discretize(size).save(str(partial))
+                return
+            with policy.actor_axes.resized(size):
+                (self.model if hasattr(self, "model") else policy).save(str(partial))
