@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 CASES = (
     Case("ppo", "CartPole-v1", 100_000),
-    Case("ppo", "LunarLander-v3", 300_000),
+    Case("ppo", "LunarLander-v3", 1_000_000),
     Case("sac", "Pendulum-v1", 20_000),
 )
 

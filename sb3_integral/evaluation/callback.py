@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
@@ -19,6 +20,9 @@ from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size
 from sb3_integral.policies import IntegralPolicy, Resizable, ResizablePolicy
 from sb3_integral.resize import ResizeMethod
+
+MOST_ENVS = 8
+"""Copies of an environment given by its id that are stepped as one batch."""
 
 
 class Trainer(Protocol):
@@ -42,8 +46,9 @@ class ResizeSweepCallback(BaseCallback):
     Training goes on at the size that it had. :meth:`for_trainer` does the same for imitation's BC.
 
     Args:
-        eval_env: The environment to evaluate in, or a vectorised one. If it is normalised, it takes
-            the statistics of the training environment before each evaluation.
+        eval_env: The environment to evaluate in, a vectorised one, or an id (as in rl-zoo3's YAML). If
+            it is normalised, it takes the statistics of the training environment before each
+            evaluation.
         sizes: The sizes, each an integer or one integer per axis.
         eval_freq: Evaluate after so many calls of ``step`` (of all environments at once).
         n_eval_episodes: Episodes at each size.
@@ -68,7 +73,7 @@ class ResizeSweepCallback(BaseCallback):
 
     def __init__(
         self,
-        eval_env: GymEnv,
+        eval_env: GymEnv | str,
         sizes: Sequence[Size],
         eval_freq: int = 10_000,
         n_eval_episodes: int = 5,
@@ -85,6 +90,8 @@ class ResizeSweepCallback(BaseCallback):
             raise ValueError("expected at least one size to evaluate, got none")
         if eval_freq < 1:
             raise ValueError(f"eval_freq must be at least 1, got {eval_freq}")
+        if isinstance(eval_env, str):
+            eval_env = make_vec_env(eval_env, min(n_eval_episodes, MOST_ENVS))
         if not isinstance(eval_env, VecEnv):
             env = eval_env
             eval_env = DummyVecEnv([lambda: env if isinstance(env, Monitor) else Monitor(env)])
