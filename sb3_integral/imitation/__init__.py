@@ -10,6 +10,7 @@ require("imitation", "imitation", "datasets", "safetensors")
 
 from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
 from sb3_integral.imitation.cloning import clone, default_sizes, make_trainer  # noqa: E402
+from sb3_integral.imitation.dagger import Aggregated, dagger  # noqa: E402
 from sb3_integral.imitation.demonstrations import (  # noqa: E402
     Demonstrations,
     collect_episodes,
@@ -43,6 +44,7 @@ from sb3_integral.policies.random_sizes import (  # noqa: E402
 __all__ = [
     "ACTIVATIONS",
     "SUCCESS_CRITERIA",
+    "Aggregated",
     "AtRandomSizes",
     "CrossEntropy",
     "Demonstrations",
@@ -57,6 +59,7 @@ __all__ = [
     "UniformSizes",
     "clone",
     "collect_episodes",
+    "dagger",
     "default_sizes",
     "load_demonstrations",
     "load_student",

@@ -140,7 +140,7 @@ def save_episodes(episodes: Sequence[TrajectoryWithRew], path: Path) -> None:
         ValueError: If there are none, or a number in them is NaN or infinite; nothing is written.
     """
     _to_demonstrations(episodes)
-    with atomic_path(path) as partial, _no_progress_bars():
+    with atomic_path(path) as partial, no_progress_bars():
         serialize.save(partial, episodes)
         files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
         (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": len(episodes)}))
@@ -196,7 +196,8 @@ def load_demonstrations(path: Path) -> Demonstrations:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
+    """Have Hugging Face's ``datasets`` write no progress bar for every episode inside a block."""
     disabled = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
