@@ -84,7 +84,8 @@ def evaluate_resize_sweep(
     with _size_kept(policy):
         for size in all_sizes:
             policy.resize(size)
-            venv.seed(seed)
+            if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
+                venv.seed(seed)
             returns, lengths = evaluate_policy(
                 policy,
                 venv,
