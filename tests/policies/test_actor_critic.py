@@ -512,12 +512,8 @@ def test_parameters_survive_the_way_through_a_vector(
 def test_an_actor_without_hidden_layers_is_refused(make_policy: MakePolicy, net_arch: Any) -> None:
     with pytest.raises(ValueError, match="at least one hidden layer") as caught:
         make_policy(net_arch=net_arch)
-    assert repr(net_arch) in str(caught.value)
-
-
-def test_noise_as_wide_as_the_last_layer_is_refused(make_policy: MakePolicy) -> None:
-    with pytest.raises(ValueError, match="use_sde=True"):
-        make_policy("box", use_sde=True)
+    # the actor's part of it
+    assert str(caught.value).endswith("got net_arch=[]")
 
 
 @pytest.mark.parametrize(

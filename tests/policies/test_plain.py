@@ -9,32 +9,28 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from sb3_integral import IntegralActorCriticPolicy
-from sb3_integral.policies.plain import (
-    actor_modules,
-    build_plain_policy,
-    critic_modules,
-    dense_layers,
-)
+from sb3_integral import IntegralActorCriticPolicy, ResizablePolicy
+from sb3_integral.policies.anatomy import Net, dense, dissect
+from sb3_integral.policies.plain import build_plain_policy
 
 MakePolicy = Callable[..., Any]
 Outputs = Callable[[ActorCriticPolicy, Tensor], Tensor]
 
 
 def rebuilt(policy: ActorCriticPolicy) -> ActorCriticPolicy:
-    return build_plain_policy(
-        policy,
-        ActorCriticPolicy,
-        dense_layers(actor_modules(policy)),
-        dense_layers(critic_modules(policy)),
-    )
+    return build_plain_policy(policy, ActorCriticPolicy, policy.state_dict())
+
+
+def modules_of(policy: ActorCriticPolicy, net: Net) -> list[nn.Linear]:
+    return [dense(policy, name) for name in (*net.hidden, *net.heads)]
 
 
 def test_the_dense_layers_are_read_from_first_to_last(make_policy: MakePolicy) -> None:
     # given
     policy = make_policy("box", ActorCriticPolicy)
     # when
-    actor, critic = actor_modules(policy), critic_modules(policy)
+    anatomy = dissect(policy)
+    actor, critic = (modules_of(policy, net) for net in (anatomy.actors[0], anatomy.critics[0]))
     # then
     assert [(m.in_features, m.out_features) for m in actor] == [(5, 16), (16, 12), (12, 2)]
     assert [(m.in_features, m.out_features) for m in critic] == [(5, 10), (10, 1)]
@@ -47,8 +43,10 @@ def test_an_output_that_is_not_dense_is_refused(make_policy: MakePolicy) -> None
     policy = make_policy("discrete", ActorCriticPolicy)
     policy.action_net = nn.Sequential(nn.Linear(12, 3), nn.Tanh())
     # when / then
-    with pytest.raises(ValueError, match=r"dense layer at the policy's output, got Sequential"):
-        actor_modules(policy)
+    with pytest.raises(ValueError, match=r"dense layer at action_net, got Sequential"):
+        modules_of(policy, dissect(policy).actors[0])
+    with pytest.raises(ValueError, match=r"dense layer at action_net, got Sequential"):
+        ResizablePolicy(policy)
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,25 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3 import PPO
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.policies import Resizable
-from sb3_integral.policies.plain import actor_modules
+from sb3_integral.policies.anatomy import dense, dissect
 from sb3_integral.resize import RESIZE_METHODS, DenseLayer
 
 MakePolicy = Callable[..., Any]
 Outputs = Callable[[ActorCriticPolicy, Tensor], Tensor]
 
 METHODS = sorted(RESIZE_METHODS)
+
+
+def actor_modules(policy: BasePolicy) -> list[nn.Linear]:
+    """Return the actor's dense layers, first to last, its heads at the end."""
+    net = dissect(policy).actors[0]
+    return [dense(policy, name) for name in (*net.hidden, *net.heads)]
 
 
 @pytest.mark.parametrize("method", METHODS)

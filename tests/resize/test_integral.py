@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.nn import CubicConvolution, Trapezoidal
-from sb3_integral.policies.plain import actor_modules, dense_layers
+from sb3_integral.policies.anatomy import dense, dissect
 from sb3_integral.resize import DenseLayer, IntegralSampling
 
 sizes = st.integers(1, 24)
@@ -23,6 +24,12 @@ def random_layers(*features: int, seed: int = 0) -> list[DenseLayer]:
         )
         for n_in, n_out in pairwise(features)
     ]
+
+
+def actor_layers(policy: BasePolicy) -> list[DenseLayer]:
+    net = dissect(policy).actors[0]
+    modules = [dense(policy, name) for name in (*net.hidden, *net.heads)]
+    return [DenseLayer(module.weight.detach(), module.bias.detach()) for module in modules]
 
 
 def test_three_neurons_sampled_at_two_by_hand() -> None:
@@ -91,9 +98,9 @@ def test_it_samples_as_the_integral_policy_does(
     # given
     policy = make_policy()
     # when
-    layers = IntegralSampling()(dense_layers(actor_modules(policy)), (first, second))
+    layers = IntegralSampling()(actor_layers(policy), (first, second))
     # then
-    plain = dense_layers(actor_modules(policy.discretize((first, second))))
+    plain = actor_layers(policy.discretize((first, second)))
     for layer, expected in zip(layers, plain, strict=True):
         torch.testing.assert_close(layer.weight, expected.weight)
         torch.testing.assert_close(layer.bias, expected.bias)
