@@ -76,9 +76,9 @@ def main(
 ) -> None:
     """Print mean returns over seeds, Welch's p, and the ratio of wall times."""
     torch.set_num_threads(1)
-    console = Console(width=110)
+    console = Console(width=120)
     numbers = [int(seed) for seed in seeds.split(",")]
-    table = Table("algorithm", "environment", "steps", *POLICIES, "Welch p", "wall time, ratio")
+    table = Table("algorithm", "environment", "steps", *POLICIES, "Welch p", "time ratio")
     for case in CASES:
         runs: dict[str, list[Run]] = {policy: [] for policy in POLICIES}
         for seed in numbers:
@@ -92,7 +92,7 @@ def main(
                     highlight=False,
                 )
         stock, integral = ([one.mean_return for one in runs[policy]] for policy in POLICIES)
-        p = "same in every run" if stock == integral else f"{welch_p(stock, integral):.2f}"
+        p = "equal runs" if stock == integral else f"{welch_p(stock, integral):.2f}"
         ratios = [b.seconds / a.seconds for a, b in zip(*runs.values(), strict=True)]
         cells = [f"{np.mean(own):.1f} ± {np.std(own, ddof=1):.1f}" for own in (stock, integral)]
         table.add_row(

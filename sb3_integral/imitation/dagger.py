@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -110,10 +111,9 @@ def _labelled(
     rng: np.random.Generator,
 ) -> Sequence[TrajectoryWithRew]:
     """Have episodes driven and labelled; the student has its own size again afterwards."""
-    before = policy.sizes if isinstance(policy, IntegralPolicy) else None
-    if before is not None and size is not None:
-        policy.resize(size)
-    try:
+    with ExitStack() as stack:
+        if isinstance(policy, IntegralPolicy) and size is not None:
+            stack.enter_context(policy.actor_axes.resized(size))
         with tempfile.TemporaryDirectory() as folder, no_progress_bars():
             collector = InteractiveTrajectoryCollector(
                 venv=venv,
@@ -131,9 +131,6 @@ def _labelled(
                 # imitation has callables decide for themselves.
                 deterministic_policy=isinstance(expert, BaseAlgorithm | BasePolicy),
             )
-    finally:
-        if before is not None:
-            policy.resize(before)
 
 
 def _first(episodes: Sequence[TrajectoryWithRew], n_labels: int) -> Demonstrations:

@@ -76,7 +76,8 @@ class IntegralCrossQPolicy(IntegralPolicy, CrossQPolicy):
     """CrossQ's ``MlpPolicy``; its batch renormalisation is sampled on the axes too.
 
     Raises:
-        ValueError: If ``grid_size`` is not that of the layers: running statistics live on the grid.
+        ValueError: If full size is not sampled at the nodes, where the running statistics live: with
+            another ``grid_size`` than the hidden sizes, or a kernel that does not interpolate.
     """
 
     def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
@@ -86,6 +87,11 @@ class IntegralCrossQPolicy(IntegralPolicy, CrossQPolicy):
             raise ValueError(
                 f"CrossQ keeps statistics on the λ grid, so grid_size must be the hidden sizes, "
                 f"got {axis.grid_size} for a layer of {axis.max_size}"
+            )
+        if axis.matrices(norm.scale).sampling is not None:
+            raise ValueError(
+                f"CrossQ keeps statistics on the λ grid, so kernel and quadrature must sample its nodes "
+                f"at full size, got {axis.kernel} and {axis.quadrature}"
             )
         return IntegralBatchRenorm1d.adopt(norm, axis)
 

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from sb3_integral.nn import Axis
 
+LARGEST_EXPLN = 80.0
+"""SB3 computes the exponential on both sides of zero, which must not overflow on the side unused."""
+
 
 class AxisNoise(StateDependentNoiseDistribution):
     """SB3's state-dependent noise with the last hidden layer read as a function on its axis.
@@ -54,4 +57,7 @@ class AxisNoise(StateDependentNoiseDistribution):
         grid_std = self.get_std(log_std)[:, : log_std.shape[1]]
         std = torch.sqrt(integration.square().T @ grid_std.square())
         # use_expln continues the exponential by log1p(x) + 1 from 0 on.
-        return torch.where(std > 1, torch.expm1(std - 1), std.log()) if self.use_expln else std.log()
+        if not self.use_expln:
+            return std.log()
+        above = torch.expm1(std - 1).clamp(max=LARGEST_EXPLN)
+        return torch.where(std > 1, above, std.log())
