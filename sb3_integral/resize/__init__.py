@@ -3,16 +3,37 @@
 from sb3_integral.resize.bicubic import Bicubic
 from sb3_integral.resize.dense import UNSIZED_PARAMETERS, DenseLayer, compression_rate, parameter_count
 from sb3_integral.resize.integral import IntegralSampling
-from sb3_integral.resize.method import RESIZE_METHODS, ResizeMethod, resize_method
+from sb3_integral.resize.merging import KMeansMerging
+from sb3_integral.resize.method import RESIZE_METHODS, resize_method
+from sb3_integral.resize.nearest import Nearest
+from sb3_integral.resize.permuted import Permuted
+from sb3_integral.resize.protocol import ResizeMethod
+from sb3_integral.resize.pruning import (
+    ActivationPruning,
+    Pruning,
+    RandomScore,
+    l1_norm,
+    l2_norm,
+    spectral_norm,
+)
 
 __all__ = [
     "RESIZE_METHODS",
     "UNSIZED_PARAMETERS",
+    "ActivationPruning",
     "Bicubic",
     "DenseLayer",
     "IntegralSampling",
+    "KMeansMerging",
+    "Nearest",
+    "Permuted",
+    "Pruning",
+    "RandomScore",
     "ResizeMethod",
     "compression_rate",
+    "l1_norm",
+    "l2_norm",
     "parameter_count",
     "resize_method",
+    "spectral_norm",
 ]

@@ -1,38 +1,32 @@
-"""The protocol of every way to resize a dense network with no retraining, and their names."""
+"""The names of the ways to resize a dense network with no retraining."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
-
 from sb3_integral.resize.bicubic import Bicubic
-from sb3_integral.resize.dense import DenseLayer
 from sb3_integral.resize.integral import IntegralSampling
-
-
-@runtime_checkable
-class ResizeMethod(Protocol):
-    """A way to give a dense network other hidden sizes."""
-
-    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
-        """Resize.
-
-        Args:
-            layers: The network at full size, first layer to last; it is not changed.
-            sizes: The wanted size of each hidden layer: one fewer than there are layers.
-
-        Returns:
-            As many layers. At the network's own sizes it is the identity.
-        """
-        ...
-
+from sb3_integral.resize.merging import KMeansMerging
+from sb3_integral.resize.nearest import Nearest
+from sb3_integral.resize.permuted import Permuted
+from sb3_integral.resize.protocol import ResizeMethod
+from sb3_integral.resize.pruning import Pruning, RandomScore, l1_norm, l2_norm, spectral_norm
 
 RESIZE_METHODS: dict[str, ResizeMethod] = {
     "bicubic": Bicubic(),
     "bicubic-rescaled": Bicubic(rescale=True),
     "integral": IntegralSampling(),
+    "k-means": KMeansMerging(),
+    "nearest": Nearest(),
+    "nearest-rescaled": Nearest(rescale=True),
+    "permuted-bicubic": Permuted(Bicubic()),
+    "permuted-bicubic-rescaled": Permuted(Bicubic(rescale=True)),
+    "permuted-integral": Permuted(IntegralSampling()),
+    "prune-l1": Pruning(l1_norm),
+    "prune-l2": Pruning(l2_norm),
+    "prune-random": Pruning(RandomScore()),
+    "prune-spectral": Pruning(spectral_norm),
 }
-"""Methods by name: ``bicubic`` is the paper's, ``bicubic-rescaled`` its fair variant."""
+"""Methods by name: ``bicubic`` is the paper's, ``bicubic-rescaled`` its fair variant, and
+``permuted-integral`` its conversion of a trained network."""
 
 
 def resize_method(method: ResizeMethod | str) -> ResizeMethod:

@@ -8,9 +8,27 @@ from sb3_integral.resize import (
     Bicubic,
     DenseLayer,
     IntegralSampling,
+    KMeansMerging,
+    Nearest,
+    Permuted,
+    Pruning,
+    RandomScore,
     ResizeMethod,
+    l1_norm,
+    l2_norm,
     resize_method,
+    spectral_norm,
 )
+
+DROPPING = [name for name in RESIZE_METHODS if name.startswith(("prune", "k-means"))]
+
+
+def example() -> list[DenseLayer]:
+    torch.manual_seed(0)
+    layers = [
+        DenseLayer(torch.randn(n_out, n_in), torch.randn(n_out)) for n_in, n_out in [(4, 10), (10, 8)]
+    ]
+    return [*layers, DenseLayer(torch.randn(3, 8), None)]
 
 
 @pytest.mark.parametrize(
@@ -19,6 +37,14 @@ from sb3_integral.resize import (
         ("bicubic", Bicubic()),
         ("bicubic-rescaled", Bicubic(rescale=True)),
         ("integral", IntegralSampling()),
+        ("k-means", KMeansMerging()),
+        ("nearest-rescaled", Nearest(rescale=True)),
+        ("permuted-bicubic", Permuted(Bicubic())),
+        ("permuted-integral", Permuted(IntegralSampling())),
+        ("prune-l1", Pruning(l1_norm)),
+        ("prune-l2", Pruning(l2_norm)),
+        ("prune-random", Pruning(RandomScore())),
+        ("prune-spectral", Pruning(spectral_norm)),
     ],
 )
 def test_a_name_stands_for_its_method(name: str, method: ResizeMethod) -> None:
@@ -41,13 +67,14 @@ def test_an_unknown_name_is_named_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(RESIZE_METHODS))
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 12), (20, 7)])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 7), (9, 8), (20, 12)])
 def test_every_method_gives_layers_of_the_wanted_shapes(name: str, sizes: tuple[int, int]) -> None:
     # given
-    layers = [
-        DenseLayer(torch.randn(n_out, n_in), torch.randn(n_out)) for n_in, n_out in [(4, 10), (10, 8)]
-    ]
-    layers.append(DenseLayer(torch.randn(3, 8), None))
+    layers = example()
+    if name in DROPPING and sizes > (10, 8):
+        with pytest.raises(ValueError, match="of 10 neurons larger, got size 20"):
+            RESIZE_METHODS[name](layers, sizes)
+        return
     # when
     resized = RESIZE_METHODS[name](layers, sizes)
     # then
@@ -56,3 +83,16 @@ def test_every_method_gives_layers_of_the_wanted_shapes(name: str, sizes: tuple[
     assert shapes == [(features[i + 1], features[i]) for i in range(3)]
     assert [None if layer.bias is None else len(layer.bias) for layer in resized] == [*sizes, None]
     assert all(layer.weight.isfinite().all() for layer in resized)
+
+
+@pytest.mark.parametrize("name", sorted(RESIZE_METHODS))
+def test_every_method_is_the_identity_at_full_size_and_changes_nothing_in_place(name: str) -> None:
+    # given
+    layers, before = example(), example()
+    # when
+    same = RESIZE_METHODS[name](layers, (10, 8))
+    RESIZE_METHODS[name](layers, (5, 5))
+    # then
+    for one, other, original in zip(same, layers, before, strict=True):
+        torch.testing.assert_close(one, original, rtol=0.0, atol=0.0)
+        torch.testing.assert_close(other, original, rtol=0.0, atol=0.0)

@@ -1,0 +1,63 @@
+"""Similar neurons merged into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sb3_integral.resize.dense import DenseLayer
+from sb3_integral.resize.pruning import check_not_larger
+
+
+@dataclass(frozen=True)
+class KMeansMerging:
+    """Cluster the neurons of each hidden layer by k-means; each cluster becomes one neuron.
+
+    It has the mean of their incoming weights and biases, and the sum of their outgoing weights: exact
+    where the neurons of a cluster are equal.
+
+    Args:
+        seed: Of k-means' start.
+        restarts: How often to start it; the clustering of least distortion is taken.
+    """
+
+    seed: int = 0
+    restarts: int = 5
+
+    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
+        """See :class:`~sb3_integral.resize.ResizeMethod`.
+
+        Raises:
+            ValueError: If a size is above the full one.
+        """
+        merged = [DenseLayer(w.clone(), None if b is None else b.clone()) for w, b in layers]
+        for i, size in enumerate(sizes):
+            incoming, outgoing = merged[i], merged[i + 1]
+            check_not_larger(size, len(incoming.weight), "merging")
+            if size == len(incoming.weight):
+                continue
+            labels = self._labels(incoming, size)
+            members = torch.nn.functional.one_hot(labels, size).to(incoming.weight)
+            means = members / members.sum(dim=0)
+            bias = None if incoming.bias is None else means.T @ incoming.bias
+            merged[i] = DenseLayer(means.T @ incoming.weight, bias)
+            merged[i + 1] = DenseLayer(outgoing.weight @ members, outgoing.bias)
+        return merged
+
+    def _labels(self, layer: DenseLayer, size: int) -> torch.Tensor:
+        """Return the cluster of each neuron; no cluster is empty. Shape: (neurons,)."""
+        from scipy.cluster.vq import kmeans2, vq
+
+        parts = [layer.weight, *([] if layer.bias is None else [layer.bias[:, None]])]
+        vectors = torch.cat(parts, dim=1).double().numpy()
+        rng = np.random.default_rng(self.seed)
+        best, least = np.arange(len(vectors)) % size, np.inf
+        for _ in range(self.restarts):
+            centroids, labels = kmeans2(vectors, size, minit="++", seed=rng, missing="warn")
+            distortion = vq(vectors, centroids)[1].sum()
+            if distortion < least and len(np.unique(labels)) == size:
+                best, least = labels, distortion
+        return torch.from_numpy(best.astype(np.int64))

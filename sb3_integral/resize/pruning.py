@@ -1,0 +1,135 @@
+"""Structured pruning: whole neurons are dropped, the others keep their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from sb3_integral.resize.dense import DenseLayer
+
+Score = Callable[[DenseLayer, DenseLayer], Tensor]
+"""Scores the neurons between two layers; the highest are kept. Shape of the result: (neurons,)."""
+
+
+def l1_norm(incoming: DenseLayer, _: DenseLayer) -> Tensor:
+    """L1 norm of a neuron's incoming weights (Li et al. 2017)."""
+    return incoming.weight.abs().sum(dim=1)
+
+
+def l2_norm(incoming: DenseLayer, _: DenseLayer) -> Tensor:
+    """L2 norm of a neuron's incoming weights."""
+    return incoming.weight.square().sum(dim=1).sqrt()
+
+
+def spectral_norm(incoming: DenseLayer, outgoing: DenseLayer) -> Tensor:
+    """Spectral norm of what a neuron adds to the product of both layers' weights.
+
+    That is of rank one: outgoing column times incoming row, of norm |outgoing|·|incoming|.
+    """
+    return l2_norm(incoming, outgoing) * outgoing.weight.square().sum(dim=0).sqrt()
+
+
+@dataclass(frozen=True)
+class RandomScore:
+    """Neurons at random.
+
+    Args:
+        seed: Draws the same neurons each time.
+    """
+
+    seed: int = 0
+
+    def __call__(self, incoming: DenseLayer, _: DenseLayer) -> Tensor:
+        """See :data:`Score`."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return torch.rand(len(incoming.weight), generator=generator)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Keep the neurons of each hidden layer that score highest, in their order.
+
+    Args:
+        score: What tells which those are, from the weights at full size.
+    """
+
+    score: Score = l2_norm
+
+    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
+        """See :class:`~sb3_integral.resize.ResizeMethod`.
+
+        Raises:
+            ValueError: If a size is above the full one.
+        """
+        kept = []
+        for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
+            check_not_larger(size, len(incoming.weight), "pruning")
+            best = self.score(incoming, outgoing).argsort(descending=True, stable=True)[:size]
+            kept.append(best.sort().values)
+        return select_neurons(layers, kept)
+
+
+@dataclass(frozen=True)
+class ActivationPruning:
+    """Keep the neurons whose activation varies most over observations, the rest become constants.
+
+    A neuron that is dropped leaves its mean contribution in the biases of the next layer.
+
+    Args:
+        observations: What the first layer reads, such as the demonstrations, standardised as in the
+            network. Shape: (samples, in).
+        activation_fn: What is between the layers.
+    """
+
+    observations: Tensor
+    activation_fn: Callable[[Tensor], Tensor] = torch.relu
+
+    @torch.no_grad()
+    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
+        """See :class:`~sb3_integral.resize.ResizeMethod`.
+
+        Raises:
+            ValueError: If a size is above the full one.
+        """
+        values = self.observations
+        kept, compensated = [], [layers[0]]
+        for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
+            check_not_larger(size, len(incoming.weight), "pruning")
+            values = self.activation_fn(torch.nn.functional.linear(values, *incoming))
+            mean, deviation = values.mean(dim=0), values.std(dim=0, correction=0)
+            influence = deviation * outgoing.weight.square().sum(dim=0).sqrt()
+            best = influence.argsort(descending=True, stable=True)[:size].sort().values
+            dropped = torch.ones_like(mean, dtype=torch.bool)
+            dropped[best] = False
+            constant = outgoing.weight[:, dropped] @ mean[dropped]
+            bias = None if outgoing.bias is None else outgoing.bias + constant
+            compensated.append(DenseLayer(outgoing.weight, bias))
+            kept.append(best)
+        return select_neurons(compensated, kept)
+
+
+def check_not_larger(size: int, full: int, what: str) -> None:
+    """Check that a method that drops neurons is not to add some.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if size > full:
+        raise ValueError(f"{what} cannot make a layer of {full} neurons larger, got size {size}")
+
+
+def select_neurons(layers: Sequence[DenseLayer], kept: Sequence[Tensor]) -> list[DenseLayer]:
+    """Return the layers with only some of their hidden neurons, in the order given."""
+    selected = []
+    for i, (weight, bias) in enumerate(layers):
+        if i > 0:
+            weight = weight[:, kept[i - 1]]
+        if i < len(kept):
+            weight = weight[kept[i]]
+            bias = None if bias is None else bias[kept[i]]
+        selected.append(DenseLayer(weight.clone(), None if bias is None else bias.clone()))
+    return selected
