@@ -6,6 +6,7 @@ import importlib.util
 
 INSTALL = {
     "permutation": 'pip install "sb3-integral[permutation]"',
+    "pruning": 'pip install "sb3-integral[pruning]"',
     "imitation": (
         'pip install "sb3-integral[imitation]" && pip install --no-deps imitation==1.0.1 seals==0.2.1'
     ),
@@ -13,14 +14,18 @@ INSTALL = {
         'pip install "sb3-integral[imitation,experiments,envs]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1"
     ),
+    "minari": (
+        'pip install "sb3-integral[imitation,minari]" && '
+        "pip install --no-deps imitation==1.0.1 seals==0.2.1  # on Python 3.11 or newer"
+    ),
     "torchintegral": (
         'pip install cython "setuptools<81" && '
         "pip install --no-build-isolation git+https://github.com/TheStageAI/TorchIntegral"
     ),
 }
 """The command that installs each extra. imitation 1.0.1 declares a Stable-Baselines3 of 2023 but runs
-on today's, so pip has to be told not to follow it. TorchIntegral is on no package index, and imports
-what it does not declare to build."""
+on today's, so pip has to be told not to follow it. Minari's versions for older Pythons lose detail in
+images. TorchIntegral is on no package index, and imports what it does not declare to build."""
 
 
 def require(extra: str, *modules: str) -> None:

@@ -16,6 +16,7 @@ from sb3_integral.resize.pruning import (
     l2_norm,
     spectral_norm,
 )
+from sb3_integral.resize.torch_pruning import GroupMagnitudePruning
 
 __all__ = [
     "RESIZE_METHODS",
@@ -23,6 +24,7 @@ __all__ = [
     "ActivationPruning",
     "Bicubic",
     "DenseLayer",
+    "GroupMagnitudePruning",
     "IntegralSampling",
     "KMeansMerging",
     "Nearest",

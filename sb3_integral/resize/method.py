@@ -9,6 +9,7 @@ from sb3_integral.resize.nearest import Nearest
 from sb3_integral.resize.permuted import Permuted
 from sb3_integral.resize.protocol import ResizeMethod
 from sb3_integral.resize.pruning import Pruning, RandomScore, l1_norm, l2_norm, spectral_norm
+from sb3_integral.resize.torch_pruning import GroupMagnitudePruning
 
 RESIZE_METHODS: dict[str, ResizeMethod] = {
     "bicubic": Bicubic(),
@@ -20,6 +21,7 @@ RESIZE_METHODS: dict[str, ResizeMethod] = {
     "permuted-bicubic": Permuted(Bicubic()),
     "permuted-bicubic-rescaled": Permuted(Bicubic(rescale=True)),
     "permuted-integral": Permuted(IntegralSampling()),
+    "prune-group": GroupMagnitudePruning(),
     "prune-l1": Pruning(l1_norm),
     "prune-l2": Pruning(l2_norm),
     "prune-random": Pruning(RandomScore()),
