@@ -101,6 +101,47 @@ def show(
     _show(report)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def imitation(
+    script: Annotated[
+        str,
+        typer.Argument(help="train_imitation, train_adversarial or eval_policy.", show_default=False),
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A command, then what to configure; passed on unchanged.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run a script of imitation with integral students and TRPO experts.
+
+    The scripts are imitation's own, with sacred's command line:
+    [bold]train_imitation[/] bc or dagger, [bold]train_adversarial[/] gail or airl, [bold]eval_policy[/].
+
+    Two named configurations are added to each of them:
+    [bold]integral_student[/]  a student, or a generator, of 100 x 100; bc and
+        dagger train it at random sizes (unless bc.random_sizes=False).
+        eval_policy evaluates the one at expert.loader_kwargs.path,
+        at expert.loader_kwargs.size.
+    [bold]trpo_expert[/]  an expert that sb3-contrib's TRPO saved: the file, or
+        rl-zoo3's folder, at expert.loader_kwargs.path.
+
+    Results go to output/, or where logging.log_dir says: final.th (bc),
+    scratch/policy-latest.pt (dagger), checkpoints/final/gen_policy (gail
+    and airl). They are pickles, as SB3's are: read none of a stranger's.
+
+    Example: [bold]sb3-integral imitation train_imitation bc with
+    integral_student trpo_expert cartpole
+    expert.loader_kwargs.path=expert.zip demonstrations.n_expert_demos=20[/]
+
+    All settings: [bold]sb3-integral imitation train_imitation print_config[/]
+    """
+    from sb3_integral.imitation.scripts import main
+
+    main([script, *(arguments or [])])
+
+
 class _Nothing:
     def __enter__(self) -> None:
         pass

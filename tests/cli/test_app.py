@@ -81,13 +81,14 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_help_teaches_both_verbs(invoke):
+def test_help_teaches_every_verb(invoke):
     result = invoke("--help")
     assert result.exit_code == 0
     for said in (
         "Policies for Stable-Baselines3 whose size is chosen after training.",
         "Run an experiment: train an expert, clone it",
         "Print the table of a finished experiment.",
+        "Run a script of imitation with integral students",
     ):
         assert said in unstyle(result.stdout)
 
@@ -109,13 +110,41 @@ def test_the_help_of_show_has_an_example(invoke):
     assert "runs/acrobot" in unstyle(result.stdout)
 
 
+def test_the_help_of_imitation_names_scripts_configurations_and_an_example(invoke):
+    result = invoke("imitation", "--help")
+    assert result.exit_code == 0
+    for said in (
+        "train_imitation bc or dagger, train_adversarial gail or airl, eval_policy",
+        "integral_student",
+        "trpo_expert",
+        "sb3-integral imitation train_imitation bc with",
+        "scratch/policy-latest.pt",
+    ):
+        assert said in unstyle(result.stdout)
+
+
+@pytest.mark.parametrize("behind", [[], ["--help"], ["--", "-x", "with", "a=b"]])
+def test_what_is_behind_a_script_is_not_the_verbs(invoke, behind, tmp_path, monkeypatch):
+    # given a script that imitation has and this verb has not
+    monkeypatch.chdir(tmp_path)
+    # when
+    result = invoke("imitation", "train_rl", *behind)
+    # then it is the script that is missed, whatever is behind it
+    assert result.exit_code == 1
+    assert "expected the name of a script, one of train_imitation" in result.output
+    assert "got 'train_rl'" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_version_is_that_of_the_package(invoke):
     result = invoke("--version")
     assert result.exit_code == 0
     assert result.stdout == f"sb3-integral {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["walk"], ["run"], ["show"], ["run", "x", "--workers", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["walk"], ["run"], ["show"], ["imitation"], ["run", "x", "--workers", "0"]]
+)
 def test_what_cannot_be_understood_is_a_usage_error(invoke, arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = invoke(*arguments)

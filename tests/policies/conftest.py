@@ -38,7 +38,8 @@ ROLLOUTS: dict[type[BaseAlgorithm], dict[str, Any]] = {
     sb3_contrib.TRPO: {"n_steps": 16, "batch_size": 8},
     sb3_contrib.MaskablePPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 1},
     sb3_contrib.RecurrentPPO: {"n_steps": 16, "batch_size": 8, "n_epochs": 1},
-    sb3_contrib.ARS: {"n_delta": 2, "n_top": 1},
+    # By default it starts from zeros, whose outputs say nothing.
+    sb3_contrib.ARS: {"n_delta": 2, "n_top": 1, "zero_policy": False},
 }
 OFF_POLICY = {"learning_starts": 10, "buffer_size": 50, "batch_size": 8}
 HEADS = ("action_net", "q_net.q_net", "quantile_net.quantile_net", "actor.mu")

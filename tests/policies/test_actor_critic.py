@@ -186,6 +186,25 @@ def test_a_bad_size_is_refused_and_the_size_stays(
         assert policy.critic_sizes == (3, 4)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resize",
+        *(
+            pytest.param(
+                name, marks=pytest.mark.xfail(strict=True, reason="compared before it is checked")
+            )
+            for name in ("discretize", "compression")
+        ),
+    ],
+)
+def test_an_array_of_sizes_is_refused_by_value(make_policy: MakePolicy, name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"size must be an integer of at least 1, got array\(\[5, 6\]\)"
+    ):
+        getattr(make_policy(), name)(np.array([5, 6]))
+
+
 def test_no_size_is_no_size_to_resize_to(make_policy: MakePolicy) -> None:
     policy = make_policy()
     with pytest.raises(ValueError, match="None"):
