@@ -22,7 +22,7 @@ class Net(NamedTuple):
         extractor: The features extractor.
         hidden: The hidden dense layers, first to last.
         heads: The dense layers that read the last hidden layer, or the input where there is none.
-        norms: Layers that normalise a hidden dimension, with the index of the layer that writes to it.
+        norms: Layers that normalise, with the index of the layer that writes to them; -1 for the input.
         reads: What the first layer reads: the extractor's output alone, or with the actions behind
             it, or the output of an LSTM.
     """
@@ -162,6 +162,6 @@ def _norms(policy: nn.Module, body: str) -> tuple[tuple[str, int], ...]:
     for name, part in policy.get_submodule(body).named_children():
         if isinstance(part, nn.Linear):
             written += 1
-        elif any(True for _ in part.buffers()) and written >= 0:
+        elif any(True for _ in part.buffers()):
             found.append((f"{body}.{name}", written))
     return tuple(found)

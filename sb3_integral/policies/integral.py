@@ -127,8 +127,11 @@ class IntegralPolicy(BasePolicy):
             self._axis(size, dense(self, name).out_features)
             for size, name in zip(sizes, online.hidden, strict=True)
         ]
+        extractors = [net.extractor for net in anatomy.actors]
+        if is_shared and hasattr(self, "critic_target"):
+            extractors.append("critic_target.features_extractor")
         channels, features = self._string_extractors(
-            [net.extractor for net in anatomy.actors], all(net.reads == "features" for net in readers)
+            extractors, all(net.reads == "features" for net in readers)
         )
         self.actor_axes = Axes([*channels, *([] if features is None else [features]), *hidden])
         if not len(self.actor_axes):
@@ -158,6 +161,8 @@ class IntegralPolicy(BasePolicy):
         for name in net.heads:
             self._string_dense(name, before, None)
         for name, index in net.norms:
+            if index < 0:
+                continue  # of the input, which is discrete
             replace_submodule(self, name, self._norm_on(axes[index], self.get_submodule(name)))
 
     def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
@@ -191,7 +196,10 @@ class IntegralPolicy(BasePolicy):
                     features = self._axis(cnns[0].features_dim, cnns[0].features_dim)
             remaining = iter(channels)
             for cnn in cnns:
-                _string_cnn(cnn, remaining, features)
+                if not isinstance(
+                    cnn.cnn[0], IntegralConv2d
+                ):  # shared with a net that was strung before
+                    _string_cnn(cnn, remaining, features)
         return channels, features
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -261,9 +269,10 @@ class IntegralPolicy(BasePolicy):
     @torch.no_grad()
     def _discrete_state(self, size: Size) -> dict[str, Tensor]:
         """Return the state dict of the ordinary policy of a size."""
-        if size == self.sizes:
+        sizes = as_sizes(size, len(self.actor_axes))
+        if sizes == self.sizes:
             return self._discrete_state_in_force()
-        with self.actor_axes.resized(size):
+        with self.actor_axes.resized(sizes):
             return self._discrete_state_in_force()
 
     def _discrete_state_in_force(self) -> dict[str, Tensor]:
@@ -273,7 +282,7 @@ class IntegralPolicy(BasePolicy):
             state[f"{name}.weight"] = weight
             if bias is not None:
                 state[f"{name}.bias"] = bias
-        for name, _ in dissect(self).actors[0].norms:
+        for name, _ in (norm for norm in dissect(self).actors[0].norms if norm[1] >= 0):
             norm = cast(Any, self.get_submodule(name))
             for own, value in norm.discrete_functions().items():
                 state[f"{name}.{own}"] = value

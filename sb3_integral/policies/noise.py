@@ -13,12 +13,16 @@ from sb3_integral.nn import Axis
 LARGEST_EXPLN = 80.0
 """SB3 computes the exponential on both sides of zero, which must not overflow on the side unused."""
 
+SMALLEST_STD = 1e-9
+"""Stands for no noise at all; its logarithm is finite."""
+
 
 class AxisNoise(StateDependentNoiseDistribution):
     """SB3's state-dependent noise with the last hidden layer read as a function on its axis.
 
-    The exploration matrix stays on the λ grid, at every size: the latent is brought there by the
-    axis' integration matrix (the adjoint of Eq. 3), which is the identity at full size.
+    The exploration matrix stays on the λ grid, at every size: a node there has the latent of the sample
+    that is nearest to it, which at full size is its own. So the noise is about as large at every
+    size, and an ordinary distribution can draw the same.
     """
 
     _axis: Axis
@@ -38,24 +42,33 @@ class AxisNoise(StateDependentNoiseDistribution):
 
     def proba_distribution(self, mean_actions: Tensor, log_std: Tensor, latent_sde: Tensor) -> Any:
         """See SB3; the latent is that of the size in force. Shape: (batch, size)."""
-        integration = self._axis.matrices(latent_sde).integration
-        if integration is not None:
-            latent_sde = torch.mm(latent_sde, integration.T)
+        if self._axis.matrices(latent_sde).integration is not None:
+            latent_sde = latent_sde[:, self._nearest(latent_sde)]
         return super().proba_distribution(mean_actions, log_std, latent_sde)
+
+    def _nearest(self, like: Tensor) -> Tensor:
+        """Return the sample that is nearest to each node of the grid. Shape: (grid,)."""
+        points = self._axis.points.detach().to(like.device, torch.float64)
+        nodes = torch.linspace(0.0, 1.0, self._axis.grid_size, dtype=torch.float64, device=like.device)
+        middles = (points[1:] + points[:-1]) / 2
+        # A node in the middle belongs to the sample before it, whatever the rounding.
+        return torch.searchsorted(middles + 1e-9, nodes)
 
     def discrete_log_std(self, log_std: Tensor) -> Tensor:
         """Return the log-std of an ordinary distribution at the size in force.
 
-        Each feature's own variance is kept; that neighbours share noise has no place in it.
+        A sample has the variance of all nodes that it stands for; one that stands for none, where
+        there are more samples than nodes, has next to none.
 
         Args:
             log_std: Shape: (grid, actions) or (grid, 1).
         """
-        integration = self._axis.matrices(log_std).integration
-        if integration is None:
+        if self._axis.matrices(log_std).integration is None:
             return log_std
         grid_std = self.get_std(log_std)[:, : log_std.shape[1]]
-        std = torch.sqrt(integration.square().T @ grid_std.square())
+        variance = torch.zeros(self._axis.size, grid_std.shape[1]).to(grid_std)
+        variance.index_add_(0, self._nearest(log_std), grid_std.square())
+        std = variance.sqrt().clamp(min=SMALLEST_STD)
         # use_expln continues the exponential by log1p(x) + 1 from 0 on.
         if not self.use_expln:
             return std.log()

@@ -12,14 +12,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN, get_actor_critic_arch
 from torch import Tensor, nn
 
-from sb3_integral.policies.anatomy import Anatomy, Net, dissect, replace_submodule
+from sb3_integral.policies.anatomy import Anatomy, Net, dense, dissect, replace_submodule
 from sb3_integral.policies.standardize import StandardizeExtractor
 from sb3_integral.resize import UNSIZED_PARAMETERS
 
 FORGOTTEN = (
     "share_features_extractor",
     "squash_output",
-    "with_bias",
     "shared_lstm",
     "enable_critic_lstm",
     "lstm_kwargs",
@@ -53,10 +52,9 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
         state = _folded(policy, anatomy, state)
     elif issubclass(extractor_class, NatureCNN):
         features = len(state[f"{anatomy.actors[0].extractor}.linear.0.weight"])
-        arguments["features_extractor_kwargs"] = {
-            **(arguments["features_extractor_kwargs"] or {}),
-            "features_dim": features,
-        }
+        if "features_dim" in inspect.signature(extractor_class.__init__).parameters:
+            own = arguments["features_extractor_kwargs"] or {}
+            arguments["features_extractor_kwargs"] = {**own, "features_dim": features}
     with torch.random.fork_rng(devices=[]):
         plain = policy_class(**arguments).to(policy.device)
     target = plain.state_dict()
@@ -73,6 +71,9 @@ def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) ->
     arguments = policy_class._get_constructor_parameters(policy)
     accepted = inspect.signature(policy_class.__init__).parameters
     arguments |= {name: getattr(policy, name) for name in FORGOTTEN if name in accepted}
+    if "with_bias" in accepted:
+        head = dissect(policy).actors[0].heads[0]
+        arguments["with_bias"] = dense(policy, head).bias is not None
     if "lstm_hidden_size" in accepted:
         lstm = cast(nn.LSTM, policy.get_submodule("lstm_actor"))
         arguments.update(lstm_hidden_size=lstm.hidden_size, n_lstm_layers=lstm.num_layers)
@@ -134,23 +135,49 @@ def _net_arch(old: Any, anatomy: Anatomy, state: State) -> Any:
 
 
 def _folded(policy: BasePolicy, anatomy: Anatomy, state: State) -> dict[str, Tensor]:
-    """Fold standardisation into whatever reads it."""
+    """Fold standardisation into whatever reads it.
+
+    Raises:
+        ValueError: If that is a layer that normalises.
+    """
     folded = dict(state)
-    nets = [net for net in (*anatomy.actors, *anatomy.critics) if net.reads != "memory"]
-    targets = [net._replace(extractor=_target(net.extractor), hidden=tuple(map(_target, net.hidden)),
-                            heads=tuple(map(_target, net.heads))) for net in nets]  # fmt: skip
-    names = dict(policy.named_modules(remove_duplicate=False))
-    for net in dict.fromkeys([*nets, *(net for net in targets if net.extractor in names)]):
-        extractor = names[net.extractor]
-        if not isinstance(extractor, StandardizeExtractor):
-            continue
-        features = len(extractor.scale)
-        for name in net.first:
-            weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-            read = weight[:, :features]
-            folded[f"{name}.weight"] = torch.cat([read * extractor.scale, weight[:, features:]], dim=1)
-            folded[f"{name}.bias"] = bias + read @ extractor.shift
+    modules = dict(policy.named_modules(remove_duplicate=False))
+    for net in (*anatomy.actors, *anatomy.critics):
+        if any(index < 0 for _, index in net.norms):
+            raise ValueError(
+                "standardisation cannot be folded into a layer that normalises the observations, "
+                "expected a policy without StandardizeExtractor or with batch_norm=False"
+            )
+        for rename in (str, _target) if net in anatomy.critics else (str,):
+            extractor = modules.get(rename(net.extractor))
+            if not isinstance(extractor, StandardizeExtractor):
+                continue
+            readers = [(f"{name}.weight", f"{name}.bias") for name in map(rename, net.first)]
+            if net.reads == "memory":
+                readers = _memory_readers(modules, "vf" if net in anatomy.critics else "pi")
+            for weight_name, bias_name in readers:
+                weight, bias = state[weight_name], state.get(bias_name)
+                features = len(extractor.scale)
+                read, rest = weight[:, :features], weight[:, features:]
+                folded[weight_name] = torch.cat([read * extractor.scale, rest], dim=1)
+                if bias is None:
+                    raise ValueError(
+                        f"{weight_name} has no bias that standardisation could be folded into"
+                    )
+                folded[bias_name] = bias + read @ extractor.shift
     return folded
+
+
+def _memory_readers(modules: Mapping[str, nn.Module], side: str) -> list[tuple[str, str]]:
+    """Return the parameters by which a recurrent policy's actor or critic reads features."""
+    names = {"pi": ("lstm_actor",), "vf": ("lstm_critic", "critic")}[side]
+    return [
+        (f"{name}.weight_ih_l0", f"{name}.bias_ih_l0")
+        if isinstance(modules[name], nn.LSTM)
+        else (f"{name}.weight", f"{name}.bias")
+        for name in names
+        if name in modules
+    ]
 
 
 def _target(name: str) -> str:
@@ -166,9 +193,11 @@ def _fit(plain: nn.Module, state: State) -> None:
     the critic's.
     """
     exchanged: dict[int, nn.Parameter] = {}
-    for owner in {name.rpartition(".")[0] for name in state}:
+    for owner in sorted({name.rpartition(".")[0] for name in state}):
         old = plain.get_submodule(owner)
         weight = state[f"{owner}.weight"]
+        if cast(Tensor, old.weight).shape == weight.shape:
+            continue  # it has several names, and was exchanged under another one
         layer = _layer_like(old, weight)
         replace_submodule(plain, owner, layer.to(weight.device))
         exchanged |= {id(p): q for p, q in zip(old.parameters(), layer.parameters(), strict=True)}

@@ -148,9 +148,18 @@ class ResizablePolicy:
         state: tuple[np.ndarray[Any, Any], ...] | None = None,
         episode_start: np.ndarray[Any, Any] | None = None,
         deterministic: bool = False,
+        **kwargs: Any,
     ) -> tuple[np.ndarray[Any, Any], tuple[np.ndarray[Any, Any], ...] | None]:
-        """Return the actions of the policy at the size in force; see SB3's ``predict``."""
-        return self.policy.predict(observation, state, episode_start, deterministic)
+        """Return the actions of the policy at the size in force.
+
+        Args:
+            observation: As for SB3's ``predict``, like what follows.
+            state: Hidden states of a recurrent policy.
+            episode_start: Where episodes start.
+            deterministic: Whether the most likely action is taken, or one drawn.
+            **kwargs: What the policy takes beside, such as MaskablePPO's ``action_masks``.
+        """
+        return self.policy.predict(observation, state, episode_start, deterministic, **kwargs)
 
 
 def _parameters(policy: BasePolicy, name: str) -> DenseLayer:

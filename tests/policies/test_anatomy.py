@@ -129,14 +129,17 @@ def test_no_layer_is_forgotten(
 def test_crossq_normalises_what_its_hidden_layers_write(make_model: MakeModel) -> None:
     # when
     policy = make_model(CrossQ, "MlpPolicy", net_arch=[8, 6]).policy
-    # then: the first of its norms reads the observation, and has no hidden layer
+    # then: the first of its norms reads the observation
     actor = dissect(policy).actors[0]
     assert actor.hidden == ("actor.latent_pi.1", "actor.latent_pi.4")
-    assert actor.norms == (("actor.latent_pi.3", 0), ("actor.latent_pi.6", 1))
+    assert actor.norms == tuple(
+        (f"actor.latent_pi.{place}", i) for place, i in [(0, -1), (3, 0), (6, 1)]
+    )
+    actor_input = policy.observation_space.shape[0]
     for name, index in actor.norms:
         norm = policy.get_submodule(name)
         assert isinstance(norm, BatchRenorm1d)
-        assert norm.num_features == (8, 6)[index]
+        assert norm.num_features == (8, 6, actor_input)[index]
     without = make_model(CrossQ, "MlpPolicy", net_arch=[8, 6], batch_norm=False).policy
     assert dissect(without) == SQUASHED
 

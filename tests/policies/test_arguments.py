@@ -279,9 +279,6 @@ def test_squash_output_needs_gsde_as_in_sb3(
     assert model.policy.resize(3).discretize().squash_output
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="features_dim is passed to every kind of NatureCNN"
-)
 def test_a_cnn_that_takes_no_width_is_discretized_too(make_model: MakeModel) -> None:
     # given
     class FixedCNN(NatureCNN):
@@ -421,11 +418,6 @@ def test_optimizers_hold_what_those_of_the_plain_policy_hold(
     assert not any("nobody's" in names for names in held(integral.policy).values())
 
 
-FORGETFUL = pytest.mark.xfail(
-    strict=True, reason="an extractor that has two names is exchanged twice, in optimizers once"
-)
-
-
 TO_DISCRETIZE: list[tuple[type[BaseAlgorithm], str, dict[str, Any]]] = [
     *((algorithm, MLP, {}) for algorithm in (PPO, DQN, SAC, TD3, TQC, CrossQ, QRDQN, RecurrentPPO)),
     (PPO, MLP, {"features_extractor_class": Doubled}),
@@ -443,10 +435,7 @@ TO_DISCRETIZE_WITH_TWO_NAMES: list[tuple[type[BaseAlgorithm], str, dict[str, Any
 
 @pytest.mark.parametrize(
     ("algorithm", "kind", "arguments"),
-    [
-        *(pytest.param(*case, id=named(case)) for case in TO_DISCRETIZE),
-        *(pytest.param(*case, id=named(case), marks=FORGETFUL) for case in TO_DISCRETIZE_WITH_TWO_NAMES),
-    ],
+    [pytest.param(*case, id=named(case)) for case in (*TO_DISCRETIZE, *TO_DISCRETIZE_WITH_TWO_NAMES)],
 )
 def test_so_do_those_of_a_discretized_policy(
     integral_and_plain: Callable[..., list[Any]],

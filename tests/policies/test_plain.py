@@ -158,13 +158,7 @@ def test_dictionaries_of_observations_come_through() -> None:
     [
         *((algorithm, "MlpPolicy") for algorithm in (DQN, QRDQN, SAC, TD3, TQC, ARS)),
         *((algorithm, "CnnPolicy") for algorithm in (DQN, SAC, TD3)),
-        pytest.param(
-            CrossQ,
-            "MlpPolicy",
-            marks=pytest.mark.xfail(
-                strict=True, reason="the norm that reads the observation is not counted"
-            ),
-        ),
+        (CrossQ, "MlpPolicy"),
     ],
 )
 def test_an_actors_parameters_are_all_counted_and_one_more(
@@ -214,9 +208,6 @@ def test_of_an_on_policy_actor_the_critic_and_the_noise_are_not_counted(
         pytest.param(
             ARS,
             {"with_bias": False},
-            marks=pytest.mark.xfail(
-                strict=True, raises=AttributeError, reason="ARS keeps no with_bias that can be read"
-            ),
         ),
     ],
 )
@@ -254,20 +245,8 @@ def fit_extractors(policy: BasePolicy) -> None:
         (PPO, {"share_features_extractor": False}),
         *((algorithm, {"share_features_extractor": True}) for algorithm in (SAC, TD3, TQC)),
         (CrossQ, {"batch_norm": False}),
-        pytest.param(
-            CrossQ,
-            {},
-            marks=pytest.mark.xfail(
-                strict=True, reason="what reads the extractor is a norm, not the first dense layer"
-            ),
-        ),
-        pytest.param(
-            RecurrentPPO,
-            {"lstm_hidden_size": 8},
-            marks=pytest.mark.xfail(
-                strict=True, reason="standardisation before an LSTM is dropped, and not folded"
-            ),
-        ),
+        (RecurrentPPO, {"lstm_hidden_size": 8}),
+        (RecurrentPPO, {"lstm_hidden_size": 8, "enable_critic_lstm": False}),
     ],
 )
 def test_standardisation_is_folded_whoever_reads_it(
@@ -295,7 +274,7 @@ def test_standardisation_is_folded_whoever_reads_it(
     torch.testing.assert_close(
         head_outputs(plain, model), head_outputs(policy, model), rtol=1e-4, atol=1e-5
     )
-    if hasattr(policy, "critic") and policy.critic is not None:
+    if hasattr(policy, "critic_target"):
         observations, actions = torch.ones(3, 4), torch.zeros(3, 2)
         for critic in ("critic", "critic_target"):
             if hasattr(policy, critic):
@@ -304,3 +283,11 @@ def test_standardisation_is_folded_whoever_reads_it(
                     ours = getattr(plain, critic)(observations, actions)
                 for new, old in zip(ours, theirs, strict=True):
                     torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-4)
+
+
+def test_standardisation_before_a_norm_is_refused(make_model: Callable[..., Any]) -> None:
+    # given
+    model = make_model(CrossQ, "IntegralMlpPolicy", features_extractor_class=StandardizeExtractor)
+    # then
+    with pytest.raises(ValueError, match="cannot be folded into a layer that normalises"):
+        model.policy.discretize(8)

@@ -261,12 +261,9 @@ def test_what_can_be_resized_is_told_from_what_cannot(make_policy: MakePolicy) -
 
 # ---------------------------------------------------------------- of every algorithm
 
-KEEPS_NO_BIAS = pytest.mark.xfail(
-    strict=True, raises=AttributeError, reason="ARS keeps no with_bias that can be read"
-)
 ALGORITHMS = [
     *(PPO, A2C, TRPO, DQN, SAC, TD3, DDPG, QRDQN, TQC, MaskablePPO, RecurrentPPO),
-    pytest.param(ARS, marks=KEEPS_NO_BIAS),
+    ARS,
 ]
 every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
@@ -483,7 +480,6 @@ def test_masks_forbid_actions_at_every_size(
                 assert (actions == action).all()
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the wrapper's predict takes no masks")
 def test_masks_forbid_actions_of_a_resized_plain_policy(
     make_plain: Callable[..., Any], observe: Callable[..., Any]
 ) -> None:

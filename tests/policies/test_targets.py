@@ -193,23 +193,7 @@ def test_critics_and_their_followers_keep_their_size(
     assert all(torch.tensor(loss).isfinite() for loss in losses.values())
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        TD3,
-        DDPG,
-        *(
-            pytest.param(
-                algorithm,
-                marks=pytest.mark.xfail(
-                    strict=True,
-                    reason="the critic's target has an extractor of its own, which is on no axis",
-                ),
-            )
-            for algorithm in (SAC, TQC)
-        ),
-    ],
-)
+@pytest.mark.parametrize("algorithm", [TD3, DDPG, SAC, TQC])
 def test_a_critic_on_the_actors_extractor_and_its_target_say_the_same_at_every_size(
     make_model: MakeModel, observe: Callable[..., Any], algorithm: type[BaseAlgorithm]
 ) -> None:
