@@ -162,7 +162,7 @@ WRONG = [
     ("students.inn.resize", ["bicubic"], "students.inn", "an integral student resizes itself"),
     (
         "students.nn.resize",
-        ["bicubic", "nearest"],
+        ["bicubic", "lanczos"],
         "students.nn.resize.1",
         "unknown resize method 'nearest'; known are bicubic, bicubic-rescaled, integral (got 'nearest')",
     ),
