@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
 from sb3_integral.imitation import SUCCESS_CRITERIA, LogUniformSizes, MinReturn, UniformSizes
+from sb3_integral.resize import RESIZE_METHODS
 
 MISSING = object()
 
@@ -164,7 +165,7 @@ WRONG = [
         "students.nn.resize",
         ["bicubic", "lanczos"],
         "students.nn.resize.1",
-        "unknown resize method 'nearest'; known are bicubic, bicubic-rescaled, integral (got 'nearest')",
+        f"unknown resize method 'lanczos'; known are {', '.join(sorted(RESIZE_METHODS))}",
     ),
     ("students.nn.resize", [], "students.nn", "a plain student needs `resize` methods"),
     ("students.nn.random_sizes", {"low": 4, "high": 16}, "students.nn", "takes no `random_sizes`"),
