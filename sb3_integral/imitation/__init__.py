@@ -22,6 +22,7 @@ from sb3_integral.imitation.losses import (  # noqa: E402
     CrossEntropy,
     LossCalculator,
     MeanSquaredError,
+    Sandwich,
     paper_loss,
 )
 from sb3_integral.imitation.students import (  # noqa: E402
@@ -37,6 +38,7 @@ from sb3_integral.imitation.success import (  # noqa: E402
 )
 from sb3_integral.policies.random_sizes import (  # noqa: E402
     LogUniformSizes,
+    PowerLawSizes,
     SizeDistribution,
     UniformSizes,
 )
@@ -52,6 +54,8 @@ __all__ = [
     "LossCalculator",
     "MeanSquaredError",
     "MinReturn",
+    "PowerLawSizes",
+    "Sandwich",
     "SizeDistribution",
     "StudentArchitecture",
     "SuccessCriterion",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,15 +12,25 @@ from imitation.algorithms.bc import BC
 from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, paper_loss
+from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, Sandwich, paper_loss
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
-from sb3_integral.policies.random_sizes import SizeDistribution, UniformSizes
+from sb3_integral.policies.random_sizes import PowerLawSizes, SizeDistribution
 
 SMALLEST_RANDOM_SIZE = 5
 """The smallest size of the paper's tables, and so of the default distribution."""
+
+Schedule = Literal["constant", "cosine"]
+
+SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
+    "constant": lambda optimizer, n_batches: LambdaLR(optimizer, lambda step: 1.0),
+    "cosine": lambda optimizer, n_batches: CosineAnnealingLR(optimizer, n_batches),
+}
+"""Learning-rate schedules that can be named in a configuration."""
 
 
 def default_sizes(policy: ActorCriticPolicy) -> SizeDistribution | None:
@@ -27,7 +38,7 @@ def default_sizes(policy: ActorCriticPolicy) -> SizeDistribution | None:
     if not isinstance(policy, IntegralActorCriticPolicy):
         return None
     largest = max(policy.max_sizes)
-    return UniformSizes(min(SMALLEST_RANDOM_SIZE, largest), largest)
+    return PowerLawSizes(min(SMALLEST_RANDOM_SIZE, largest), largest)
 
 
 def make_trainer(
@@ -38,6 +49,7 @@ def make_trainer(
     learning_rate: float = 1e-3,
     loss: LossCalculator | None = None,
     random_sizes: SizeDistribution | None = None,
+    sandwich: bool = False,
     seed: int = 0,
 ) -> BC:
     """Set up imitation's ``bc.BC`` for a student, its random choices all drawn from ``seed``.
@@ -51,6 +63,8 @@ def make_trainer(
         loss: The paper's loss for the action space by default.
         random_sizes: Draw an integral student's size from this in every step; None trains at the
             size in force.
+        sandwich: Train at the largest, the smallest and two random sizes in every step, with in-place
+            distillation: how slimmable networks are trained. It takes three to four times as long.
         seed: Orders the batches and draws the sizes.
 
     Raises:
@@ -74,7 +88,9 @@ def make_trainer(
     )
     chosen = paper_loss(policy.action_space) if loss is None else loss
     if random_sizes is not None:
-        chosen = AtRandomSizes(chosen, random_sizes, np.random.default_rng(sizes_seed))
+        rng = np.random.default_rng(sizes_seed)
+        at_sizes = Sandwich if sandwich else AtRandomSizes
+        chosen = at_sizes(chosen, random_sizes, rng)
     trainer.loss_calculator = chosen  # type: ignore[assignment]
     return trainer
 
@@ -85,22 +101,26 @@ def clone(
     *,
     n_epochs: int = 30,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
+    schedule: Schedule = "cosine",
     random_sizes: SizeDistribution | bool = True,
+    sandwich: bool = False,
     seed: int = 0,
     on_epoch_end: Callable[[], None] | None = None,
 ) -> ActorCriticPolicy:
-    """Train a student to imitate, as the paper does, and return it.
+    """Train a student to imitate, and return it.
 
     Args:
         policy: The student, plain or integral; trained in place.
         demonstrations: What to clone.
         n_epochs: Passes over the demonstrations.
         batch_size: Transitions in a step.
-        learning_rate: Adam's.
-        random_sizes: For an integral student: True draws a size uniformly from 5 to its full size
-            in every step, False trains at full size only, as in the paper; or a distribution. A
-            plain student has one size and ignores True.
+        learning_rate: Adam's; the paper has a constant 0.001.
+        schedule: ``cosine`` lets the learning rate fall to zero by the last step, ``constant`` keeps it.
+        random_sizes: For an integral student: True draws a size in every step, from 5 to its full size
+            and small ones more often (:class:`~sb3_integral.PowerLawSizes`); False trains at full
+            size only, as in the paper; or a distribution. A plain student has one size and ignores True.
+        sandwich: See :func:`make_trainer`.
         seed: Orders the batches and draws the sizes.
         on_epoch_end: Called after each pass.
 
@@ -117,12 +137,20 @@ def clone(
         batch_size=batch_size,
         learning_rate=learning_rate,
         random_sizes=random_sizes_or_none,
+        sandwich=sandwich,
         seed=seed,
     )
+    n_batches = n_epochs * (len(demonstrations.observations) // batch_size)
+    scheduler = SCHEDULES[schedule](trainer.optimizer, n_batches)
     policy.set_training_mode(True)
     with warnings.catch_warnings():
         # imitation logs the loss without detaching it.
         warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
-        trainer.train(n_epochs=n_epochs, on_epoch_end=on_epoch_end, progress_bar=False)
+        trainer.train(
+            n_epochs=n_epochs,
+            on_epoch_end=on_epoch_end,
+            on_batch_end=scheduler.step,
+            progress_bar=False,
+        )
     policy.set_training_mode(False)
     return policy

@@ -45,7 +45,7 @@ def dagger(
     n_epochs: int = 4,
     final_epochs: int = 30,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     random_sizes: SizeDistribution | bool = True,
     rollout_sizes: SizeDistribution | None = None,
     seed: int = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,6 +68,57 @@ class AtRandomSizes:
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
         with policy.actor_axes.resized(self.sizes.draw(self.rng)):
             return self.loss(policy, obs, acts)
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    """The largest, the smallest and random sizes in every step, as slimmable networks are trained.
+
+    With distillation the others imitate what the largest gives, not the expert (Yu and Huang,
+    "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019).
+
+    Args:
+        loss: The loss at the largest size, and at the others without distillation.
+        sizes: What the random sizes are drawn from.
+        rng: Draws them.
+        n_random: How many of them.
+        distill: Whether to distil in place.
+    """
+
+    loss: LossCalculator
+    sizes: SizeDistribution
+    rng: np.random.Generator
+    n_random: int = 2
+    distill: bool = True
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the sum of the losses.
+
+        Raises:
+            ValueError: If the policy is not integral.
+        """
+        if not isinstance(policy, IntegralActorCriticPolicy):
+            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
+        with policy.actor_axes.resized(self.sizes.high):
+            metrics = self.loss(policy, obs, acts)
+            taught = actor_output(policy, obs).detach() if self.distill else None
+        total = metrics.loss
+        for size in (self.sizes.low, *(self.sizes.draw(self.rng) for _ in range(self.n_random))):
+            with policy.actor_axes.resized(size):
+                if taught is None:
+                    total = total + self.loss(policy, obs, acts).loss
+                else:
+                    total = total + _distillation(policy, actor_output(policy, obs), taught)
+        return dataclasses.replace(metrics, loss=total)
+
+
+def _distillation(policy: ActorCriticPolicy, output: Tensor, taught: Tensor) -> Tensor:
+    """Return how far an output is from another one: cross-entropy if discrete, else squared error."""
+    if isinstance(policy.action_space, spaces.Discrete):
+        return F.cross_entropy(output, taught.softmax(dim=1))
+    if isinstance(policy.action_space, spaces.Box):
+        return F.mse_loss(output, taught)
+    raise ValueError(f"no distillation for {policy.action_space}, expected a discrete space or a Box")
 
 
 def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]

@@ -29,6 +29,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 """Activations that can be named in a configuration."""
 
 
+DEFAULT_SCALE_LEVELS = 9
+"""Down to 1/√2⁹ = 4.4 % of full size: the paper's smallest students have 5 of 100 neurons."""
+
+
 @dataclass(frozen=True)
 class StudentArchitecture:
     """What a student is made of.
@@ -41,6 +45,9 @@ class StudentArchitecture:
         grid_size: λ nodes per hidden layer of an integral student; ``hidden_sizes`` if None.
         kernel: Kernel of an integral student, by name.
         quadrature: Quadrature of an integral student, by name.
+        nested: Whether the partitions of an integral student nest; the paper's do not.
+        scale_levels: If they do: how many scales λ has corrections for; nine by default. With none, the
+            student is what the literature calls a slimmable network.
 
     Raises:
         ValueError: If the kind or the activation is unknown.
@@ -53,6 +60,8 @@ class StudentArchitecture:
     grid_size: int | None = None
     kernel: str = "cubic"
     quadrature: str = "trapezoidal"
+    nested: bool = True
+    scale_levels: int | None = None
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -81,10 +90,21 @@ class StudentArchitecture:
         policy_class: type[ActorCriticPolicy] = ActorCriticPolicy
         if self.kind == "integral":
             policy_class = IntegralActorCriticPolicy
-            arguments.update(grid_size=self.grid_size, kernel=self.kernel, quadrature=self.quadrature)
+            arguments.update(
+                grid_size=self.grid_size,
+                kernel=self.kernel,
+                quadrature=self.quadrature,
+                nested=self.nested,
+                scale_levels=self._scale_levels(),
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return policy_class(observation_space, action_space, **arguments)
+
+    def _scale_levels(self) -> int:
+        if self.scale_levels is not None:
+            return self.scale_levels
+        return DEFAULT_SCALE_LEVELS if self.nested else 0
 
 
 def save_student(policy: ActorCriticPolicy, architecture: StudentArchitecture, path: Path) -> None:

@@ -14,6 +14,7 @@ from sb3_integral.nn.kernels import (
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.mlp import IntegralMLP, string_on_axes
+from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.permutation import permute_axis, shortest_path
@@ -25,6 +26,7 @@ from sb3_integral.nn.quadratures import (
     Simpson,
     Trapezoidal,
 )
+from sb3_integral.nn.scale import ScaleCorrections
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
 from sb3_integral.nn.spectrum import (
     cut_high_frequencies,
@@ -55,6 +57,7 @@ __all__ = [
     "LowPass",
     "Midpoint",
     "Quadrature",
+    "ScaleCorrections",
     "Simpson",
     "Size",
     "TrainablePartition",
@@ -67,6 +70,7 @@ __all__ = [
     "from_torch_integral",
     "matrices_at",
     "mean_spectrum",
+    "nested_order",
     "permute_axis",
     "shortest_path",
     "string_on_axes",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
+from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
@@ -92,6 +93,9 @@ class Axis(nn.Module):
         grid_size: Number of λ nodes along it, fewer or more than its size; ``max_size`` by default.
         kernel: How a function on the grid is sampled; a kernel or its name.
         quadrature: Where it is sampled and what a sample weighs; a quadrature or its name.
+        nested: Whether the partitions nest. The nodes are then kept in the order in which they join, so
+            up to the grid's size a partition is the first of them, and each keeps at every size the
+            quadrature weight that it has on the grid. Above that size it is sampled evenly.
 
     Attributes:
         partition: The points while they are being learned; None otherwise.
@@ -109,8 +113,10 @@ class Axis(nn.Module):
         grid_size: int | None = None,
         kernel: Kernel | str = CubicConvolution(),
         quadrature: Quadrature | str = Trapezoidal(),
+        nested: bool = False,
     ) -> None:
         super().__init__()
+        self.nested = nested
         self.max_size = as_size(max_size, "max_size")
         self.grid_size = self.max_size if grid_size is None else as_size(grid_size, "grid_size")
         self.kernel = _named(kernel, KERNELS, "kernel") if isinstance(kernel, str) else kernel
@@ -130,13 +136,27 @@ class Axis(nn.Module):
 
     @property
     def points(self) -> Tensor:
-        """Where the axis is sampled now, in [0, 1] and ascending. Shape: (size,)."""
+        """Where the axis is sampled now, in [0, 1]; ascending unless it is nested. Shape: (size,)."""
         if self.partition is not None:
             points: Tensor = self.partition()
             return points
         if self._given_points is not None:
             return self._given_points
+        if self.prefix is not None:
+            nodes = Trapezoidal().points(self.grid_size)
+            return nodes[list(nested_order(self.grid_size)[: self._size])]
         return self.quadrature.points(self._size)
+
+    @property
+    def prefix(self) -> int | None:
+        """How many of the first stored nodes are the samples; None where samples are not nodes."""
+        return self._size if self.nested and self._size <= self.grid_size else None
+
+    def node_weights(self) -> Tensor:
+        """Return the weight of each stored node in an integral over the grid. Shape: (grid,)."""
+        rule = Trapezoidal()
+        weights = rule.weights(rule.points(self.grid_size))
+        return weights[list(nested_order(self.grid_size))] if self.nested else weights
 
     @property
     def key(self) -> object:
@@ -164,8 +184,10 @@ class Axis(nn.Module):
             points: In [0, 1], strictly ascending. Shape: (size,).
 
         Raises:
-            ValueError: If they are not, or if the quadrature has points of its own.
+            ValueError: If they are not, if the quadrature has points of its own, or if the partitions
+                nest.
         """
+        self._check_movable()
         given = torch.as_tensor(points, dtype=torch.float64).detach().clone()
         ascending = given.dim() == 1 and len(given) > 0 and bool((given.diff() > 0).all())
         if not ascending or not (given[0] >= 0 and given[-1] <= 1):
@@ -178,8 +200,9 @@ class Axis(nn.Module):
         """Make the points in force trainable, and return them.
 
         Raises:
-            ValueError: If there are fewer than two.
+            ValueError: If there are fewer than two, or if the partitions nest.
         """
+        self._check_movable()
         partition = TrainablePartition(self.points.detach())
         self.partition = partition
         return partition
@@ -201,7 +224,15 @@ class Axis(nn.Module):
             known = self._matrices[key] = self._compute_matrices(like)
         return known
 
+    def _check_movable(self) -> None:
+        if self.nested:
+            raise ValueError(
+                "partitions that nest stay where they are, expected an axis with nested=False"
+            )
+
     def _compute_matrices(self, like: Tensor) -> AxisMatrices:
+        if self.nested:
+            return _nested_matrices(self, like)
         if self._given_points is None:
             return axis_matrices(
                 self._size, self.grid_size, self.kernel, self.quadrature, like.dtype, like.device
@@ -221,7 +252,8 @@ class Axis(nn.Module):
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""
-        return f"size={self._size}, max_size={self.max_size}, grid_size={self.grid_size}"
+        nested = ", nested=True" if self.nested else ""
+        return f"size={self._size}, max_size={self.max_size}, grid_size={self.grid_size}{nested}"
 
     def get_extra_state(self) -> Tensor:
         """Return the size, or the points where they were given, as a tensor."""
@@ -237,6 +269,21 @@ class Axis(nn.Module):
             self.place(state)
         else:
             self.resize(as_size(state.item(), "size of an axis in the state dict"))
+
+
+def _nested_matrices(axis: Axis, like: Tensor) -> AxisMatrices:
+    order = list(nested_order(axis.grid_size))
+    with torch.inference_mode(False):
+        if axis.prefix == axis.grid_size:
+            return AxisMatrices(None, None)
+        if axis.prefix is not None:
+            selection = torch.eye(axis.grid_size, dtype=like.dtype, device=like.device)[: axis.size]
+            return AxisMatrices(selection, selection.T.contiguous())
+        points = axis.quadrature.points(axis.size)
+        sampling, integration = matrices_at(points, axis.grid_size, axis.kernel, axis.quadrature)
+        return AxisMatrices(
+            sampling[:, order].to(like).contiguous(), integration[order].to(like).contiguous()
+        )
 
 
 class Axes(nn.ModuleList):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.quadratures import Trapezoidal
+from sb3_integral.nn.scale import ScaleCorrections, corrected
 
 
 class IntegralLayer(nn.Module):
@@ -20,6 +23,8 @@ class IntegralLayer(nn.Module):
     axis. At equal grid and size it therefore *is* the weight of the discrete layer: the layer costs
     what the discrete one costs, is initialised by whatever initialises that, trains at the same
     learning rate, and takes over a trained one exactly. λ itself is :attr:`lam`.
+
+    Where all its axes nest, the layer may have corrections that depend on the scale (:meth:`correct`).
     """
 
     weight: Tensor
@@ -57,9 +62,29 @@ class IntegralLayer(nn.Module):
         """Quadrature weights of the λ nodes along the input, to be multiplied with an operator."""
         if self.in_axis is None:
             return torch.ones((), dtype=self.weight.dtype, device=self.weight.device)
-        rule = Trapezoidal()
-        weights = rule.weights(rule.points(self.in_axis.grid_size)).to(self.weight)
+        weights = self.in_axis.node_weights().to(self.weight)
         return weights.view(1, -1, *[1] * (len(self.operator_shape(self.weight.shape)) - 2))
+
+    def correct(self, levels: int) -> ScaleCorrections:
+        """Give the layer corrections that depend on the scale, zero at first, and return them.
+
+        A layer between two axes is at the geometric mean of their scales.
+
+        Args:
+            levels: How many, each for a scale that is 1/√2 of the one before.
+
+        Raises:
+            ValueError: If ``levels`` is not a positive integer, if the layer is on no axis, or if the
+                partitions of one do not nest.
+        """
+        axes = [axis for axis in self._axes if axis is not None]
+        if not axes or not all(axis.nested for axis in axes):
+            raise ValueError(f"corrections need axes whose partitions nest, got {axes}")
+        in_axis, out_axis = self._axes
+        ends = (out_axis is not None, in_axis is not None)
+        corrections = ScaleCorrections(self._operator(), self.bias, ends, levels)
+        self.corrections = corrections
+        return corrections
 
     def discretize(self) -> nn.Module:
         """Return an ordinary layer of the sizes in force, with parameters of its own."""
@@ -76,6 +101,8 @@ class IntegralLayer(nn.Module):
     def discrete_parameters(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias at the sizes in force, differentiable in the parameters."""
         in_axis, out_axis = self._axes
+        if any(axis is not None and axis.nested for axis in self._axes):
+            return self._nested_parameters()
         weight, bias = self.weight, self.bias
         sampling = None if out_axis is None else out_axis.matrices(weight).sampling
         integration = None if in_axis is None else in_axis.matrices(weight).integration
@@ -87,6 +114,41 @@ class IntegralLayer(nn.Module):
         if sampling is not None and bias is not None:
             bias = torch.mv(sampling, bias)
         return weight, bias
+
+    def _nested_parameters(self) -> tuple[Tensor, Tensor | None]:
+        """Return weight and bias where partitions nest: the beginning of each, corrected."""
+        operator, bias = self._operator(), self.bias
+        full = operator.shape[:2]
+        ends = (self.out_axis, self.in_axis)
+        size = tuple(
+            features if axis is None or axis.prefix is None else axis.prefix
+            for features, axis in zip(full, ends, strict=True)
+        )
+        corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
+        levels = [] if corrections is None else corrections.at(self._scale())
+        if all(axis is None or axis.prefix == axis.grid_size for axis in ends) and not levels:
+            return self.weight, bias
+        if size != full or levels:
+            weights = [level.weight for level in levels]
+            factors = [level.factor for level in levels]
+            operator = corrected(operator, size, weights, factors)
+            if bias is not None:
+                biases = [level.bias for level in levels if level.bias is not None]
+                bias = corrected(bias, size[:1], biases, factors)
+        # Beyond the grid, or on an axis that does not nest, samples are no nodes.
+        left, right = (
+            None if axis is None or axis.prefix is not None else axis.matrices(operator) for axis in ends
+        )
+        sampling = None if left is None else left.sampling
+        operator = transform_operator(operator, sampling, None if right is None else right.integration)
+        if bias is not None and sampling is not None:
+            bias = torch.mv(sampling, bias)
+        return operator if operator.dim() == self.weight.dim() else operator.flatten(start_dim=1), bias
+
+    def _scale(self) -> float:
+        """Return the fraction of full size at which the layer is sampled."""
+        scales = [axis.size / axis.grid_size for axis in self._axes if axis is not None]
+        return math.prod(scales) ** (1.0 / len(scales))
 
     def _parameters_in_force(self) -> tuple[Tensor, Tensor | None]:
         return self.discrete_parameters() if self._lent is None else self._lent

@@ -51,6 +51,11 @@ class IntegralNetwork(nn.Module):
         self._layers = tuple(part for part in module.modules() if isinstance(part, IntegralLayer))
         if not self._layers:
             raise ValueError(f"found no integral layer in {type(module).__name__}")
+        if any("corrections" in layer._modules for layer in self._layers):
+            raise ValueError(
+                "a network keeps all its λ in one tensor, expected layers without corrections; "
+                "such layers work in any other module"
+            )
         axes: dict[Axis, None] = {}
         for layer in self._layers:
             axes.update(dict.fromkeys(axis for axis in layer._axes if axis is not None))

@@ -6,7 +6,12 @@ from sb3_integral.policies.actor_critic import (
     IntegralMultiInputActorCriticPolicy,
 )
 from sb3_integral.policies.integral import IntegralPolicy
-from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution, UniformSizes
+from sb3_integral.policies.random_sizes import (
+    LogUniformSizes,
+    PowerLawSizes,
+    SizeDistribution,
+    UniformSizes,
+)
 from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import Resizable, ResizablePolicy
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
@@ -18,6 +23,7 @@ __all__ = [
     "IntegralMultiInputActorCriticPolicy",
     "IntegralPolicy",
     "LogUniformSizes",
+    "PowerLawSizes",
     "RandomSizeCallback",
     "Resizable",
     "ResizablePolicy",

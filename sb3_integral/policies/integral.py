@@ -55,6 +55,8 @@ class IntegralPolicy(BasePolicy):
             hidden sizes by default.
         kernel: Kernel of the axes, or its name.
         quadrature: Quadrature of the axes, or its name.
+        nested: Whether the axes' partitions nest: a small actor has neurons of each larger one.
+        scale_levels: If nested: how many scales λ has corrections for, each 1/√2 of the one before.
         **kwargs: As for the plain policy.
 
     Raises:
@@ -69,8 +71,14 @@ class IntegralPolicy(BasePolicy):
         grid_size: Size | None = None,
         kernel: Kernel | str = CubicConvolution(),
         quadrature: Quadrature | str = Trapezoidal(),
+        nested: bool = False,
+        scale_levels: int = 0,
         **kwargs: Any,
     ) -> None:
+        if scale_levels and not nested:
+            raise ValueError(f"scale_levels={scale_levels!r} needs partitions that nest: nested=True")
+        self.nested = nested
+        self.scale_levels = scale_levels
         self.grid_size = grid_size
         self.kernel = kernel
         self.quadrature = quadrature
@@ -147,11 +155,35 @@ class IntegralPolicy(BasePolicy):
                     self._string_dense(name, features, None)
         last = hidden[-1] if hidden else features
         noisy = find_gsde(self)
+        if noisy is not None and self.nested:
+            raise ValueError("use_sde=True needs ascending partitions, expected nested=False")
         if noisy is not None and last is not None:
             setattr(noisy.owner, "action_dist", AxisNoise.adopt(noisy.distribution, last))  # noqa: B010
+        if self.scale_levels:
+            self._correct(self.scale_levels)
+
+    def _correct(self, levels: int) -> None:
+        """Give every layer on an axis corrections that depend on the scale, and train them too."""
+        added: dict[int, list[nn.Parameter]] = {}
+        for _, layer in submodules(self, IntegralLayer):
+            if "corrections" not in layer._modules:
+                added[id(layer.weight)] = list(layer.correct(levels).parameters())
+        for module in self.modules():
+            optimizer = getattr(module, "optimizer", None)
+            if isinstance(optimizer, torch.optim.Optimizer):
+                trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
+                new = [p for weight in trained for p in added.get(weight, [])]
+                if new:
+                    optimizer.add_param_group({"params": new})
 
     def _axis(self, size: int, grid_size: int) -> Axis:
-        return Axis(size, grid_size=grid_size, kernel=self.kernel, quadrature=self.quadrature)
+        return Axis(
+            size,
+            grid_size=grid_size,
+            kernel=self.kernel,
+            quadrature=self.quadrature,
+            nested=self.nested,
+        )
 
     def _string_net(self, net: Net, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
         before = in_axis
@@ -204,7 +236,13 @@ class IntegralPolicy(BasePolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = constructor_arguments(self, self.plain_class())
-        data.update(grid_size=self.grid_size, kernel=self.kernel, quadrature=self.quadrature)
+        data.update(
+            grid_size=self.grid_size,
+            kernel=self.kernel,
+            quadrature=self.quadrature,
+            nested=self.nested,
+            scale_levels=self.scale_levels,
+        )
         return data
 
     @classmethod

@@ -94,7 +94,8 @@ def actor_parameter_count(policy: BasePolicy, state: State) -> int:
     count: int = sum(
         state[name].numel()
         for name, _ in policy.named_parameters(remove_duplicate=False)
-        if name.startswith(tuple(f"{part}." for part in parts))
+        # Corrections are part of what is sampled, not of what comes out.
+        if name.startswith(tuple(f"{part}." for part in parts)) and ".corrections." not in name
     )
     return count + UNSIZED_PARAMETERS
 

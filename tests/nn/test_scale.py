@@ -1,0 +1,141 @@
+"""Coefficients that depend on the scale."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sb3_integral.nn import Axis, IntegralConv2d, IntegralLinear, IntegralNetwork
+
+
+def _layer(levels: int = 4, dtype: torch.dtype = torch.float64) -> tuple[Axis, Axis, IntegralLinear]:
+    torch.manual_seed(0)
+    in_axis, out_axis = Axis(16, nested=True), Axis(16, nested=True)
+    layer = IntegralLinear(in_axis, out_axis, dtype=dtype)
+    for parameter in layer.correct(levels).parameters():
+        nn.init.normal_(parameter)
+    return in_axis, out_axis, layer
+
+
+def test_corrections_are_nothing_at_first() -> None:
+    axis = Axis(16, nested=True)
+    layer = IntegralLinear(axis, 3)
+    layer.correct(3)
+
+    axis.resize(5)
+
+    assert torch.equal(layer.discrete_parameters()[0], layer.weight[:, :5])
+
+
+def test_at_full_size_the_weight_is_the_parameter() -> None:
+    _, _, layer = _layer()
+
+    weight, bias = layer.discrete_parameters()
+
+    assert weight is layer.weight
+    assert bias is layer.bias
+
+
+def test_halfway_by_hand() -> None:
+    """Given 16 nodes, when sampled at 8, then the second level (a half) counts, and no other."""
+    in_axis, out_axis, layer = _layer()
+    in_axis.resize(8)
+    out_axis.resize(8)
+
+    weight, bias = layer.discrete_parameters()
+
+    assert torch.allclose(weight, layer.weight[:8, :8] + layer.corrections.weights[1][:8, :8])
+    assert torch.allclose(bias, layer.bias[:8] + layer.corrections.biases[1][:8])
+
+
+def test_between_two_levels_both_count() -> None:
+    """Given 16 nodes, when sampled at 8 x 16 (so at 1/√2), then the first level counts."""
+    in_axis, out_axis, layer = _layer()
+    out_axis.resize(8)
+
+    weight, _ = layer.discrete_parameters()
+
+    assert torch.allclose(weight, layer.weight[:8] + layer.corrections.weights[0][:8])
+    in_axis.resize(8)
+    out_axis.resize(10)
+    first, second = layer.corrections.at((8 * 10) ** 0.5 / 16)
+    assert first.factor + second.factor == pytest.approx(1.0)
+
+
+@given(st.floats(0.01, 2.0))
+def test_factors_are_a_partition_of_unity_below_the_first_level(scale: float) -> None:
+    _, _, layer = _layer(levels=5)
+
+    factors = [level.factor for level in layer.corrections.at(scale)]
+
+    assert sum(factors) <= 1.0 + 1e-9
+    if scale >= 1.0:
+        assert factors == []
+    if scale <= 0.5**0.5:
+        assert sum(factors) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_below_the_last_level_it_goes_on() -> None:
+    in_axis, out_axis, layer = _layer(levels=2)
+    in_axis.resize(2)
+    out_axis.resize(2)
+
+    weight, _ = layer.discrete_parameters()
+
+    assert torch.allclose(weight, layer.weight[:2, :2] + layer.corrections.weights[1][:2, :2])
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (2, 2), (1, 3), (4, 2), (6, 2)])
+def test_gradients(sizes: tuple[int, int]) -> None:
+    """Given any pair of sizes, then first and second derivatives are right (TRPO needs both)."""
+    in_axis, out_axis = Axis(4, nested=True), Axis(4, nested=True)
+    layer = IntegralLinear(in_axis, out_axis, dtype=torch.float64)
+    layer.correct(2)
+    in_axis.resize(sizes[0])
+    out_axis.resize(sizes[1])
+    names = [name for name, _ in layer.named_parameters()]
+    inputs = torch.randn(2, sizes[0], dtype=torch.float64)
+
+    def run(*tensors: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(layer, dict(zip(names, tensors, strict=True)), (inputs,)).pow(2)
+
+    parameters = tuple(layer.parameters())
+    assert torch.autograd.gradcheck(run, parameters)
+    assert torch.autograd.gradgradcheck(run, parameters)
+
+
+def test_convolutions_too() -> None:
+    axis = Axis(8, nested=True)
+    layer = IntegralConv2d(3, axis, 3)
+    corrections = layer.correct(2)
+    nn.init.ones_(corrections.weights[1])
+    axis.resize(4)
+
+    weight, _ = layer.discrete_parameters()
+
+    assert torch.allclose(weight, layer.weight[:4] + 1.0)
+
+
+def test_only_where_partitions_nest() -> None:
+    with pytest.raises(ValueError, match="nest"):
+        IntegralLinear(Axis(8), 2).correct(3)
+    with pytest.raises(ValueError, match="nest"):
+        IntegralLinear(4, 2).correct(3)
+
+
+@pytest.mark.parametrize("levels", [0, -1, 2.5, True])
+def test_levels_are_counted(levels: object) -> None:
+    with pytest.raises(ValueError, match="positive integer"):
+        IntegralLinear(Axis(8, nested=True), 2).correct(levels)  # type: ignore[arg-type]
+
+
+def test_a_network_of_one_tensor_takes_no_corrected_layers() -> None:
+    axis = Axis(8, nested=True)
+    layer = IntegralLinear(2, axis)
+    layer.correct(2)
+
+    with pytest.raises(ValueError, match="without corrections"):
+        IntegralNetwork(nn.Sequential(layer, nn.ReLU(), IntegralLinear(axis, 1)))
