@@ -40,7 +40,7 @@ class Actor(Protocol):
         """Take the newest observation of an episode."""
         ...
 
-    def act(self) -> Sequence[Any]:
+    def act(self) -> Array:
         """Return an action for each row, those without an episode included."""
         ...
 
@@ -97,13 +97,13 @@ class PredictActor:
         else:
             self._observations[row] = observation
 
-    def act(self) -> Sequence[Any]:
+    def act(self) -> Array:
         """See :meth:`Actor.act`."""
         actions, self._state = self._policy.predict(
             self._observations, self._state, self._starts, self._deterministic
         )
         self._starts = np.zeros(ROWS, dtype=bool)
-        return actions  # type: ignore[return-value]
+        return actions
 
 
 class MlpActor:
@@ -145,7 +145,7 @@ class MlpActor:
         """See :meth:`Actor.observe`."""
         self._observations[row] = observation
 
-    def act(self) -> Sequence[Any]:
+    def act(self) -> Array:
         """See :meth:`Actor.act`."""
         values = self._observations.reshape(ROWS, -1)
         for (weight, bias, activation), output in zip(self._layers, self._outputs, strict=True):
@@ -158,19 +158,19 @@ class MlpActor:
             return self._continuous(values, self._action_space)
         return self._discrete(values)
 
-    def _continuous(self, means: Array, space: spaces.Box) -> Sequence[Any]:
+    def _continuous(self, means: Array, space: spaces.Box) -> Array:
         if not self._deterministic:
             assert self._std is not None
             for row, generator in enumerate(self._generators):
                 means[row] += self._std * generator.standard_normal(len(self._std), dtype=np.float32)
         actions = means.reshape(ROWS, *space.shape)
-        return np.minimum(np.maximum(actions, space.low), space.high)  # type: ignore[return-value]
+        return np.minimum(np.maximum(actions, space.low), space.high)
 
-    def _discrete(self, logits: Array) -> Sequence[Any]:
+    def _discrete(self, logits: Array) -> Array:
         if not self._deterministic:  # the largest is then at i as often as the distribution says
             for row, generator in enumerate(self._generators):
                 logits[row] += generator.gumbel(size=logits.shape[1])
-        return logits.argmax(axis=1)  # type: ignore[return-value]
+        return logits.argmax(axis=1)
 
 
 Activation = Callable[[Array], object]
@@ -196,7 +196,7 @@ def _silu(values: Array) -> None:
 ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: _relu,
     nn.Tanh: _tanh,
-    nn.ELU: _elu,
+    nn.ELU: _elu,  # SB3 makes it with alpha = 1, as any activation: without arguments
     nn.SiLU: _silu,
 }
 
@@ -220,9 +220,7 @@ def _dense_layers(policy: BasePolicy) -> list[tuple[Array, Array, Activation | N
         if type(module) is nn.Linear and module.bias is not None:
             weight = np.ascontiguousarray(_array(module.weight).T)
             layers.append((weight, _array(module.bias), ACTIVATIONS.get(type(following))))  # type: ignore[arg-type]
-        elif type(module) not in ACTIVATIONS or (type(module) is nn.ELU and module.alpha != 1.0):
-            return None
-        elif index == 0 or type(modules[index - 1]) is not nn.Linear:
+        elif type(module) not in ACTIVATIONS or index == 0 or type(modules[index - 1]) is not nn.Linear:
             return None
     return layers
 
@@ -234,6 +232,7 @@ def _array(tensor: torch.Tensor) -> Array:
 def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:
     if isinstance(space, spaces.Dict):
         return {
-            name: np.zeros((ROWS, *(part.shape or ())), part.dtype) for name, part in space.spaces.items()
+            name: np.zeros((ROWS, *(part.shape or ())), part.dtype)
+            for name, part in space.spaces.items()
         }
     return np.zeros((ROWS, *(space.shape or ())), space.dtype)

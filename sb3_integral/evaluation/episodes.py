@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from sb3_integral.evaluation.actors import ROWS, Actor
 
@@ -42,17 +44,22 @@ def env_factory(env: str | EnvFactory) -> EnvFactory:
         spec = gym.spec(env)
     except gym.error.Error as error:
         raise ValueError(f"env must be an environment, its id or what makes one, got {env!r}") from error
-    return _FromSpec(spec)
+    return FromSpec(spec)
 
 
-class _FromSpec:
-    """Makes a registered environment, where it was not registered too."""
+@dataclass(frozen=True)
+class FromSpec:
+    """Makes a registered environment, in processes that have not registered it too.
 
-    def __init__(self, spec: gym.envs.registration.EnvSpec) -> None:
-        self._spec = spec
+    Args:
+        spec: How it is registered.
+    """
+
+    spec: EnvSpec
 
     def __call__(self) -> Env:
-        return gym.make(self._spec)
+        """Make one."""
+        return gym.make(self.spec)
 
 
 def episode_seeds(seed: int | None, n_episodes: int) -> list[int]:
@@ -90,7 +97,7 @@ def play(actor: Actor, envs: Sequence[Env], seeds: Sequence[int]) -> list[Episod
             for row in running:
                 observation, reward, terminated, truncated, _ = steps[row](actions[row])
                 observe(row, observation)
-                returns[row] += reward  # type: ignore[assignment]
+                returns[row] += reward  # type: ignore[operator]
                 if terminated or truncated:
                     lengths[row] = step
             running = [row for row in running if not lengths[row]]

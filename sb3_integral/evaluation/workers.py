@@ -13,6 +13,7 @@ from sb3_integral.evaluation.episodes import (
     Env,
     EnvFactory,
     Episode,
+    FromSpec,
     blocks,
     open_environments,
     play,
@@ -45,9 +46,10 @@ def play_all(
     require("experiments", "joblib")
     from joblib import Parallel, delayed
 
-    sweep = uuid.uuid4().hex
+    # What an id makes can be kept for the next sweep too; what a function makes may be of this one only.
+    key = factory if isinstance(factory, FromSpec) else uuid.uuid4().hex
     played = Parallel(n_workers, return_as="generator", max_nbytes=None)(
-        delayed(_play_in_worker)(sweep, factory, len(shares[0]), actor, share) for actor, share in tasks
+        delayed(_play_in_worker)((key, len(shares[0])), factory, actor, share) for actor, share in tasks
     )
     yield from _grouped(played, len(shares))
 
@@ -65,21 +67,21 @@ def _grouped(played: Iterator[list[Episode]], n_shares: int) -> Iterator[list[Ep
 
 
 class _Kept:
-    """Environments that a worker keeps between two tasks of one sweep: making one can take long."""
+    """Environments that a worker keeps from one task to the next: making one can take long."""
 
-    sweep: str | None = None
+    key: object = None
     envs: Sequence[Env] = ()
     context: AbstractContextManager[Sequence[Env]] | None = None
 
 
 def _play_in_worker(
-    sweep: str, factory: EnvFactory, n_envs: int, actor: Actor, seeds: Sequence[int]
+    key: tuple[object, int], factory: EnvFactory, actor: Actor, seeds: Sequence[int]
 ) -> list[Episode]:
-    if _Kept.sweep != sweep:
+    if _Kept.key != key:
         torch.set_num_threads(1)
         if _Kept.context is not None:
             _Kept.context.__exit__(None, None, None)
+        _, n_envs = _Kept.key = key
         _Kept.context = open_environments(factory, n_envs)
         _Kept.envs = _Kept.context.__enter__()
-        _Kept.sweep = sweep
     return play(actor, _Kept.envs, seeds)
