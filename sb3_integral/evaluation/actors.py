@@ -164,7 +164,8 @@ class MlpActor:
             for row, generator in enumerate(self._generators):
                 means[row] += self._std * generator.standard_normal(len(self._std), dtype=np.float32)
         actions = means.reshape(ROWS, *space.shape)
-        return np.minimum(np.maximum(actions, space.low), space.high)
+        clipped: Array = np.minimum(np.maximum(actions, space.low), space.high)
+        return clipped
 
     def _discrete(self, logits: Array) -> Array:
         if not self._deterministic:  # the largest is then at i as often as the distribution says

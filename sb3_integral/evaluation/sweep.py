@@ -64,9 +64,9 @@ def evaluate_resize_sweep(
     that was begun counts, so that short ones are not favoured.
 
     Given an environment that is there already, each size is evaluated by SB3's ``evaluate_policy``,
-    which shares out the episodes of a vectorised environment evenly. Its environments are seeded once for each
-    size, so an episode's start depends on the episodes before it. The distribution of returns is the
-    same, but not the episodes.
+    which shares out the episodes of a vectorised environment evenly. Its environments are seeded once
+    for each size, so an episode's start depends on the episodes before it. The distribution of returns
+    is the same, but not the episodes.
 
     Args:
         policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`.
