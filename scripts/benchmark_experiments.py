@@ -111,7 +111,7 @@ class RawLoop:
     """A process per core that steps an environment as fast as it goes; rates are summed."""
 
     def __init__(self, env_id: str, cores: int, seconds: float) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("fork")
         self._cores = cores
         self._go, self._rates = context.Queue(), context.Queue()
         all_here = context.Barrier(cores)
@@ -366,8 +366,9 @@ def clone_episodes(path: Path) -> None:
 # ---------------------------------------------------------------- the table
 
 
-@app.command()
+@app.callback(invoke_without_command=True)
 def benchmark(
+    context: typer.Context,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of alternating measurements.")] = 5,
     cores: Annotated[int, typer.Option(min=1, help="Processes of the sweep and the raw loop.")] = (
         os.cpu_count() or 1
@@ -379,9 +380,11 @@ def benchmark(
     ] = 10_000_000,
 ) -> None:
     """Print speeds against peers, and peak memory, with the bound that each has to keep."""
+    if context.invoked_subcommand is not None:
+        return
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    console = Console(width=150)
+    console, progress = Console(width=150), Console(stderr=True)
     table = Table("what : peer", "ours", "peer", "ratio", "bound", "kept")
     load = os.getloadavg()[0]
     for row in (
@@ -389,6 +392,7 @@ def benchmark(
         *cloning(rounds, cloning_episodes),
         *memory(transitions),
     ):
+        progress.print(f"{row.what}: {row.ratio:.2f}")
         sign = "≤" if row.lower else "≥"
         bound = "" if row.bound is None else f"{sign} {row.bound:g}"
         table.add_row(row.what, row.ours, row.peer, f"{row.ratio:.2f}", bound, row.verdict())
