@@ -70,8 +70,9 @@ def stream_episodes(
         episodes = rollout.generate_trajectories(policy, frugal, enough, rng)
         kept = [episode for episode in episodes if success(episode)][: n_episodes - yielded]
         yielded += len(kept)
-        for episode in kept:
-            yield dataclasses.replace(episode, infos=None)
+        del episodes
+        while kept:  # what was handed out is not held while more is rolled out
+            yield dataclasses.replace(kept.pop(0), infos=None)
 
 
 def collect_episodes(

@@ -112,6 +112,7 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
             n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
             serialize.save(parts[-1], shard)
+            shard.clear()
         if not parts:
             raise ValueError("got no episodes, expected at least one")
         # Mapped into memory, the parts are copied without being read as a whole.
