@@ -26,11 +26,11 @@ from sb3_integral.experiments.stage import Report
 from sb3_integral.imitation import (
     StudentArchitecture,
     clone,
-    collect_episodes,
     load_demonstrations,
     load_student,
     save_episodes,
     save_student,
+    stream_episodes,
 )
 from sb3_integral.policies import Resizable, ResizablePolicy
 
@@ -83,7 +83,7 @@ def collect_demonstrations(
     config = DemonstrationsConfig.model_validate(demonstrations)
     venv = make_vec_env(env_id, config.n_envs, seed=_derived_seed(seed, "demonstrations"))
     expert = load_expert(expert_folder, env_id, algo, venv)
-    episodes = collect_episodes(
+    episodes = stream_episodes(
         _raw_observation_policy(expert, config.deterministic),
         venv,
         config.episodes,
@@ -144,8 +144,7 @@ def sweep_student(
 ) -> None:
     """Evaluate one student at every size; a plain one resized by ``method``."""
     config = EvaluationConfig.model_validate(evaluation)
-    venv = make_vec_env(env_id, config.n_envs)
-    student = load_student(student_folder / STUDENT, venv.observation_space, venv.action_space)
+    student = load_student(student_folder / STUDENT, *_spaces(env_id))
     policy = student if method is None else ResizablePolicy(student, method)
     assert isinstance(policy, Resizable)
     sizes_done = 0
@@ -157,7 +156,7 @@ def sweep_student(
 
     rows = evaluate_resize_sweep(
         policy,
-        venv,
+        env_id,
         sizes,
         config.episodes,
         deterministic=config.deterministic,

@@ -10,10 +10,10 @@ require("imitation", "imitation", "datasets", "safetensors")
 
 from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
 from sb3_integral.imitation.cloning import clone, default_sizes, make_trainer  # noqa: E402
+from sb3_integral.imitation.collecting import collect_episodes, stream_episodes  # noqa: E402
 from sb3_integral.imitation.dagger import Aggregated, dagger  # noqa: E402
 from sb3_integral.imitation.demonstrations import (  # noqa: E402
     Demonstrations,
-    collect_episodes,
     load_demonstrations,
     save_episodes,
 )
@@ -71,4 +71,5 @@ __all__ = [
     "paper_loss",
     "save_episodes",
     "save_student",
+    "stream_episodes",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -41,9 +42,15 @@ class TensorBatches:
         """Number of batches in a pass."""
         return len(self.demonstrations.observations) // self.batch_size
 
+    @cached_property
+    def _observations(self) -> Tensor:
+        # SB3's policies convert every batch to this; once is enough.
+        observations = self.demonstrations.observations
+        return observations.float() if observations.is_floating_point() else observations
+
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """Yield batches as imitation names them: ``obs`` and ``acts``."""
-        observations, actions = self.demonstrations.observations, self.demonstrations.actions
+        """Yield batches as imitation names them: ``obs`` (fractions as float32) and ``acts``."""
+        observations, actions = self._observations, self.demonstrations.actions
         order = torch.randperm(len(observations), generator=self.generator)
         for chosen in order[: len(self) * self.batch_size].view(len(self), self.batch_size):
-            yield {"obs": observations[chosen], "acts": actions[chosen]}
+            yield {"obs": observations.index_select(0, chosen), "acts": actions.index_select(0, chosen)}

@@ -1,11 +1,13 @@
-"""Demonstrations: rolled out by imitation, kept in its on-disk format, read as plain tensors."""
+"""Demonstrations: kept in imitation's on-disk format, read as plain tensors."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 from gymnasium import spaces
-from imitation.data import rollout, serialize
+from imitation.data import serialize
 from imitation.data.types import TrajectoryWithRew
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from sb3_integral.atomic import atomic_path
-from sb3_integral.imitation.success import SuccessCriterion, any_episode
 
 MANIFEST = "sb3_integral.json"
 """Holds a digest of every file of a set: Arrow does not notice a stream that was cut or changed."""
+
+SHARD_EPISODES = 64
+"""Episodes that are held in memory while more are collected or written."""
+
+FEW_STEPS = 1 << 18
+"""Steps that are looked at in one go."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +56,8 @@ class Demonstrations:
         if len(self.observations) == 0:
             raise ValueError("got demonstrations without a transition, expected at least one")
         for name in ("observations", "actions", "returns"):
-            values: Tensor = getattr(self, name)
-            finite = torch.isfinite(values.reshape(len(values), -1)).all(dim=1)
-            if not finite.all():
-                first = int(torch.nonzero(~finite)[0])
-                place = "episode" if name == "returns" else "transition"
-                raise ValueError(
-                    f"{name} of demonstrations must be finite numbers, "
-                    f"got {values[first].tolist()} at {place} {first}"
-                )
+            place = "episode" if name == "returns" else "transition"
+            _check_finite(name, getattr(self, name), place)
 
     def check_spaces(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
@@ -86,64 +85,43 @@ class Demonstrations:
                 )
 
 
-def collect_episodes(
-    policy: rollout.AnyPolicy,
-    venv: VecEnv,
-    n_episodes: int,
-    rng: np.random.Generator,
-    success: SuccessCriterion = any_episode,
-    max_attempts_per_success: float = 20.0,
-    on_episode_end: Callable[[int], None] | None = None,
-) -> list[TrajectoryWithRew]:
-    """Roll out an expert until enough episodes were successful.
+def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
+    """Write episodes as imitation does (``imitation.data.serialize.load`` reads them), atomically.
+
+    They are written as they come, :data:`SHARD_EPISODES` at a time, so that an iterator over any number
+    of episodes, such as :func:`~sb3_integral.imitation.stream_episodes`, takes little memory.
 
     Args:
-        policy: What imitation's ``rollout`` takes: an SB3 policy or algorithm, or a callable.
-        venv: Gives raw observations; seed it before.
-        n_episodes: Successful episodes wanted.
-        rng: Shuffles the episodes.
-        success: Which episodes count.
-        max_attempts_per_success: Give up when so many times ``n_episodes`` were tried.
-        on_episode_end: Called with the number of successes so far, whenever episodes end.
-
-    Returns:
-        ``n_episodes`` episodes without their infos.
-
-    Raises:
-        RuntimeError: If the expert succeeds too rarely.
-    """
-    counted = successes = 0
-
-    def enough(episodes: Sequence[TrajectoryWithRew]) -> bool:
-        nonlocal counted, successes
-        if len(episodes) > counted:
-            successes += sum(map(success, episodes[counted:]))
-            counted = len(episodes)
-            if on_episode_end is not None:
-                on_episode_end(min(successes, n_episodes))
-        if counted >= max_attempts_per_success * n_episodes and successes < n_episodes:
-            raise RuntimeError(
-                f"only {successes} of {counted} episodes of the expert were successful, "
-                f"expected {n_episodes}; train the expert longer or relax the criterion"
-            )
-        return successes >= n_episodes
-
-    episodes = rollout.generate_trajectories(policy, venv, enough, rng)
-    kept = [episode for episode in episodes if success(episode)][:n_episodes]
-    return [dataclasses.replace(episode, infos=None) for episode in kept]
-
-
-def save_episodes(episodes: Sequence[TrajectoryWithRew], path: Path) -> None:
-    """Write episodes as imitation does (``imitation.data.serialize.load`` reads them), atomically.
+        episodes: What to write, in order.
+        path: The folder.
 
     Raises:
         ValueError: If there are none, or a number in them is NaN or infinite; nothing is written.
     """
-    _to_demonstrations(episodes)
+    remaining = iter(episodes)
     with atomic_path(path) as partial, no_progress_bars():
-        serialize.save(partial, episodes)
+        shards = partial / "shards"
+        n_episodes = n_transitions = 0
+        parts: list[Path] = []
+        while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
+            for episode in shard:
+                for name, values in (("observations", episode.obs), ("actions", episode.acts)):
+                    _check_finite(name, torch.from_numpy(np.asarray(values)), first=n_transitions)
+                _check_finite("rewards", torch.from_numpy(episode.rews), first=n_transitions)
+                n_transitions += len(episode)
+            n_episodes += len(shard)
+            parts.append(shards / str(len(parts)))
+            serialize.save(parts[-1], shard)
+            shard.clear()
+        if not parts:
+            raise ValueError("got no episodes, expected at least one")
+        # Mapped into memory, the parts are copied without being read as a whole.
+        whole = datasets.concatenate_datasets([datasets.load_from_disk(str(part)) for part in parts])
+        whole.save_to_disk(str(partial))
+        del whole
+        shutil.rmtree(shards)
         files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": len(episodes)}))
+        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": n_episodes}))
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -166,14 +144,7 @@ def load_demonstrations(path: Path) -> Demonstrations:
         missing = {"obs", "acts", "rews"} - set(table.column_names)
         if missing:
             raise ValueError(f"columns {sorted(missing)} are missing")
-        observations, obs_ends = _stacked(table.column("obs"))
-        actions, act_ends = _stacked(table.column("acts"))
-        rewards, reward_ends = _stacked(table.column("rews"))
-        # An episode has one observation more than actions: the one after its last step.
-        if not np.array_equal(obs_ends, act_ends + 1 + np.arange(len(act_ends))):
-            raise ValueError("episodes do not have one observation more than actions")
-        if not np.array_equal(reward_ends, act_ends) or (np.diff(act_ends, prepend=0) < 1).any():
-            raise ValueError("episodes do not have a reward for each action, and at least one")
+        observations, actions, returns = _read(table.select(["obs", "acts", "rews"]))
     except (
         OSError,
         ValueError,
@@ -187,12 +158,7 @@ def load_demonstrations(path: Path) -> Demonstrations:
             f"{path} is no complete set of demonstrations, expected a folder "
             f"that imitation.data.serialize.save wrote: {error}"
         ) from error
-    starts = np.concatenate([[0], act_ends[:-1]])
-    return Demonstrations(
-        observations=torch.from_numpy(np.delete(observations, obs_ends - 1, axis=0)),
-        actions=torch.from_numpy(actions.copy()),
-        returns=torch.from_numpy(np.add.reduceat(rewards, starts)),
-    )
+    return Demonstrations(observations, actions, returns)
 
 
 @contextmanager
@@ -207,14 +173,19 @@ def no_progress_bars() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _to_demonstrations(episodes: Sequence[TrajectoryWithRew]) -> Demonstrations:
-    if not episodes:
-        raise ValueError("got no episodes, expected at least one")
-    return Demonstrations(
-        observations=torch.from_numpy(np.concatenate([np.asarray(e.obs) for e in episodes])),
-        actions=torch.from_numpy(np.concatenate([e.acts for e in episodes])),
-        returns=torch.tensor([float(e.rews.sum()) for e in episodes]),
-    )
+def _check_finite(name: str, values: Tensor, place: str = "transition", first: int = 0) -> None:
+    """Check that all values are finite; ``first`` is the number of the first of them."""
+    if not values.is_floating_point():
+        return
+    for start in range(0, len(values), FEW_STEPS):  # what is computed is as large as what is looked at
+        some = values[start : start + FEW_STEPS]
+        finite = torch.isfinite(some.reshape(len(some), -1)).all(dim=1)
+        if not finite.all():
+            number = int(torch.nonzero(~finite)[0])
+            raise ValueError(
+                f"{name} of demonstrations must be finite numbers, "
+                f"got {some[number].tolist()} at {place} {first + start + number}"
+            )
 
 
 def _check_manifest(path: Path) -> None:
@@ -240,14 +211,57 @@ def _digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _stacked(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return an episode column as one array over all steps, and where each episode ends in it."""
-    array = column.combine_chunks()
-    ends = np.cumsum(np.asarray(array.value_lengths()))
-    steps = array.flatten()
+def _read(table: pa.Table) -> tuple[Tensor, Tensor, Tensor]:
+    """Copy the observations that have an action, the actions, and the sums of rewards to tensors.
+
+    A batch of episodes is read at a time: no more is held twice.
+    """
+    batches = table.to_batches()
+    n_steps = sum(int(_lengths(batch.column("acts")).sum()) for batch in batches)
+    observations, actions = torch.zeros(0), torch.zeros(0)
+    returns: list[np.ndarray[Any, Any]] = []
+    filled = 0
+    for batch in batches:
+        obs, obs_ends = _stacked(batch.column("obs"))
+        acts, act_ends = _stacked(batch.column("acts"))
+        rewards, reward_ends = _stacked(batch.column("rews"))
+        # An episode has one observation more than actions: the one after its last step.
+        if not np.array_equal(obs_ends, act_ends + 1 + np.arange(len(act_ends))):
+            raise ValueError("episodes do not have one observation more than actions")
+        if not np.array_equal(reward_ends, act_ends) or (np.diff(act_ends, prepend=0) < 1).any():
+            raise ValueError("episodes do not have a reward for each action, and at least one")
+        if filled == 0:
+            observations = torch.from_numpy(np.empty((n_steps, *obs.shape[1:]), obs.dtype))
+            actions = torch.from_numpy(np.empty((n_steps, *acts.shape[1:]), acts.dtype))
+        for values, tensor in ((obs, observations), (acts, actions)):
+            if values.shape[1:] != tuple(tensor.shape[1:]):
+                lengths = [*values.shape[1:], *tensor.shape[1:]]
+                raise ValueError(f"steps differ in shape: lengths {lengths}")
+        has_action = np.ones(len(obs), dtype=bool)
+        has_action[obs_ends - 1] = False
+        rows = slice(filled, filled + len(acts))
+        np.compress(has_action, obs, axis=0, out=observations.numpy()[rows])
+        actions.numpy()[rows] = acts
+        returns.append(np.add.reduceat(rewards, np.concatenate([[0], act_ends[:-1]])))
+        filled = rows.stop
+    return (
+        observations,
+        actions,
+        torch.from_numpy(np.concatenate(returns)) if returns else torch.zeros(0),
+    )
+
+
+def _lengths(episodes: pa.Array) -> np.ndarray[Any, Any]:
+    return np.asarray(episodes.value_lengths())
+
+
+def _stacked(episodes: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return a column of episodes as one array over all steps, and where each episode ends in it."""
+    ends = np.cumsum(_lengths(episodes))
+    steps = episodes.flatten()
     shape: list[int] = []
     while pa.types.is_list(steps.type) or pa.types.is_large_list(steps.type):
-        lengths = np.unique(np.asarray(steps.value_lengths()))
+        lengths = np.unique(_lengths(steps))
         if len(lengths) != 1:
             raise ValueError(f"steps differ in shape: lengths {lengths.tolist()}")
         shape.append(int(lengths[0]))

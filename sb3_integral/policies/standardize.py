@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
@@ -10,6 +12,9 @@ from torch import Tensor
 
 SMALLEST_STD = 1e-6
 """A feature that varies less than this is constant: it is centred, not scaled."""
+
+SAMPLES_AT_ONCE = 1 << 18
+"""Samples that are held in double precision."""
 
 
 class StandardizeExtractor(BaseFeaturesExtractor):
@@ -41,8 +46,10 @@ class StandardizeExtractor(BaseFeaturesExtractor):
         Raises:
             ValueError: If a value is NaN or infinite.
         """
-        flat = observations.flatten(start_dim=1).to(torch.float64)
-        mean, std = flat.mean(dim=0), flat.std(dim=0, correction=0)
+        parts = observations.flatten(start_dim=1).split(SAMPLES_AT_ONCE)
+        mean = _sum(part.to(torch.float64) for part in parts) / len(observations)
+        squares = _sum((part.to(torch.float64) - mean).square_() for part in parts)
+        std = (squares / len(observations)).sqrt()
         if not (mean.isfinite().all() and std.isfinite().all()):
             raise ValueError("observations contain NaN or infinity, expected finite numbers only")
         scale = torch.where(std < SMALLEST_STD, torch.ones_like(std), 1.0 / std)
@@ -52,3 +59,7 @@ class StandardizeExtractor(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """Standardise. Shape: (batch, ...) to (batch, features)."""
         return torch.addcmul(self.shift, observations.flatten(start_dim=1), self.scale)
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack([part.sum(dim=0) for part in parts]).sum(dim=0)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from stable_baselines3 import PPO
+from scipy.stats import ks_2samp
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -17,6 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_integral import IntegralActorCriticPolicy, ResizablePolicy, evaluate_resize_sweep
 from sb3_integral.evaluation import SweepEpisode
+from sb3_integral.evaluation.episodes import episode_seeds
 
 COLUMNS = ["size", "compression", "episode", "episode_return", "length"]
 
@@ -348,3 +350,124 @@ def test_a_plain_policy_is_refused(cartpole_policy: Callable[..., Any]) -> None:
 def test_a_model_in_place_of_its_policy_is_refused(name: str) -> None:
     message = refused(PPO(name, "CartPole-v1", device="cpu"))
     assert "PPO cannot be resized" in message
+
+
+# ---------------------------------------------------------------- an id, or what makes an environment
+
+
+def make_cartpole() -> gym.Env[Any, Any]:
+    return gym.make("CartPole-v1")
+
+
+@pytest.mark.parametrize("make", ["CartPole-v1", make_cartpole], ids=["id", "function"])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_number_of_workers_changes_nothing(policy: Any, make: Any, deterministic: bool) -> None:
+    # given more episodes than a batch holds
+    arguments: Any = (policy, make, [16, [8, 5], 4], 18, deterministic)
+    # when
+    alone = evaluate_resize_sweep(*arguments, seed=3)
+    together = evaluate_resize_sweep(*arguments, seed=3, n_workers=2)
+    other_seed = evaluate_resize_sweep(*arguments, seed=4)
+    # then
+    assert alone == together
+    assert alone != other_seed
+    assert [row.size for row in alone] == [16] * 18 + ["8x5"] * 18 + [4] * 18
+    assert [row.episode for row in alone] == [*range(18)] * 3
+    assert [type(value) for value in alone[0]] == [int, float, int, float, int]
+
+
+def test_each_episode_is_what_the_policy_does_from_its_seed(policy: Any) -> None:
+    # given
+    env = make_cartpole()
+    seeds = episode_seeds(5, 3)
+    # when
+    rows = evaluate_resize_sweep(policy, "CartPole-v1", [16, 5], 3, seed=5)
+    # then it is what SB3's predict does in an environment that is stepped alone
+    expected = []
+    for size in (16, 5):
+        ordinary = policy.discretize(size)
+        for seed in seeds:
+            observation, steps, over = env.reset(seed=seed)[0], 0, False
+            while not over:
+                action, _ = ordinary.predict(observation, deterministic=True)
+                observation, _, terminated, truncated, _ = env.step(action)
+                steps, over = steps + 1, terminated or truncated
+            expected.append((float(steps), steps))
+    assert [(row.episode_return, row.length) for row in rows] == expected
+
+
+def test_fewer_episodes_are_the_first_of_more(policy: Any) -> None:
+    few, many = (evaluate_resize_sweep(policy, "CartPole-v1", [8], n, seed=1) for n in (3, 20))
+    assert many[:3] == few
+
+
+def test_returns_are_distributed_as_those_of_sb3(policy: Any) -> None:
+    fast = evaluate_resize_sweep(policy, "CartPole-v1", [16], 150, seed=0)
+    by_sb3 = evaluate_resize_sweep(policy, make_vec_env("CartPole-v1", 8), [16], 150, seed=0)
+    samples = [[row.episode_return for row in rows] for rows in (fast, by_sb3)]
+    assert ks_2samp(*samples).pvalue > 0.001
+
+
+def test_a_policy_that_only_predicts_is_swept_the_same_by_any_number_of_workers() -> None:
+    # given a policy that is no actor-critic
+    policy = DQN("IntegralMlpPolicy", "CartPole-v1", seed=0, device="cpu", buffer_size=10).policy
+    arguments: Any = (policy, "CartPole-v1", [64, 8], 18)
+    # when, then
+    alone = evaluate_resize_sweep(*arguments, seed=1)
+    assert evaluate_resize_sweep(*arguments, seed=1, n_workers=2) == alone
+    assert len({row.length for row in alone}) > 1
+
+
+def test_box_actions_are_swept_by_id() -> None:
+    # given
+    policy = PPO("IntegralMlpPolicy", "Pendulum-v1", seed=0, device="cpu").policy
+    # when
+    rows = evaluate_resize_sweep(policy, "Pendulum-v1", [64, 8], 2, seed=0)
+    # then
+    assert [(row.size, row.length) for row in rows] == [(64, 200), (64, 200), (8, 200), (8, 200)]
+    assert all(row.episode_return < 0 for row in rows)
+
+
+def test_the_ends_of_sizes_are_told_one_by_one_and_environments_closed(policy: Any) -> None:
+    # given
+    env = Recorder()
+    closed: list[int] = []
+    env.close = lambda: closed.append(env.steps)  # type: ignore[method-assign]
+    steps: list[int] = []
+    # when: the same environment, as one episode needs no second
+    rows = evaluate_resize_sweep(
+        policy.resize([5, 6]),
+        lambda: env,
+        [16, 4],
+        1,
+        seed=0,
+        on_size_end=lambda: steps.append(env.steps),
+    )
+    # then
+    assert steps == [rows[0].length, rows[0].length + rows[1].length]
+    assert closed == [0, steps[-1]]  # the first was made for its spaces
+    assert policy.sizes == (5, 6)
+    np.testing.assert_array_equal(*env.beginnings)
+
+
+@pytest.mark.parametrize("n_workers", [0, -1, 1.5, True])
+def test_a_bad_number_of_workers_is_refused(policy: Any, n_workers: Any) -> None:
+    assert "n_workers must be an integer of at least 1" in refused(policy, n_workers=n_workers)
+
+
+def test_an_environment_is_not_shared_by_workers(policy: Any) -> None:
+    assert "2 workers cannot share" in refused(policy, n_workers=2)
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ("Nowhere-v0", "'Nowhere-v0'"),
+        ("Pendulum-v1", "observation_space"),
+        (lambda: gym.make("Pendulum-v1"), "observation_space"),
+    ],
+    ids=["unknown id", "other spaces", "other spaces from a function"],
+)
+def test_an_environment_that_does_not_fit_is_refused(policy: Any, env: Any, expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        evaluate_resize_sweep(policy, env, [8], 2)
