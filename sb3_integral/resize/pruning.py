@@ -73,28 +73,47 @@ class Pruning:
         return select_neurons(layers, kept)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ActivationPruning:
     """Keep the neurons whose activation varies most over observations, the rest become constants.
 
-    A neuron that is dropped leaves its mean contribution in the biases of the next layer.
+    A neuron's score is the standard deviation of its activation times the norm of its outgoing
+    weights. One that is dropped leaves its mean contribution in the biases of the next layer.
 
     Args:
         observations: What the first layer reads, such as the demonstrations, standardised as in the
-            network. Shape: (samples, in).
+            network; None until :meth:`fit`. Shape: (samples, in).
         activation_fn: What is between the layers.
     """
 
-    observations: Tensor
+    observations: Tensor | None = None
     activation_fn: Callable[[Tensor], Tensor] = torch.relu
+
+    def fit(self, inputs: Tensor, activation_fn: Callable[[Tensor], Tensor]) -> ActivationPruning:
+        """See :class:`~sb3_integral.resize.DataResizeMethod`.
+
+        Raises:
+            ValueError: If there is no sample, or one is NaN or infinite.
+        """
+        if len(inputs) == 0 or not inputs.isfinite().all():
+            raise ValueError(
+                f"expected at least one sample and finite numbers only, got {tuple(inputs.shape)} inputs "
+                f"of which {int((~inputs.isfinite()).sum())} are NaN or infinite"
+            )
+        return ActivationPruning(inputs, activation_fn)
 
     @torch.no_grad()
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
         """See :class:`~sb3_integral.resize.ResizeMethod`.
 
         Raises:
-            ValueError: If a size is above the full one.
+            ValueError: If a size is above the full one, or there are no observations.
         """
+        if self.observations is None:
+            raise ValueError(
+                "pruning by activations needs observations, expected fit(inputs, activation_fn) first "
+                "or ResizablePolicy(policy, method, observations=...)"
+            )
         values = self.observations
         kept, compensated = [], [layers[0]]
         for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
