@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sb3_integral._version import __version__
 
 WIDE_TERMINAL = 190
-"""Columns from which on the table is printed with scores and p-values."""
+"""Characters of a line where no terminal says how many it has."""
 
 app = typer.Typer(
     help="Policies for Stable-Baselines3 whose size is chosen after training.",
@@ -160,26 +158,15 @@ def _show(report: Path) -> None:
 
     import pandas as pd
 
-    from sb3_integral.experiments.report import Column, readable_table
+    from sb3_integral.experiments.readable import console_table
 
     inputs = json.loads((report / "stage.json").read_text())["inputs"]
-    columns = [Column(**column) for column in inputs["columns"]]
     table = pd.read_csv(report / "table.csv")
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDE_TERMINAL)
-    wide = console.width >= WIDE_TERMINAL
-    headings, rows = readable_table(table, columns, details=wide)
-    printed = Table(
-        title=escape(f"{inputs['config']['env']}: average return, mean ± std over seeds"),
-        box=SIMPLE,
-    )
-    for heading in headings:
-        printed.add_column(escape(heading), justify="right")
-    for row in rows:
-        printed.add_row(*row)
-    console.print(printed)
-    if not wide:
-        typer.echo("with scores and p-values:")
-    for name in ("table.md", "table.csv", "reward_vs_size.png"):
+    title = f"{inputs['config']['env']}: average return, mean ± std over seeds"
+    console.print(console_table(table, title, console.width))
+    typer.echo("every column, with scores and p-values:")
+    for name in ("table.md", "table.csv", "runs.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")

@@ -18,12 +18,12 @@ class Moments(NamedTuple):
     Attributes:
         mean: Their mean.
         std: Their standard deviation, n - 1 in the denominator; NaN of one run.
-        count: How many they are.
+        n_runs: How many they are.
     """
 
     mean: float
     std: float
-    count: int
+    n_runs: int
 
     @classmethod
     def of(cls, runs: Sequence[float]) -> Moments:
@@ -59,7 +59,7 @@ def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
 
 def welch_p_from_moments(first: Moments, second: Moments) -> float:
     """Return the p-value of Welch's t-test from what tables print; see :func:`welch_p`."""
-    if min(first.count, second.count) < 2 or first.std == second.std == 0.0:
+    if min(first.n_runs, second.n_runs) < 2 or first.std == second.std == 0.0:
         return math.nan
     from scipy import stats  # takes a second to import, which `import sb3_integral` need not
 

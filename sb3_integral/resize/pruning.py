@@ -97,8 +97,8 @@ class ActivationPruning:
         """
         if len(inputs) == 0 or not inputs.isfinite().all():
             raise ValueError(
-                f"expected at least one sample and finite numbers only, got {tuple(inputs.shape)} inputs "
-                f"of which {int((~inputs.isfinite()).sum())} are NaN or infinite"
+                f"expected at least one sample and finite numbers only, got {len(inputs)} samples and "
+                f"{int((~inputs.isfinite()).sum())} numbers that are NaN or infinite"
             )
         return ActivationPruning(inputs, activation_fn)
 

@@ -97,7 +97,8 @@ def _truncated(weight: Tensor, rank: int) -> Tensor:
     if rank == min(weight.shape):
         return weight.clone()
     u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)
-    return ((u[:, :rank] * s[:rank]) @ v[:rank]).to(weight.dtype)
+    product: Tensor = (u[:, :rank] * s[:rank]) @ v[:rank]
+    return product.to(weight.dtype)
 
 
 def _bias_count(layers: Sequence[DenseLayer]) -> int:
