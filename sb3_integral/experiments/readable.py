@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -21,13 +21,42 @@ Cell = Callable[[Row], str]
 COMPRESSION_TOLERANCE = 0.05
 """Percentage points by which a network may be larger than the leader and still count as of its size."""
 
-HEADING_WIDTH = 10
+HEADING_WIDTH = 8
+
+
+LABEL_WIDTH = 10
+
+
+class Detail(NamedTuple):
+    """How much a table in a terminal says.
+
+    Attributes:
+        p_values: Whether each column has its p-values.
+        spread: Whether means have their deviations.
+        long_labels: Whether a baseline's name is on one line.
+        paper: Whether the paper's figures are there.
+    """
+
+    p_values: bool = False
+    spread: bool = False
+    long_labels: bool = False
+    paper: bool = False
+
+
+DETAILS = (
+    Detail(p_values=True, spread=True, long_labels=True, paper=True),
+    Detail(spread=True, long_labels=True, paper=True),
+    Detail(spread=True, paper=True),
+    Detail(long_labels=True, paper=True),
+    Detail(paper=True),
+    Detail(),
+)
 
 
 def console_table(table: pd.DataFrame, title: str, width: int) -> Table:
     """Return a table for a terminal: the paper, the students, and the best baseline of each row.
 
-    It says as much of each column as fits: with p-values, with deviations, or means alone.
+    It says as much as fits: with p-values, with deviations, means alone, and those without the paper's.
 
     Args:
         table: What :func:`~sb3_integral.experiments.tables.build_table` returns.
@@ -36,8 +65,8 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table:
     """
     # Not drawn to, so its own width must not matter.
     measure = Console(width=10_000)
-    for spread, p_values in ((True, True), (True, False), (False, False)):
-        printed = _console_table(table, title, spread=spread, p_values=p_values)
+    for detail in DETAILS:
+        printed = _console_table(table, title, detail)
         if measure.measure(printed).maximum <= width:
             break
     return printed
@@ -114,35 +143,42 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
     return "\n\n".join(parts) + "\n"
 
 
-def _console_table(table: pd.DataFrame, title: str, *, spread: bool, p_values: bool) -> Table:
+def _console_table(table: pd.DataFrame, title: str, detail: Detail) -> Table:
     columns = columns_of(table)
     plain = [column for column in columns if column.kind == "baseline"][:1]
     shown = [*(column for column in columns if column.kind == "student"), *plain]
     best = best_baselines(table) if sum(column.kind == "baseline" for column in columns) > 1 else {}
     by_size = {column: _by_size(table, column) for column in shown}
-    has_paper = table["paper_inn_mean"].notna().any()
+    has_paper = detail.paper and table["paper_inn_mean"].notna().any()
 
     headings = ["N", "removed %", *(["paper INN", "paper NN"] if has_paper else [])]
     for column in shown:
-        headings += [column.label, *(["p"] if p_values and column is not columns[0] else [])]
+        headings += [column.label, *(["p"] if detail.p_values and column is not columns[0] else [])]
     headings += ["best baseline", "which is"] if best else []
-    printed = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False)
+    printed = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in headings:
         side = "left" if heading == "which is" else "right"
-        printed.add_column(escape(textwrap.fill(heading, HEADING_WIDTH)), justify=side, no_wrap=True)  # type: ignore[arg-type]
+        printed.add_column(
+            escape(textwrap.fill(heading, HEADING_WIDTH, break_long_words=False)),
+            justify=side,
+            no_wrap=True,
+        )  # type: ignore[arg-type]
     for size, row in by_size[columns[0]].items():
         cells = [str(size), f"{row['compression_pct']:.1f}"]
         if has_paper:
             for name in ("inn", "nn"):
-                cells.append(_spread(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], spread, 0))
+                cells.append(
+                    _spread(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], detail.spread, 0)
+                )
         for column in shown:
             own = by_size[column][size]
-            cells.append(_spread(own["return_mean"], own["return_std"], spread))
-            if p_values and column is not columns[0]:
+            cells.append(_spread(own["return_mean"], own["return_std"], detail.spread))
+            if detail.p_values and column is not columns[0]:
                 cells.append(_p_value(own))
         if best:
             label, mean, std = best.get(size, ("", float("nan"), float("nan")))
-            cells += [_spread(mean, std, spread), escape(label) or "-"]
+            label = label if detail.long_labels else textwrap.fill(label, LABEL_WIDTH)
+            cells += [_spread(mean, std, detail.spread), escape(label) or "-"]
         printed.add_row(*cells)
     return printed
 

@@ -163,7 +163,7 @@ def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFra
                     **column._asdict(),
                     "n_hidden": size,
                     "compression_pct": float(sample["compression_pct"].iloc[0]),
-                    "n_runs": moments.count,
+                    "n_runs": moments.n_runs,
                     "return_mean": moments.mean,
                     "return_std": moments.std,
                     "score_mean": float(sample["score"].mean()),
