@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -25,6 +25,8 @@ HEADING_WIDTH = 8
 
 
 LABEL_WIDTH = 10
+
+BEST_LABEL = "which is"
 
 
 class Detail(NamedTuple):
@@ -154,15 +156,12 @@ def _console_table(table: pd.DataFrame, title: str, detail: Detail) -> Table:
     headings = ["N", "removed %", *(["paper INN", "paper NN"] if has_paper else [])]
     for column in shown:
         headings += [column.label, *(["p"] if detail.p_values and column is not columns[0] else [])]
-    headings += ["best baseline", "which is"] if best else []
+    headings += ["best baseline", BEST_LABEL] if best else []
     printed = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in headings:
-        side = "left" if heading == "which is" else "right"
-        printed.add_column(
-            escape(textwrap.fill(heading, HEADING_WIDTH, break_long_words=False)),
-            justify=side,
-            no_wrap=True,
-        )  # type: ignore[arg-type]
+        folded = textwrap.fill(heading, HEADING_WIDTH, break_long_words=False)
+        side: Literal["left", "right"] = "left" if heading == BEST_LABEL else "right"
+        printed.add_column(escape(folded), justify=side, no_wrap=True)
     for size, row in by_size[columns[0]].items():
         cells = [str(size), f"{row['compression_pct']:.1f}"]
         if has_paper:

@@ -94,7 +94,7 @@ def test_a_wide_terminal_shows_deviations_and_p_values():
         (160, True, True, True),
         (105, True, False, True),
         (80, False, False, True),
-        (55, False, False, False),
+        (62, False, False, False),
     ],
 )
 def test_it_shows_what_fits(width, has_std, has_p, has_paper):
