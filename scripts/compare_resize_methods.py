@@ -9,9 +9,8 @@ return. Figures are means over the seeds that the experiment has.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,6 @@ from rich.table import Table
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
-from torch.nn import functional as F
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.evaluation import evaluate_resize_sweep
@@ -39,7 +37,6 @@ from sb3_integral.resize import (
     l2_norm,
     spectral_norm,
 )
-from sb3_integral.resize.pruning import Score, select_neurons
 
 SAMPLES = 5_000
 
@@ -58,42 +55,27 @@ class Rescaled:
         return [first, *(DenseLayer(w * f, b) for (w, b), f in zip(others, factors, strict=True))]
 
 
-@dataclass(frozen=True, eq=False)
-class Compensated:
-    """Pruning by a score of the weights, the mean of what is dropped put into the biases."""
+@dataclass(frozen=True)
+class Blind:
+    """A method that is not shown the observations."""
 
-    score: Score
-    inputs: Tensor | None = None
-    activation_fn: Callable[[Tensor], Tensor] = torch.relu
-
-    def fit(self, inputs: Tensor, activation_fn: Callable[[Tensor], Tensor]) -> Compensated:
-        """See ``DataResizeMethod``."""
-        return Compensated(self.score, inputs, activation_fn)
+    method: ResizeMethod
 
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
         """See ``ResizeMethod``."""
-        assert self.inputs is not None
-        values, kept, compensated = self.inputs, [], [layers[0]]
-        for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
-            values = self.activation_fn(F.linear(values, *incoming))
-            best = self.score(incoming, outgoing).argsort(descending=True, stable=True)[:size]
-            mean = values.mean(dim=0).index_fill(0, best, 0.0)
-            assert outgoing.bias is not None
-            compensated.append(DenseLayer(outgoing.weight, outgoing.bias + outgoing.weight @ mean))
-            kept.append(best)
-        return select_neurons(compensated, kept)
+        return self.method(layers, sizes)
 
 
 VARIANTS: dict[str, ResizeMethod] = {
     "k-means, started once": KMeansMerging(restarts=1),
-    "k-means, started 50 times": KMeansMerging(restarts=50),
+    "k-means, started 100 times": KMeansMerging(restarts=100),
     "prune-group, rescaled": Rescaled(RESIZE_METHODS["prune-group"]),
     "prune-l1, rescaled": Rescaled(Pruning(l1_norm)),
-    "prune-l1, means in biases": Compensated(l1_norm),
+    "prune-l1, blind": Blind(Pruning(l1_norm)),
     "prune-l2, rescaled": Rescaled(Pruning(l2_norm)),
-    "prune-l2, means in biases": Compensated(l2_norm),
+    "prune-l2, blind": Blind(Pruning(l2_norm)),
     "prune-spectral, rescaled": Rescaled(Pruning(spectral_norm)),
-    "prune-spectral, means in biases": Compensated(spectral_norm),
+    "prune-spectral, blind": Blind(Pruning(spectral_norm)),
 }
 
 

@@ -77,8 +77,9 @@ class ResizablePolicy:
         policy: Any plain policy of SB3 or sb3-contrib with at least one hidden layer in its actor.
         method: A method of :data:`~sb3_integral.resize.RESIZE_METHODS` by name, or one's own.
         observations: What a method looks at that is a
-            :class:`~sb3_integral.resize.DataResizeMethod`, such as ``prune-activations``; as the
-            environment gives them. Shape: (samples, *observation).
+            :class:`~sb3_integral.resize.DataResizeMethod`, such as ``prune-activations``, which needs
+            them, and ``prune-l2``, which is better with them; as the environment gives them.
+            Shape: (samples, *observation).
 
     Attributes:
         full_policy: The policy that was passed.

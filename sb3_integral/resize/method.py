@@ -38,8 +38,9 @@ RESIZE_METHODS: dict[str, ResizeMethod] = {
     "svd": TruncatedSVD(),
 }
 """Methods by name: ``bicubic`` is the paper's, ``bicubic-rescaled`` its fair variant, and
-``permuted-integral`` its conversion of a trained network. ``prune-activations`` looks at observations:
-it is a :class:`~sb3_integral.resize.DataResizeMethod`."""
+``permuted-integral`` its conversion of a trained network. ``prune-activations`` needs observations, and
+the other ways to prune, but ``prune-group``, are better with them: they are of the kind
+:class:`~sb3_integral.resize.DataResizeMethod`."""
 
 
 def resize_method(method: ResizeMethod | str) -> ResizeMethod:

@@ -76,6 +76,7 @@ def test_only_a_method_that_looks_at_observations_reads_the_demonstrations(stage
     # then
     needs = {name: [need.name for need in stage.needs] for name, stage in stages.items()}
     assert needs["seed-0/nn/sweep-prune-activations"] == ["seed-0/nn/student", "seed-0/demonstrations"]
+    assert needs["seed-1/nn/sweep-prune-l2"] == ["seed-1/nn/student", "seed-1/demonstrations"]
     assert needs["seed-0/nn/sweep-svd"] == ["seed-0/nn/student"]
     # and every method has a sweep, of which the report reads all
     sweeps = {f"seed-0/nn/sweep-{method}" for method in RESIZE_METHODS}

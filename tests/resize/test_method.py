@@ -56,10 +56,6 @@ def example() -> list[DenseLayer]:
         ("nearest-rescaled", Nearest(rescale=True)),
         ("permuted-bicubic", Permuted(Bicubic())),
         ("permuted-integral", Permuted(IntegralSampling())),
-        ("prune-l1", Pruning(l1_norm)),
-        ("prune-l2", Pruning(l2_norm)),
-        ("prune-random", Pruning(RandomScore())),
-        ("prune-spectral", Pruning(spectral_norm)),
         ("svd", TruncatedSVD()),
     ],
 )
@@ -67,11 +63,25 @@ def test_a_name_stands_for_its_method(name: str, method: ResizeMethod) -> None:
     assert resize_method(name) == method
 
 
+@pytest.mark.parametrize(
+    ("name", "score"),
+    [
+        ("prune-l1", l1_norm),
+        ("prune-l2", l2_norm),
+        ("prune-random", RandomScore()),
+        ("prune-spectral", spectral_norm),
+    ],
+)
+def test_a_name_stands_for_its_score(name: str, score: object) -> None:
+    method = resize_method(name)
+    assert isinstance(method, Pruning)
+    assert method.score == score
+
+
 def test_every_baseline_has_a_name() -> None:
     assert ", ".join(sorted(RESIZE_METHODS)) == NAMES
-    assert [name for name in RESIZE_METHODS if isinstance(RESIZE_METHODS[name], DataResizeMethod)] == [
-        "prune-activations"
-    ]
+    looking = {name for name in RESIZE_METHODS if isinstance(RESIZE_METHODS[name], DataResizeMethod)}
+    assert looking == {name for name in RESIZE_METHODS if name.startswith("prune-")} - {"prune-group"}
 
 
 def test_a_method_of_ones_own_is_taken_as_it_is() -> None:
