@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from sb3_integral._version import __version__
 
 WIDE_TERMINAL = 190
-"""Columns from which on the table is printed with scores and p-values."""
+"""Characters of a line where no terminal says how many it has."""
 
 app = typer.Typer(
     help="Policies for Stable-Baselines3 whose size is chosen after training.",
@@ -88,17 +86,28 @@ def run(
 
 @app.command()
 def show(
-    folder: Annotated[Path, typer.Argument(help="An experiment's folder, such as runs/acrobot.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of experiments, such as runs/acrobot.", metavar="FOLDER..."),
+    ],
 ) -> None:
-    """Print the table of a finished experiment."""
-    report = folder / "report"
-    if not (report / "table.md").is_file():
-        _fail(
-            Console(stderr=True),
-            f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
-            f"`sb3-integral run` makes one",
-        )
-    _show(report)
+    """Print the table of a finished experiment.
+
+    With several, also scores over all their environments.
+    """
+    reports = [folder / "report" for folder in folders]
+    for folder, report in zip(folders, reports, strict=True):
+        if not (report / "table.md").is_file():
+            _fail(
+                Console(stderr=True),
+                f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
+                f"`sb3-integral run` makes one",
+            )
+    titles = [_show(report) for report in reports]
+    if len(reports) > 1:
+        from sb3_integral.experiments.combined import combined_console_table, combined_table
+
+        _console().print(combined_console_table(combined_table(reports), titles))
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -155,31 +164,26 @@ def _fail(console: Console, message: str) -> None:
     raise typer.Exit(1)
 
 
-def _show(report: Path) -> None:
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE_TERMINAL)
+
+
+def _show(report: Path) -> str:
+    """Print a report's table; return its environment."""
     import json
 
     import pandas as pd
 
-    from sb3_integral.experiments.report import Column, readable_table
+    from sb3_integral.experiments.readable import console_table
 
     inputs = json.loads((report / "stage.json").read_text())["inputs"]
-    columns = [Column(**column) for column in inputs["columns"]]
     table = pd.read_csv(report / "table.csv")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDE_TERMINAL)
-    wide = console.width >= WIDE_TERMINAL
-    headings, rows = readable_table(table, columns, details=wide)
-    printed = Table(
-        title=escape(f"{inputs['config']['env']}: average return, mean ± std over seeds"),
-        box=SIMPLE,
-    )
-    for heading in headings:
-        printed.add_column(escape(heading), justify="right")
-    for row in rows:
-        printed.add_row(*row)
-    console.print(printed)
-    if not wide:
-        typer.echo("with scores and p-values:")
-    for name in ("table.md", "table.csv", "reward_vs_size.png"):
+    console = _console()
+    environment: str = inputs["config"]["env"]
+    title = f"{environment}: average return, mean ± std over seeds"
+    console.print(console_table(table, title, console.width))
+    typer.echo("every column, with scores and p-values:")
+    for name in ("table.md", "table.csv", "runs.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")
+    return environment

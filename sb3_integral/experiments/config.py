@@ -10,6 +10,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -139,7 +140,7 @@ class StudentConfig(Section):
         kernel: If integral.
         quadrature: If integral.
         random_sizes: If integral: sizes drawn in training; null trains at full size only.
-        resize: If plain: the methods by which it is resized.
+        resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
     """
 
     kind: Literal["integral", "plain"]
@@ -151,7 +152,10 @@ class StudentConfig(Section):
     kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
     quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
     random_sizes: RandomSizesConfig | None = None
-    resize: tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...] = ()
+    resize: Annotated[
+        tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...],
+        BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),
+    ] = ()
 
     @model_validator(mode="after")
     def _check_kind(self) -> StudentConfig:

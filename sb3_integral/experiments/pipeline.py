@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import NamedTuple
 
 from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
 from sb3_integral.experiments.expert import expert_hyperparams, train_expert
-from sb3_integral.experiments.report import REPORT, Column, write_report
+from sb3_integral.experiments.report import REPORT, write_report
 from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
     collect_demonstrations,
@@ -14,6 +15,22 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
+from sb3_integral.experiments.tables import Column
+from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
+
+
+class SweptColumn(NamedTuple):
+    """Where a column of the table comes from.
+
+    Attributes:
+        column: The column.
+        student: Name of the student in the configuration.
+        method: The resize method of a plain student; None for one that resizes itself.
+    """
+
+    column: Column
+    student: str
+    method: str | None
 
 
 def build_stages(config: ExperimentConfig) -> list[Stage]:
@@ -35,7 +52,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         },
         (expert,),
     )
-    columns = table_columns(config)
+    swept = _swept_columns(config)
     stages = [expert, references]
     sweeps: dict[tuple[str, int], Stage] = {}
     for seed in config.seeds:
@@ -46,17 +63,19 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
             for name, student in config.students.items()
         }
         stages += students.values()
-        for column in columns:
-            sweeps[column.name, seed] = _sweep(config, column, seed, students[column.student])
+        for source in swept:
+            sweeps[source.column.name, seed] = _sweep(
+                config, source, seed, students[source.student], demonstrations
+            )
     stages += sweeps.values()
-    order = [sweeps[column.name, seed] for column in columns for seed in config.seeds]
+    order = [sweeps[source.column.name, seed] for source in swept for seed in config.seeds]
     report = Stage(
         REPORT,
         write_report,
         {
             "config": config.model_dump(mode="json", exclude={"expert": {"hyperparams"}}),
             "hyperparams": expert.inputs["hyperparams"],
-            "columns": [column._asdict() for column in columns],
+            "columns": [source.column._asdict() for source in swept],
         },
         (references, *order),
     )
@@ -65,22 +84,24 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
 
 def table_columns(config: ExperimentConfig) -> list[Column]:
     """Return the columns of the table: a student each, or a student and how it is resized."""
-    columns = []
+    return [source.column for source in _swept_columns(config)]
+
+
+def _swept_columns(config: ExperimentConfig) -> list[SweptColumn]:
+    swept = []
     for name, student in config.students.items():
         if student.kind == "integral":
-            columns.append(Column(name, student.label, name, None))
+            swept.append(SweptColumn(Column(name, student.label, "student"), name, None))
         for method in student.resize:
-            columns.append(
-                Column(
-                    f"{name}_{method.replace('-', '_')}",
-                    f"{student.label}, {method.replace('-', ' ')}",
-                    name,
-                    method,
-                )
+            column = Column(
+                f"{name}_{method.replace('-', '_')}",
+                f"{student.label}, {method.replace('-', ' ')}",
+                "baseline",
             )
+            swept.append(SweptColumn(column, name, method))
     # The first integral student leads: every other column is compared with it.
-    leader = next(column for column in columns if column.method is None)
-    return [leader, *(column for column in columns if column is not leader)]
+    leader = next(source for source in swept if source.method is None)
+    return [leader, *(source for source in swept if source is not leader)]
 
 
 def _expert(config: ExperimentConfig) -> Stage:
@@ -133,16 +154,20 @@ def _student(
     )
 
 
-def _sweep(config: ExperimentConfig, column: Column, seed: int, student: Stage) -> Stage:
+def _sweep(
+    config: ExperimentConfig, source: SweptColumn, seed: int, student: Stage, demonstrations: Stage
+) -> Stage:
+    method = source.method
+    looks_at_data = method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod)
     return Stage(
-        f"seed-{seed}/{column.student}/sweep{'' if column.method is None else f'-{column.method}'}",
+        f"seed-{seed}/{source.student}/sweep{'' if method is None else f'-{method}'}",
         sweep_student,
         {
             "env_id": config.env,
-            "method": column.method,
+            "method": method,
             "sizes": list(config.sizes),
             "evaluation": config.evaluation.model_dump(mode="json"),
             "seed": seed,
         },
-        (student,),
+        (student, demonstrations) if looks_at_data else (student,),
     )

@@ -39,6 +39,9 @@ STUDENT = "student.safetensors"
 SWEEP = "episodes.csv"
 REFERENCES = "returns.json"
 
+RESIZE_SAMPLES = 20_000
+"""Observations of the demonstrations that a resize method sees, drawn at random."""
+
 
 def evaluate_references(
     folder: Path,
@@ -135,6 +138,7 @@ def sweep_student(
     folder: Path,
     report: Report,
     student_folder: Path,
+    demonstrations_folder: Path | None = None,
     *,
     env_id: str,
     method: str | None,
@@ -142,10 +146,19 @@ def sweep_student(
     evaluation: dict[str, Any],
     seed: int,
 ) -> None:
-    """Evaluate one student at every size; a plain one resized by ``method``."""
+    """Evaluate one student at every size; a plain one resized by ``method``.
+
+    A method that looks at observations needs the demonstrations.
+    """
     config = EvaluationConfig.model_validate(evaluation)
     student = load_student(student_folder / STUDENT, *_spaces(env_id))
-    policy = student if method is None else ResizablePolicy(student, method)
+    seen = None
+    if demonstrations_folder is not None:
+        observations = load_demonstrations(demonstrations_folder / EPISODES).observations
+        rng = np.random.default_rng(_derived_seed(seed, "observations for resizing"))
+        chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
+        seen = observations[chosen].numpy()
+    policy = student if method is None else ResizablePolicy(student, method, seen)
     assert isinstance(policy, Resizable)
     sizes_done = 0
 

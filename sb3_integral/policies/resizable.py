@@ -8,12 +8,19 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.anatomy import Net, dense, dissect
 from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy, find_gsde
-from sb3_integral.resize import DenseLayer, ResizeMethod, resize_method
+from sb3_integral.resize import (
+    CountsParameters,
+    DataResizeMethod,
+    DenseLayer,
+    ResizeMethod,
+    resize_method,
+)
 
 Self = TypeVar("Self")
 
@@ -63,20 +70,32 @@ class ResizablePolicy:
 
     The policy itself is never changed: each size is made anew from its full-size weights.
 
+    ``svd`` keeps all neurons: its policies have the full shapes, with weights of a lower rank, and
+    :meth:`compression` counts the factors of which those are products.
+
     Args:
         policy: Any plain policy of SB3 or sb3-contrib with at least one hidden layer in its actor.
         method: A method of :data:`~sb3_integral.resize.RESIZE_METHODS` by name, or one's own.
+        observations: What a method looks at that is a
+            :class:`~sb3_integral.resize.DataResizeMethod`, such as ``prune-activations``, which needs
+            them, and ``prune-l2``, which is better with them; as the environment gives them.
+            Shape: (samples, *observation).
 
     Attributes:
         full_policy: The policy that was passed.
         policy: An ordinary policy of the size in force.
 
     Raises:
-        ValueError: If the method is unknown, the policy is integral (it resizes itself), or it
-            has no hidden layer.
+        ValueError: If the method is unknown or lacks observations, the policy is integral (it resizes
+            itself), or it has no hidden layer.
     """
 
-    def __init__(self, policy: BasePolicy, method: ResizeMethod | str = "bicubic") -> None:
+    def __init__(
+        self,
+        policy: BasePolicy,
+        method: ResizeMethod | str = "bicubic",
+        observations: np.ndarray[Any, Any] | None = None,
+    ) -> None:
         if not isinstance(policy, BasePolicy):
             raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
         if isinstance(policy, Resizable):
@@ -88,7 +107,7 @@ class ResizablePolicy:
             raise ValueError("the actor has no hidden layer, expected at least one to resize")
         if net.norms:
             raise ValueError("an actor that normalises its hidden layers cannot be resized")
-        self.method = resize_method(method)
+        self.method = _fitted(resize_method(method), policy, observations)
         self.full_policy = policy
         self.observation_space: spaces.Space[Any] = policy.observation_space
         self.action_space: spaces.Space[Any] = policy.action_space
@@ -113,9 +132,7 @@ class ResizablePolicy:
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
-        kept, full = (
-            actor_parameter_count(self.full_policy, self._state(s)) for s in (sizes, self.max_sizes)
-        )
+        kept, full = (self._parameter_count(s) for s in (sizes, self.max_sizes))
         return 100.0 * (1.0 - kept / full)
 
     def discretize(self, size: Size | None = None) -> BasePolicy:
@@ -123,16 +140,23 @@ class ResizablePolicy:
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
         return build_plain_policy(self.full_policy, type(self.full_policy), self._state(sizes))
 
+    def _parameter_count(self, sizes: tuple[int, ...]) -> int:
+        if not isinstance(self.method, CountsParameters):
+            return actor_parameter_count(self.full_policy, self._state(sizes))
+        layers = _layers(self.full_policy, dissect(self.full_policy).actors[0])
+        others = actor_parameter_count(self.full_policy, self.full_policy.state_dict()) - sum(
+            tensor.numel() for layer in layers for tensor in layer if tensor is not None
+        )
+        return others + self.method.parameter_count(layers, sizes)
+
     @torch.no_grad()
     def _state(self, sizes: tuple[int, ...]) -> dict[str, Tensor]:
         """Return the state dict of the policy with its actor, and what follows it, resized."""
         policy = self.full_policy
         state = dict(policy.state_dict())
         for net in dissect(policy).actors:
-            hidden = [_parameters(policy, name) for name in net.hidden]
-            heads = [_parameters(policy, name) for name in net.heads]
-            *resized, last = self.method([*hidden, _stacked(heads)], sizes)
-            rows = [len(head.weight) for head in heads]
+            *resized, last = self.method(_layers(policy, net), sizes)
+            rows = [dense(policy, name).out_features for name in net.heads]
             weights = last.weight.split(rows)
             biases = [None] * len(rows) if last.bias is None else last.bias.split(rows)
             split = [DenseLayer(*pair) for pair in zip(weights, biases, strict=True)]
@@ -160,6 +184,31 @@ class ResizablePolicy:
             **kwargs: What the policy takes beside, such as MaskablePPO's ``action_masks``.
         """
         return self.policy.predict(observation, state, episode_start, deterministic, **kwargs)
+
+
+def _fitted(
+    method: ResizeMethod, policy: BasePolicy, observations: np.ndarray[Any, Any] | None
+) -> ResizeMethod:
+    """Show a method what the policy's first layer reads, if it looks at that."""
+    if observations is None or not isinstance(method, DataResizeMethod):
+        return method
+    net = dissect(policy).actors[0]
+    activation_fn = getattr(policy, "activation_fn", None)
+    if net.reads == "memory" or activation_fn is None:
+        raise ValueError(
+            f"what the layers of {type(policy).__name__} read does not follow from observations alone, "
+            f"expected a method that needs none"
+        )
+    batch, _ = policy.obs_to_tensor(observations)
+    seen = preprocess_obs(batch, policy.observation_space, normalize_images=policy.normalize_images)
+    with torch.no_grad():
+        return method.fit(policy.get_submodule(net.extractor)(seen), activation_fn())
+
+
+def _layers(policy: BasePolicy, net: Net) -> list[DenseLayer]:
+    """Return a network's dense layers, its heads as one."""
+    hidden = [_parameters(policy, name) for name in net.hidden]
+    return [*hidden, _stacked([_parameters(policy, name) for name in net.heads])]
 
 
 def _parameters(policy: BasePolicy, name: str) -> DenseLayer:

@@ -7,7 +7,7 @@ from sb3_integral.resize.merging import KMeansMerging
 from sb3_integral.resize.method import RESIZE_METHODS, resize_method
 from sb3_integral.resize.nearest import Nearest
 from sb3_integral.resize.permuted import Permuted
-from sb3_integral.resize.protocol import ResizeMethod
+from sb3_integral.resize.protocol import CountsParameters, DataResizeMethod, ResizeMethod
 from sb3_integral.resize.pruning import (
     ActivationPruning,
     Pruning,
@@ -16,6 +16,7 @@ from sb3_integral.resize.pruning import (
     l2_norm,
     spectral_norm,
 )
+from sb3_integral.resize.svd import TruncatedSVD
 from sb3_integral.resize.torch_pruning import GroupMagnitudePruning
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "UNSIZED_PARAMETERS",
     "ActivationPruning",
     "Bicubic",
+    "CountsParameters",
+    "DataResizeMethod",
     "DenseLayer",
     "GroupMagnitudePruning",
     "IntegralSampling",
@@ -32,6 +35,7 @@ __all__ = [
     "Pruning",
     "RandomScore",
     "ResizeMethod",
+    "TruncatedSVD",
     "compression_rate",
     "l1_norm",
     "l2_norm",

@@ -25,7 +25,7 @@ class KMeansMerging:
     """
 
     seed: int = 0
-    restarts: int = 5
+    restarts: int = 20
 
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
         """See :class:`~sb3_integral.resize.ResizeMethod`.
@@ -49,14 +49,17 @@ class KMeansMerging:
 
     def _labels(self, layer: DenseLayer, size: int) -> torch.Tensor:
         """Return the cluster of each neuron; no cluster is empty. Shape: (neurons,)."""
-        from scipy.cluster.vq import kmeans2, vq
+        from scipy.cluster.vq import ClusterError, kmeans2, vq
 
         parts = [layer.weight, *([] if layer.bias is None else [layer.bias[:, None]])]
         vectors = torch.cat(parts, dim=1).double().numpy()
         rng = np.random.default_rng(self.seed)
         best, least = np.arange(len(vectors)) % size, np.inf
         for _ in range(self.restarts):
-            centroids, labels = kmeans2(vectors, size, minit="++", seed=rng, missing="warn")
+            try:
+                centroids, labels = kmeans2(vectors, size, minit="++", seed=rng, missing="raise")
+            except ClusterError:  # a cluster lost its last neuron
+                continue
             distortion = vq(vectors, centroids)[1].sum()
             if distortion < least and len(np.unique(labels)) == size:
                 best, least = labels, distortion

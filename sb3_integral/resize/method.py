@@ -8,7 +8,15 @@ from sb3_integral.resize.merging import KMeansMerging
 from sb3_integral.resize.nearest import Nearest
 from sb3_integral.resize.permuted import Permuted
 from sb3_integral.resize.protocol import ResizeMethod
-from sb3_integral.resize.pruning import Pruning, RandomScore, l1_norm, l2_norm, spectral_norm
+from sb3_integral.resize.pruning import (
+    ActivationPruning,
+    Pruning,
+    RandomScore,
+    l1_norm,
+    l2_norm,
+    spectral_norm,
+)
+from sb3_integral.resize.svd import TruncatedSVD
 from sb3_integral.resize.torch_pruning import GroupMagnitudePruning
 
 RESIZE_METHODS: dict[str, ResizeMethod] = {
@@ -21,14 +29,18 @@ RESIZE_METHODS: dict[str, ResizeMethod] = {
     "permuted-bicubic": Permuted(Bicubic()),
     "permuted-bicubic-rescaled": Permuted(Bicubic(rescale=True)),
     "permuted-integral": Permuted(IntegralSampling()),
+    "prune-activations": ActivationPruning(),
     "prune-group": GroupMagnitudePruning(),
     "prune-l1": Pruning(l1_norm),
     "prune-l2": Pruning(l2_norm),
     "prune-random": Pruning(RandomScore()),
     "prune-spectral": Pruning(spectral_norm),
+    "svd": TruncatedSVD(),
 }
 """Methods by name: ``bicubic`` is the paper's, ``bicubic-rescaled`` its fair variant, and
-``permuted-integral`` its conversion of a trained network."""
+``permuted-integral`` its conversion of a trained network. ``prune-activations`` needs observations, and
+the other ways to prune, but ``prune-group``, are better with them: they are of the kind
+:class:`~sb3_integral.resize.DataResizeMethod`."""
 
 
 def resize_method(method: ResizeMethod | str) -> ResizeMethod:

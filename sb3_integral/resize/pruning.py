@@ -14,6 +14,8 @@ from sb3_integral.resize.dense import DenseLayer
 Score = Callable[[DenseLayer, DenseLayer], Tensor]
 """Scores the neurons between two layers; the highest are kept. Shape of the result: (neurons,)."""
 
+Activation = Callable[[Tensor], Tensor]
+
 
 def l1_norm(incoming: DenseLayer, _: DenseLayer) -> Tensor:
     """L1 norm of a neuron's incoming weights (Li et al. 2017)."""
@@ -49,67 +51,121 @@ class RandomScore:
         return torch.rand(len(incoming.weight), generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pruning:
     """Keep the neurons of each hidden layer that score highest, in their order.
 
+    With observations, one that is dropped leaves its mean contribution in the biases of the next layer.
+
     Args:
         score: What tells which those are, from the weights at full size.
-    """
-
-    score: Score = l2_norm
-
-    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
-        """See :class:`~sb3_integral.resize.ResizeMethod`.
-
-        Raises:
-            ValueError: If a size is above the full one.
-        """
-        kept = []
-        for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
-            check_not_larger(size, len(incoming.weight), "pruning")
-            best = self.score(incoming, outgoing).argsort(descending=True, stable=True)[:size]
-            kept.append(best.sort().values)
-        return select_neurons(layers, kept)
-
-
-@dataclass(frozen=True)
-class ActivationPruning:
-    """Keep the neurons whose activation varies most over observations, the rest become constants.
-
-    A neuron that is dropped leaves its mean contribution in the biases of the next layer.
-
-    Args:
-        observations: What the first layer reads, such as the demonstrations, standardised as in the
-            network. Shape: (samples, in).
+        observations: What the first layer reads; None until :meth:`fit`. Shape: (samples, in).
         activation_fn: What is between the layers.
     """
 
-    observations: Tensor
-    activation_fn: Callable[[Tensor], Tensor] = torch.relu
+    score: Score = l2_norm
+    observations: Tensor | None = None
+    activation_fn: Activation = torch.relu
 
-    @torch.no_grad()
+    def fit(self, inputs: Tensor, activation_fn: Activation) -> Pruning:
+        """See :class:`~sb3_integral.resize.DataResizeMethod`.
+
+        Raises:
+            ValueError: If there is no sample, or one is NaN or infinite.
+        """
+        return Pruning(self.score, _checked(inputs), activation_fn)
+
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
         """See :class:`~sb3_integral.resize.ResizeMethod`.
 
         Raises:
             ValueError: If a size is above the full one.
         """
-        values = self.observations
-        kept, compensated = [], [layers[0]]
-        for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
-            check_not_larger(size, len(incoming.weight), "pruning")
-            values = self.activation_fn(torch.nn.functional.linear(values, *incoming))
-            mean, deviation = values.mean(dim=0), values.std(dim=0, correction=0)
-            influence = deviation * outgoing.weight.square().sum(dim=0).sqrt()
-            best = influence.argsort(descending=True, stable=True)[:size].sort().values
-            dropped = torch.ones_like(mean, dtype=torch.bool)
+        return _pruned(
+            layers,
+            sizes,
+            lambda one, other, _: self.score(one, other),
+            self.observations,
+            self.activation_fn,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationPruning:
+    """Keep the neurons whose activation varies most over observations, the rest become constants.
+
+    A neuron's score is the standard deviation of its activation times the norm of its outgoing
+    weights. One that is dropped leaves its mean contribution in the biases of the next layer.
+
+    Args:
+        observations: What the first layer reads, such as the demonstrations, standardised as in the
+            network; None until :meth:`fit`. Shape: (samples, in).
+        activation_fn: What is between the layers.
+    """
+
+    observations: Tensor | None = None
+    activation_fn: Activation = torch.relu
+
+    def fit(self, inputs: Tensor, activation_fn: Activation) -> ActivationPruning:
+        """See :class:`~sb3_integral.resize.DataResizeMethod`.
+
+        Raises:
+            ValueError: If there is no sample, or one is NaN or infinite.
+        """
+        return ActivationPruning(_checked(inputs), activation_fn)
+
+    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
+        """See :class:`~sb3_integral.resize.ResizeMethod`.
+
+        Raises:
+            ValueError: If a size is above the full one, or there are no observations.
+        """
+        if self.observations is None:
+            raise ValueError(
+                "pruning by activations needs observations, expected fit(inputs, activation_fn) first "
+                "or ResizablePolicy(policy, method, observations=...)"
+            )
+        return _pruned(layers, sizes, _influence, self.observations, self.activation_fn)
+
+
+def _influence(_: DenseLayer, outgoing: DenseLayer, values: Tensor | None) -> Tensor:
+    assert values is not None
+    return values.std(dim=0, correction=0) * outgoing.weight.square().sum(dim=0).sqrt()
+
+
+@torch.no_grad()
+def _pruned(
+    layers: Sequence[DenseLayer],
+    sizes: Sequence[int],
+    score: Callable[[DenseLayer, DenseLayer, Tensor | None], Tensor],
+    values: Tensor | None,
+    activation_fn: Activation,
+) -> list[DenseLayer]:
+    """Keep the neurons that score highest; the means of the others' values go into the biases."""
+    kept, compensated = [], [layers[0]]
+    for (incoming, outgoing), size in zip(pairwise(layers), sizes, strict=True):
+        check_not_larger(size, len(incoming.weight), "pruning")
+        if values is not None:
+            values = activation_fn(torch.nn.functional.linear(values, *incoming))
+        scores = score(incoming, outgoing, values)
+        best = scores.argsort(descending=True, stable=True)[:size].sort().values
+        bias = outgoing.bias
+        if values is not None and bias is not None:
+            dropped = torch.ones_like(scores, dtype=torch.bool)
             dropped[best] = False
-            constant = outgoing.weight[:, dropped] @ mean[dropped]
-            bias = None if outgoing.bias is None else outgoing.bias + constant
-            compensated.append(DenseLayer(outgoing.weight, bias))
-            kept.append(best)
-        return select_neurons(compensated, kept)
+            bias = bias + outgoing.weight[:, dropped] @ values.mean(dim=0)[dropped]
+        compensated.append(DenseLayer(outgoing.weight, bias))
+        kept.append(best)
+    return select_neurons(compensated, kept)
+
+
+def _checked(inputs: Tensor) -> Tensor:
+    if len(inputs) == 0 or not inputs.isfinite().all():
+        raise ValueError(
+            f"expected at least one sample and finite numbers only, got {len(inputs)} samples and "
+            f"{int((~inputs.isfinite()).sum())} numbers that are NaN or infinite"
+        )
+    return inputs
 
 
 def check_not_larger(size: int, full: int, what: str) -> None:

@@ -18,6 +18,7 @@ REPORT = (
     "experiment.yml",
     "provenance.json",
     "reward_vs_size.png",
+    "runs.csv",
     "stage.json",
     "table.csv",
     "table.md",
@@ -36,7 +37,7 @@ def invoke() -> Callable[..., Result]:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """Thirteen stages of a few seconds each."""
+    """Fifteen stages of a few seconds each."""
     return {
         "name": "tiny",
         "env": "CartPole-v1",
@@ -51,7 +52,12 @@ def content() -> dict[str, Any]:
                 "hidden_sizes": [16, 16],
                 "random_sizes": {"low": 4, "high": 16},
             },
-            "nn": {"label": "NN", "kind": "plain", "hidden_sizes": [16, 16], "resize": ["bicubic"]},
+            "nn": {
+                "label": "NN",
+                "kind": "plain",
+                "hidden_sizes": [16, 16],
+                "resize": ["bicubic", "prune-activations"],
+            },
         },
         "cloning": {"epochs": 1, "batch_size": 32},
         "evaluation": {"episodes": 4, "n_envs": 2},
@@ -241,21 +247,25 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
     assert kept["sizes"] == [16, 4]
     assert kept["expert_hyperparams"]["n_steps"] == 256
 
-    # then the table has a row for each size, with all that was measured
+    # then the table has a row for each column and size, with all that was measured
     table = pd.read_csv(root / "report" / "table.csv")
-    assert table["n_hidden"].tolist() == [16, 4]
-    assert table["compression_pct"][0] == 0.0 < table["compression_pct"][1]
-    for column in ("inn", "nn_bicubic"):
-        assert table[f"{column}_ar"].between(1, 500).all()
-        assert table[f"{column}_std"].notna().all()
-        assert math.isclose(table[f"{column}_score"][0], 1.0)
+    expected = ["inn", "inn", "nn_bicubic", "nn_bicubic", "nn_prune_activations", "nn_prune_activations"]
+    assert table["column"].tolist() == expected
+    assert table["n_hidden"].tolist() == [16, 4] * 3
+    assert (table["compression_pct"] == 0.0).tolist() == [True, False] * 3
+    assert table["return_mean"].between(1, 500).all()
+    assert table["return_std"].notna().all()
+    assert math.isclose(table["score_mean"][2], 1.0)
+    assert table["return_mean"][2] == table["return_mean"][4]
 
     # then it is printed, and every stage was told of
-    for said in ("CartPole-v1: average return", "INN", "NN, bicubic", "score", "table.md"):
+    for said in ("CartPole-v1: average return", "INN", "bicubic", "best", "table.md"):
         assert said in result.stdout
     for _, row in table.iterrows():
-        assert f"{row['inn_ar']:.1f} ± {row['inn_std']:.1f}" in result.stdout
-    assert result.stderr.count("done") == 13
+        assert f"{row['return_mean']:.1f} ± {row['return_std']:.1f}" in result.stdout or (
+            row["column"] == "nn_prune_activations"
+        )
+    assert result.stderr.count("done") == 15
     assert "failed" not in result.stderr
 
     # when it is run again
@@ -264,7 +274,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
 
     # then every stage is reused, which is said, and no byte has changed
     assert again.exit_code == 0
-    assert again.stderr.strip() == "13 of 13 stages were done before"
+    assert again.stderr.strip() == "15 of 15 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
 

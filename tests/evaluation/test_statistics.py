@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sb3_integral.evaluation import normalized_score, welch_p
+from sb3_integral.evaluation import (
+    Moments,
+    interquartile_mean,
+    normalized_score,
+    welch_p,
+    welch_p_from_moments,
+)
 
+scores = st.lists(st.floats(-10, 10), min_size=2, max_size=8)
 varied = st.lists(st.integers(-500, 500), min_size=2, max_size=12).filter(lambda x: len(set(x)) > 1)
 
 
@@ -72,3 +79,82 @@ def test_a_reference_below_random_turns_the_scale_round() -> None:
 
 def test_there_is_no_score_where_the_reference_is_random() -> None:
     assert math.isnan(normalized_score(3.0, random=7.0, reference=7.0))
+
+
+def test_moments_by_hand() -> None:
+    assert Moments.of([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7.0)), 3)
+    assert Moments.of([0.1, 0.1, 0.1]).std == 0.0  # which a computed mean of 0.1 would miss
+    assert math.isnan(Moments.of([4.0]).std)
+
+
+def test_the_test_from_moments_is_that_of_the_runs() -> None:
+    first, second = [1.0, 2.0, 6.0], [3.0, 9.0]
+    p = welch_p_from_moments(Moments.of(first), Moments.of(second))
+    assert p == welch_p(first, second)
+    assert p == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+# The interquartile mean
+
+
+@pytest.mark.parametrize(
+    ("strata", "expected"),
+    [
+        ([[1.0, 2.0, 6.0]], 3.0),  # a quarter of three is less than one
+        ([[1.0, 2.0, 3.0, 100.0]], 2.5),
+        ([[100.0, 5.0, 4.0, 3.0, -100.0]], 4.0),
+        ([[0.0, 1.0], [2.0, 90.0]], 1.5),  # over both environments: 1 and 2 are the middle
+        ([[1.0], [1.0], [1.0], [9.0]], 1.0),
+    ],
+)
+def test_the_middle_half_is_averaged_by_hand(strata: list[list[float]], expected: float) -> None:
+    assert interquartile_mean(*strata).value == pytest.approx(expected)
+
+
+def test_the_interval_of_two_runs_by_hand() -> None:
+    # given two runs: of four equally likely resamples one is all 0 and one is all 1
+    value, low, high = interquartile_mean([0.0, 1.0])
+    # then the ends are those, as a quarter is more than 2.5 %
+    assert (value, low, high) == (0.5, 0.0, 1.0)
+
+
+def test_runs_are_drawn_within_their_environment() -> None:
+    # given two environments far apart, whose runs hardly differ
+    apart = interquartile_mean([0.0, 0.01, 0.02], [1.0, 1.01, 1.02])
+    together = interquartile_mean([0.0, 0.01, 0.02, 1.0, 1.01, 1.02])
+    # then both have the same mean, and only the mixture is uncertain
+    assert apart.value == pytest.approx(together.value)
+    assert apart.high - apart.low < 0.05 < 0.3 < together.high - together.low
+
+
+@given(st.lists(scores, min_size=1, max_size=3))
+def test_the_interval_holds_the_estimates_of_resamples(strata: list[list[float]]) -> None:
+    value, low, high = interquartile_mean(*strata)
+    flat = np.concatenate(strata)
+    assert flat.min() - 1e-9 <= low <= high <= flat.max() + 1e-9
+    assert flat.min() - 1e-9 <= value <= flat.max() + 1e-9
+    assert interquartile_mean(*strata) == (value, low, high)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    # given scores of twenty runs around 1, many times over
+    rng = np.random.default_rng(0)
+    samples = rng.normal(1.0, 0.2, size=(60, 20))
+    # when
+    intervals = [interquartile_mean(sample.tolist()) for sample in samples]
+    # then
+    covered = sum(low <= 1.0 <= high for _, low, high in intervals)
+    assert 50 <= covered < 60
+
+
+@pytest.mark.parametrize("strata", [[[1.0]], [[1.0, 2.0], [3.0]]])
+def test_one_run_has_no_interval(strata: list[list[float]]) -> None:
+    value, low, high = interquartile_mean(*strata)
+    assert not math.isnan(value)
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+@pytest.mark.parametrize("strata", [[], [[]], [[1.0, math.nan]]])
+def test_without_scores_there_is_no_mean(strata: list[list[float]]) -> None:
+    assert all(map(math.isnan, interquartile_mean(*strata)))

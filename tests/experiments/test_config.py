@@ -167,6 +167,8 @@ WRONG = [
         "students.nn.resize.1",
         f"unknown resize method 'lanczos'; known are {', '.join(sorted(RESIZE_METHODS))}",
     ),
+    ("students.nn.resize", "every", "students.nn.resize", "(got 'every')"),
+    ("students.inn.resize", "all", "students.inn", "an integral student resizes itself"),
     ("students.nn.resize", [], "students.nn", "a plain student needs `resize` methods"),
     ("students.nn.random_sizes", {"low": 4, "high": 16}, "students.nn", "takes no `random_sizes`"),
     ("cloning.epochs", 0, "cloning.epochs", "greater than 0 (got 0)"),
@@ -256,3 +258,9 @@ def test_hyperparameters_without_the_environment_are_an_error_that_names_both(co
     expected = r"trpo\.yml has no entry for 'Pendulum-v1'; it has Acrobot-v1, CartPole-v1"
     with pytest.raises(ValueError, match=expected):
         build_stages(config)
+
+
+def test_all_stands_for_every_resize_method(content, write_config):
+    config = load_config(write_config(changed(content, "students.nn.resize", "all")))
+    assert config.students["nn"].resize == tuple(RESIZE_METHODS)
+    assert config.students["nn"].resize[0] == "bicubic"

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, load_config, table_columns
+from sb3_integral.resize import RESIZE_METHODS
 
 
 @pytest.fixture
@@ -69,6 +70,20 @@ def test_the_report_reads_sweeps_by_column_then_seed(stages_of):
     ]
 
 
+def test_only_a_method_that_looks_at_observations_reads_the_demonstrations(stages_of):
+    # when
+    stages = stages_of(lambda content: content["students"]["nn"].update(resize="all"))
+    # then
+    needs = {name: [need.name for need in stage.needs] for name, stage in stages.items()}
+    assert needs["seed-0/nn/sweep-prune-activations"] == ["seed-0/nn/student", "seed-0/demonstrations"]
+    assert needs["seed-1/nn/sweep-prune-l2"] == ["seed-1/nn/student", "seed-1/demonstrations"]
+    assert needs["seed-0/nn/sweep-svd"] == ["seed-0/nn/student"]
+    # and every method has a sweep, of which the report reads all
+    sweeps = {f"seed-0/nn/sweep-{method}" for method in RESIZE_METHODS}
+    assert sweeps <= set(needs)
+    assert sweeps <= set(needs[REPORT])
+
+
 def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     # given
     config = load_config(root / "zoo_configs" / "acrobot.yml")
@@ -119,9 +134,9 @@ def test_the_first_integral_student_leads_the_table(content):
 
     # then
     assert [tuple(column) for column in columns] == [
-        ("inn", "INN", "inn", None),
-        ("nn_bicubic", "NN, bicubic", "nn", "bicubic"),
-        ("nn_bicubic_rescaled", "NN, bicubic rescaled", "nn", "bicubic-rescaled"),
+        ("inn", "INN", "student"),
+        ("nn_bicubic", "NN, bicubic", "baseline"),
+        ("nn_bicubic_rescaled", "NN, bicubic rescaled", "baseline"),
     ]
 
 

@@ -82,6 +82,49 @@ def test_activation_pruning_is_the_identity_at_full_size() -> None:
         torch.testing.assert_close(same, layer, rtol=0.0, atol=0.0)
 
 
+def test_with_observations_what_is_dropped_leaves_its_mean() -> None:
+    # given neurons whose L1 norms are 3, 4, 1 and 2.9
+    inputs = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    # when
+    blind = Pruning(l1_norm)([INCOMING, OUTGOING], [2])
+    seeing = Pruning(l1_norm).fit(inputs, torch.relu)([INCOMING, OUTGOING], [2])
+    # then the last two go, whose values are 3.5 and 3.5, 4 and 6.9, and whose weights are 10 and 2
+    assert torch.equal(seeing[1].weight, blind[1].weight)
+    torch.testing.assert_close(seeing[1].bias, torch.tensor([5.0 + 10 * 3.5 + 2 * 5.45]))
+    assert torch.equal(blind[1].bias, torch.tensor([5.0]))
+    # and the outputs are right on average
+    torch.testing.assert_close(
+        run(seeing, inputs).mean(dim=0), run([INCOMING, OUTGOING], inputs).mean(dim=0)
+    )
+
+
+def test_the_activation_between_the_layers_decides_what_varies() -> None:
+    # given a neuron that ReLU silences and tanh does not, and one that hardly counts afterwards
+    inputs = torch.tensor([[1.0], [2.0], [3.0]])
+    layers = [
+        DenseLayer(torch.tensor([[-1.0], [1.0]]), torch.zeros(2)),
+        DenseLayer(torch.tensor([[1.0, 0.1]]), torch.zeros(1)),
+    ]
+    # when
+    by_relu = ActivationPruning().fit(inputs, torch.relu)(layers, [1])
+    by_tanh = ActivationPruning().fit(inputs, torch.tanh)(layers, [1])
+    # then
+    assert by_relu[0].weight.tolist() == [[1.0]]
+    assert by_tanh[0].weight.tolist() == [[-1.0]]
+    # and the mean of what went is in the bias
+    torch.testing.assert_close(by_tanh[1].bias, 0.1 * torch.tanh(inputs).mean(dim=0))
+
+
+def test_it_asks_for_observations_and_for_finite_ones() -> None:
+    with pytest.raises(ValueError, match=r"needs observations, expected fit\(inputs, activation_fn\)"):
+        ActivationPruning()([INCOMING, OUTGOING], [4])
+    for inputs in (torch.empty(0, 2), torch.tensor([[1.0, float("nan")]])):
+        with pytest.raises(ValueError, match="expected at least one sample and finite numbers only"):
+            ActivationPruning().fit(inputs, torch.relu)
+        with pytest.raises(ValueError, match="expected at least one sample and finite numbers only"):
+            Pruning().fit(inputs, torch.relu)
+
+
 def test_growing_is_refused() -> None:
     with pytest.raises(ValueError, match="pruning cannot make a layer of 4 neurons larger, got size 5"):
         ActivationPruning(torch.randn(5, 2))([INCOMING, OUTGOING], [5])

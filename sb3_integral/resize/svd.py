@@ -1,0 +1,105 @@
+"""Weights of lower rank: fewer numbers for as many neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sb3_integral.resize.dense import DenseLayer
+from sb3_integral.resize.pruning import check_not_larger
+
+
+@dataclass(frozen=True)
+class TruncatedSVD:
+    """Replace weights by products of two thin factors, with the parameters that the sizes would have.
+
+    A layer of out x in weights has rank·(out + in) numbers as two factors. All hidden neurons, and
+    their biases, stay. The ranks are chosen greedily: the one that takes away the most of its layer's
+    relative squared error per parameter is added as long as the whole has no more parameters than
+    the network of the wanted sizes; a layer that would be no smaller as factors stays whole. Every
+    layer has rank one at least, so below some size the result has more parameters than asked for:
+    :meth:`parameter_count` says how many.
+
+    The layers that are returned have the full shape: each weight is the product of its factors.
+    """
+
+    def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
+        """See :class:`~sb3_integral.resize.ResizeMethod`; the hidden sizes stay the full ones.
+
+        Raises:
+            ValueError: If a size is above the full one.
+        """
+        return [
+            DenseLayer(_truncated(weight, rank), None if bias is None else bias.clone())
+            for (weight, bias), rank in zip(layers, self.ranks(layers, sizes), strict=True)
+        ]
+
+    def parameter_count(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> int:
+        """See :class:`~sb3_integral.resize.CountsParameters`."""
+        ranks = self.ranks(layers, sizes)
+        return _bias_count(layers) + sum(
+            _costs(layer.weight)[rank] for layer, rank in zip(layers, ranks, strict=True)
+        )
+
+    def ranks(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[int]:
+        """Return the rank of each layer's weight; that of a layer that stays whole is its smaller side.
+
+        Args:
+            layers: The network at full size.
+            sizes: Those whose number of parameters is not to be exceeded.
+
+        Raises:
+            ValueError: If a size is above the full one.
+        """
+        for layer, size in zip(layers[:-1], sizes, strict=True):
+            check_not_larger(size, len(layer.weight), "truncation")
+        features = (layers[0].weight.shape[1], *sizes, layers[-1].weight.shape[0])
+        budget = -_bias_count(layers)
+        for i, layer in enumerate(layers):
+            budget += features[i + 1] * (features[i] + (layer.bias is not None))
+        costs = [_costs(layer.weight) for layer in layers]
+        errors = [_relative_errors(layer.weight) for layer in layers]
+        ranks = [min(ranks) for ranks in costs]
+        while True:
+            spent = sum(cost[rank] for cost, rank in zip(costs, ranks, strict=True))
+            best, best_gain = None, -1.0
+            for i, (cost, error, rank) in enumerate(zip(costs, errors, ranks, strict=True)):
+                larger = min((r for r in cost if r > rank), default=rank)
+                price = cost[larger] - cost[rank]
+                if price > 0 and spent + price <= budget:
+                    gain = (error[rank] - error[larger]) / price
+                    if gain > best_gain:
+                        best, best_gain = (i, larger), gain
+            if best is None:
+                return ranks
+            ranks[best[0]] = best[1]
+
+
+def _costs(weight: Tensor) -> dict[int, int]:
+    """Return how many numbers hold a weight of each rank that is worth it, ascending."""
+    n_out, n_in = weight.shape
+    worth = range(1, (n_out * n_in - 1) // (n_out + n_in) + 1)
+    return {rank: rank * (n_out + n_in) for rank in worth} | {min(n_out, n_in): n_out * n_in}
+
+
+def _relative_errors(weight: Tensor) -> list[float]:
+    """Return the squared error of each rank, 0 to full, relative to the weight's squared norm."""
+    energy = torch.linalg.svdvals(weight.double()).square()
+    left = energy.sum() - torch.cat([energy.new_zeros(1), energy.cumsum(0)])
+    relative: list[float] = (left / energy.sum().clamp(min=1e-300)).tolist()
+    return relative
+
+
+def _truncated(weight: Tensor, rank: int) -> Tensor:
+    if rank == min(weight.shape):
+        return weight.clone()
+    u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)
+    product: Tensor = (u[:, :rank] * s[:rank]) @ v[:rank]
+    return product.to(weight.dtype)
+
+
+def _bias_count(layers: Sequence[DenseLayer]) -> int:
+    return sum(len(layer.bias) for layer in layers if layer.bias is not None)
