@@ -149,9 +149,11 @@ def _list_stages(plan: Plan, expected: Forecast, console: Console) -> None:
     table.add_column("stage")
     table.add_column("")
     table.add_column("seconds", justify="right")
+    pending = {stage.name for stage in plan.pending()}
     for stage in plan.stages:
-        if stage.is_done(plan.root):
-            table.add_row(escape(stage.name), "done", "")
+        if stage.name not in pending:
+            done = "done" if stage.is_done(plan.root) else "done in another folder"
+            table.add_row(escape(stage.name), done, "")
         else:
             seconds = expected.seconds.get(stage.name)
             table.add_row(escape(stage.name), "to do", "?" if seconds is None else f"{seconds:.0f}")

@@ -25,8 +25,12 @@ class Plan:
     neighbours: tuple[Path, ...] = ()
 
     def pending(self) -> list[Stage]:
-        """Return the stages that are not there yet."""
-        return [stage for stage in self.stages if not stage.is_done(self.root)]
+        """Return the stages that are to be made: not there yet, nor at a neighbour's."""
+        return [
+            stage
+            for stage in self.stages
+            if not any(stage.is_done(root) for root in (self.root, *self.neighbours))
+        ]
 
     def selected(self, patterns: Sequence[str]) -> Plan:
         """Return the plan of the stages whose names match a pattern, and of all that they need.
