@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -121,6 +122,9 @@ class _Run:
                 self._watcher.advanced(*report)
             for task, failure in ended:
                 running -= 1
+                if failure is not None and failure.lost:
+                    folder = task.stage.folder(task.root)
+                    _remove(folder.parent.glob(f"{PARTIAL_PREFIX}????????-{glob.escape(folder.name)}"))
                 if failure is None:
                     self._finish(task, reused=False)
                 elif self._is_worth_another_try(task, failure):
@@ -172,7 +176,11 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
 
 def _remove_leftovers(root: Path) -> None:
     # A process that was killed had no chance to remove what it had begun.
-    for partial in list(root.rglob(f"{PARTIAL_PREFIX}*")):
+    _remove(root.rglob(f"{PARTIAL_PREFIX}*"))
+
+
+def _remove(partials: Iterable[Path]) -> None:
+    for partial in list(partials):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
