@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # of a machine with other work to do
+# On a machine with other work to do, Ray's processes start more slowly than Ray waits for them.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+os.environ.setdefault("RAY_agent_register_timeout_ms", "300000")
+os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")
 
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -35,6 +40,19 @@ def run(arguments: argparse.Namespace, runs: Path, executor: Executor) -> Path:
     return plans[0].root
 
 
+def _free_ports() -> dict[str, int]:
+    """Return a port for each of a node's agents; a node that is told them does not wait for files."""
+    names = (
+        "metrics_agent_port",
+        "metrics_export_port",
+        "runtime_env_agent_port",
+        "dashboard_agent_listen_port",
+    )
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in names]
+        return {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
@@ -47,7 +65,13 @@ def main() -> None:
         cluster = Cluster()
         try:
             for _ in range(2):
-                cluster.add_node(num_cpus=1, node_ip_address=LOOPBACK, object_store_memory=STORE_BYTES)
+                cluster.add_node(
+                    num_cpus=1,
+                    node_ip_address=LOOPBACK,
+                    object_store_memory=STORE_BYTES,
+                    include_dashboard=False,
+                    **_free_ports(),
+                )
             cluster.wait_for_nodes()
             executor = RayExecutor(cluster.address)
             on_ray = run(arguments, folder / "ray", executor)

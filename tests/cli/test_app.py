@@ -100,14 +100,15 @@ def test_a_call_without_a_verb_says_the_same(invoke):
 def test_the_help_of_run_has_an_example_and_its_options(invoke):
     result = invoke("run", "--help")
     assert result.exit_code == 0
-    for said in ("sb3-integral run zoo_configs/acrobot.yml", "--runs", "--workers", "Run it again"):
+    options = ("--preset", "--runs", "--workers", "--stages", "--ray", "--dry-run")
+    for said in ("sb3-integral run zoo_configs/acrobot.yml", "Run it again", *options):
         assert said in unstyle(result.stdout)
 
 
 def test_the_help_of_show_has_an_example(invoke):
     result = invoke("show", "--help")
     assert result.exit_code == 0
-    assert "runs/acrobot" in unstyle(result.stdout)
+    assert "runs/acrobot-quick" in unstyle(result.stdout)
 
 
 def test_the_help_of_imitation_names_scripts_configurations_and_an_example(invoke):
@@ -216,18 +217,23 @@ def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_con
     # then
     assert result.exit_code == 1
     assert "failed  expert" in result.stderr
-    assert "error: stage expert failed: ValueError: Policy OraclePolicy unknown" in result.stderr
+    said = "error: stage expert (seed 0) failed: ValueError: Policy OraclePolicy unknown"
+    assert said in result.stderr
+    assert "not begun because of it: references, seed-0/demonstrations, " in result.stderr
+    assert "no full prediction: stage expert (seed 0) failed" in result.stderr
     assert result.stdout == ""
-    # Nothing is left of the stage, nor made of what needs it.
-    assert {path.name for path in (tmp_path / "runs" / "tiny").iterdir()} <= {".lock"}
-    assert invoke("show", tmp_path / "runs" / "tiny").exit_code == 1
+    # Nothing is left of the stage but why it failed, nor made of what needs it.
+    root = tmp_path / "runs" / "tiny-standard"
+    assert {path.name for path in root.iterdir()} <= {".lock", "failures"}
+    assert "Traceback" in (root / "failures" / "expert.txt").read_text()
+    assert invoke("show", root).exit_code == 1
 
 
 @pytest.mark.slow
 def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, tmp_path):
     # given
     config, runs = write_config(content), tmp_path / "runs"
-    root = runs / "tiny"
+    root = runs / "tiny-standard"
 
     # when
     result = invoke("run", config, "--runs", runs, "--workers", "2")
@@ -257,6 +263,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         assert f"{row['inn_ar']:.1f} ± {row['inn_std']:.1f}" in result.stdout
     assert result.stderr.count("done") == 13
     assert "failed" not in result.stderr
+    assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 13 stages", result.stderr)
 
     # when it is run again
     before = files(root)
@@ -267,6 +274,13 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
     assert again.stderr.strip() == "13 of 13 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
+
+    # when another experiment's longer version is only asked about, then the finished one tells how long
+    longer = {**content, "name": "longer", "demonstrations": {"episodes": 40}}
+    asked = invoke(
+        "run", write_config(longer), config, "--runs", runs, "--stages", "seed-1/*", "--dry-run"
+    )
+    assert asked.exit_code == 0, asked.stderr
 
     # when it is shown, then the same is printed
     shown = invoke("show", root)
