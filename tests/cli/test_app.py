@@ -275,12 +275,19 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
     assert again.stdout == result.stdout
     assert files(root) == before
 
-    # when another experiment's longer version is only asked about, then the finished one tells how long
-    longer = {**content, "name": "longer", "demonstrations": {"episodes": 40}}
-    asked = invoke(
-        "run", write_config(longer), config, "--runs", runs, "--stages", "seed-1/*", "--dry-run"
-    )
+    # when a larger scale is only asked about
+    arguments = ("--preset", "paper", "--stages", "seed-0/inn/*", "--runs", runs, "--dry-run")
+    asked = invoke("run", config, *arguments)
+
+    # then what is done serves it too, the time for the rest is told from it, and nothing is made
     assert asked.exit_code == 0, asked.stderr
+    for name in ("expert", "seed-0/demonstrations", "seed-0/inn/student", "seed-0/inn/sweep"):
+        assert re.search(rf"{name} +done in another folder", asked.stderr)
+    assert "seed-1" not in asked.stderr
+    assert "timing" not in asked.stderr
+    assert asked.stdout == ""
+    assert files(root) == before
+    assert not (runs / "tiny-paper").exists()
 
     # when it is shown, then the same is printed
     shown = invoke("show", root)
