@@ -70,6 +70,8 @@ def main() -> None:
                     node_ip_address=LOOPBACK,
                     object_store_memory=STORE_BYTES,
                     include_dashboard=False,
+                    include_log_monitor=False,
+                    no_monitor=True,
                     **_free_ports(),
                 )
             cluster.wait_for_nodes()

@@ -88,11 +88,12 @@ def run_experiments(
             _time_miniatures(experiments, executor, console)
             forecasts = [experiment.forecast() for experiment in experiments]
             if dry_run:
+                answer = Console()  # it is what was asked for, and no remark
                 for plan, expected in zip(plans, forecasts, strict=True):
-                    _list_stages(plan, expected, console)
-            _tell(experiments, forecasts, executor.workers, console)
-            if dry_run:
+                    _list_stages(plan, expected, answer)
+                _tell(experiments, forecasts, executor.workers, answer)
                 return []
+            _tell(experiments, forecasts, executor.workers, console)
             with ProgressDisplay(console, tasks_of(plans), _by_label(plans, forecasts)) as display:
                 run_stages(plans, executor, display)
     except (ExperimentError, ConnectionError, ImportError) as error:
