@@ -62,7 +62,11 @@ def run(
     ),
     workers: Annotated[
         int,
-        typer.Option(min=1, help="Stages made at once, with a thread each.", show_default="all cores"),
+        typer.Option(
+            min=1,
+            help="Stages made at once on this machine, with a thread each.",
+            show_default="all cores",
+        ),
     ] = os.cpu_count() or 1,
     stages: Annotated[
         list[str] | None,

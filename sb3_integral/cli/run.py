@@ -111,9 +111,10 @@ def _executor(workers: int, ray: str | None) -> Executor:
 
 def _time_miniatures(experiments: Sequence[Experiment], executor: Executor, console: Console) -> None:
     plans = [plan for experiment in experiments if (plan := experiment.timing_plan()) is not None]
-    if not any(plan.pending() for plan in plans):
+    if all(stage.is_done(plan.root) for plan in plans for stage in plan.stages):
         return
-    console.print("timing a miniature, to predict how long it will take", style="dim")
+    if any(plan.pending() for plan in plans):
+        console.print("timing a miniature, to predict how long it will take", style="dim")
     # Its stages are of no interest, and those of one that fails will fail where it matters.
     quiet = Console(stderr=True, quiet=True)
     with ProgressDisplay(quiet, tasks_of(plans)) as display:
