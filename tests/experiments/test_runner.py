@@ -63,7 +63,7 @@ def run(stages: Iterable[Stage], root: Path, workers: int, notes: Notes) -> None
         run_stages([Plan(root, tuple(stages))], executor, notes)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
