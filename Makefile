@@ -9,10 +9,11 @@ ifneq ($(strip $(PIP_FIND_LINKS)),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help quickstart test check format build clean
+.PHONY: help quickstart quick test check format build clean
 
 help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
+	@echo "make quick       the same for the paper's four environments, at the scale of minutes"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format and types"
 	@echo "make format      format the code"
@@ -21,6 +22,10 @@ help:
 
 quickstart: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/acrobot.yml
+
+quick: $(READY)
+	$(BIN)/sb3-integral run zoo_configs/acrobot.yml zoo_configs/lunarlander.yml \
+		zoo_configs/halfcheetah.yml zoo_configs/ant.yml --preset quick
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -14,6 +14,10 @@ INSTALL = {
         'pip install "sb3-integral[imitation,experiments,envs]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1"
     ),
+    "ray": (
+        'pip install "sb3-integral[imitation,experiments,envs,ray]" && '
+        "pip install --no-deps imitation==1.0.1 seals==0.2.1"
+    ),
     "minari": (
         'pip install "sb3-integral[imitation,minari]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1  # on Python 3.11 or newer"

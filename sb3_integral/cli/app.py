@@ -41,54 +41,85 @@ def _options(
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="A configuration, such as zoo_configs/acrobot.yml.")],
+    configs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Configurations, such as zoo_configs/acrobot.yml; several run side by side.",
+            show_default=False,
+        ),
+    ],
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="The scale: quick, standard, paper, or another of the file's own.",
+            show_default="the file's default_preset, or standard",
+        ),
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Where results go: one folder for each experiment.")] = Path(
         "runs"
     ),
     workers: Annotated[
         int,
-        typer.Option(min=1, help="Stages made at once, with a thread each.", show_default="all cores"),
+        typer.Option(
+            min=1,
+            help="Stages made at once on this machine, with a thread each.",
+            show_default="all cores",
+        ),
     ] = os.cpu_count() or 1,
+    stages: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Make only stages of such names, and what they need: 'seed-0/*'. Can be repeated.",
+            show_default="all",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Make the stages on a Ray cluster: auto, 10.0.0.1:6379 or ray://10.0.0.1:10001.",
+            show_default="on this machine",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the stages, and how long they would take.")
+    ] = False,
 ) -> None:
-    """Run an experiment: train an expert, clone it, resize the clones, print the table.
+    """Run experiments: train an expert, clone it, resize the clones, print the table.
 
+    Results go to a folder of the experiment's name and preset, such as runs/acrobot-quick.
     Whatever is finished is kept. Run it again after an interruption, or with a changed
-    configuration, and only what is missing or depends on the change is made.
+    configuration, and only what is missing or depends on the change is made. What two
+    presets have in common, such as the expert, is made once.
 
-    Example: [bold]sb3-integral run zoo_configs/acrobot.yml[/]
+    How long it will take is said before it begins: from what is finished, or from a
+    miniature of the experiment that takes some seconds.
+
+    Example: [bold]sb3-integral run zoo_configs/acrobot.yml --preset quick[/]
+
+    All at once: [bold]sb3-integral run zoo_configs/*.yml --preset quick[/]
     """
     errors = Console(stderr=True)
     with errors.status("reading the configuration") if errors.is_terminal else _Nothing():
-        from sb3_integral.experiments import (
-            REPORT,
-            ConfigError,
-            ExperimentError,
-            build_stages,
-            load_config,
-            run_stages,
-        )
-        from sb3_integral.experiments.display import ProgressDisplay
+        from sb3_integral.cli.run import RunError, run_experiments
 
-        try:
-            experiment = load_config(config)
-            stages = build_stages(experiment)
-        except (ConfigError, ValueError) as error:
-            _fail(errors, str(error))
-
-    root = runs / experiment.name
     try:
-        with ProgressDisplay(errors, len(stages)) as display:
-            run_stages(stages, root, workers, display)
-    except ExperimentError as error:
+        finished = run_experiments(
+            configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run
+        )
+    except RunError as error:
+        for folder in error.finished:
+            _show(folder / "report")
         _fail(errors, str(error))
-    _show(root / REPORT)
+    for folder in finished:
+        _show(folder / "report")
 
 
 @app.command()
 def show(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="Folders of experiments, such as runs/acrobot.", metavar="FOLDER..."),
+        typer.Argument(help="Folders of experiments, such as runs/acrobot-quick.", metavar="FOLDER..."),
     ],
 ) -> None:
     """Print the table of a finished experiment.

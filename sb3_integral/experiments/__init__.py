@@ -5,21 +5,34 @@ from sb3_integral.requirements import require
 require("experiments", "sb3_contrib", "rl_zoo3", "pandas", "pydantic", "filelock", "tabulate")
 
 from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config  # noqa: E402
+from sb3_integral.experiments.executors import Executor, LocalExecutor  # noqa: E402
+from sb3_integral.experiments.experiment import Experiment, load_experiments  # noqa: E402
+from sb3_integral.experiments.forecast import Forecast, wall_seconds  # noqa: E402
 from sb3_integral.experiments.paper import paper_table  # noqa: E402
 from sb3_integral.experiments.pipeline import build_stages, table_columns  # noqa: E402
+from sb3_integral.experiments.plan import Plan, Task  # noqa: E402
 from sb3_integral.experiments.report import REPORT  # noqa: E402
-from sb3_integral.experiments.runner import ExperimentError, run_stages  # noqa: E402
+from sb3_integral.experiments.runner import ExperimentError, run_stages, tasks_of  # noqa: E402
 from sb3_integral.experiments.stage import Stage  # noqa: E402
 
 __all__ = [
     "REPORT",
     "ConfigError",
+    "Executor",
+    "Experiment",
     "ExperimentConfig",
     "ExperimentError",
+    "Forecast",
+    "LocalExecutor",
+    "Plan",
     "Stage",
+    "Task",
     "build_stages",
     "load_config",
+    "load_experiments",
     "paper_table",
     "run_stages",
     "table_columns",
+    "tasks_of",
+    "wall_seconds",
 ]

@@ -20,6 +20,7 @@ from pydantic import (
 )
 from rl_zoo3 import ALGOS
 
+from sb3_integral.experiments.presets import apply_preset, preset_names
 from sb3_integral.imitation import (
     ACTIVATIONS,
     SUCCESS_CRITERIA,
@@ -206,7 +207,8 @@ class ExperimentConfig(Section):
     """One environment, from the expert to the table.
 
     Attributes:
-        name: Name of the folder that the results go to.
+        name: Name of the folder that the results go to, with the preset's behind it.
+        preset: The scale that was chosen for it.
         env: The environment's id.
         seeds: One independent run of demonstrations, students and evaluation for each.
         sizes: Hidden sizes to evaluate; the first is the full size, to which scores refer.
@@ -214,6 +216,7 @@ class ExperimentConfig(Section):
     """
 
     name: Name
+    preset: Name
     env: str
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     sizes: Annotated[tuple[Count, ...], Field(min_length=1)]
@@ -222,6 +225,11 @@ class ExperimentConfig(Section):
     students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
     cloning: CloningConfig = CloningConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its results."""
+        return f"{self.name}-{self.preset}"
 
     @model_validator(mode="after")
     def _check(self) -> ExperimentConfig:
@@ -250,16 +258,22 @@ class ConfigError(ValueError):
     """A configuration file that cannot be used, and why."""
 
 
-def load_config(path: Path) -> ExperimentConfig:
+def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
     """Read and check a configuration; ``expert.hyperparams`` is relative to the file.
 
+    Args:
+        path: The file.
+        preset: The scale; None takes the file's ``default_preset``, or ``standard``.
+
     Raises:
-        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed.
+        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, or
+            if there is no such preset.
     """
+    content = _read(path)
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+        content = apply_preset(content, preset)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
     try:
         config = ExperimentConfig.model_validate(content)
     except ValidationError as error:
@@ -276,6 +290,28 @@ def load_config(path: Path) -> ExperimentConfig:
         )
     expert = config.expert.model_copy(update={"hyperparams": hyperparams})
     return config.model_copy(update={"expert": expert})
+
+
+def load_presets(path: Path) -> list[str]:
+    """Return the names of a configuration's presets.
+
+    Raises:
+        ConfigError: If the file is not there, is not YAML, or if its presets are not mappings.
+    """
+    try:
+        return preset_names(_read(path))
+    except ValueError as error:
+        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} is not a valid experiment:\n  expected a mapping, got {content!r}")
+    return content
 
 
 def _short(value: object) -> str:

@@ -2,187 +2,185 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
+import glob
 import shutil
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments.stage import Stage
+from sb3_integral.experiments.executors.protocol import Executor, Failure
+from sb3_integral.experiments.failures import FailedTask, forget_failures, keep_failure
+from sb3_integral.experiments.plan import Plan, Task
+from sb3_integral.experiments.sharing import adopt
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+POLL_SECONDS = 0.2
+"""How long the runner waits before it looks for progress."""
 
 
 class Watcher(Protocol):
-    """Is told how stages fare."""
+    """Is told how tasks fare."""
 
-    def started(self, stage: Stage) -> None:
+    def started(self, task: Task) -> None:
         """A stage is being made."""
 
-    def advanced(self, name: str, fraction: float) -> None:
+    def advanced(self, label: str, fraction: float) -> None:
         """A stage that is being made has come so far."""
 
-    def finished(self, stage: Stage, *, reused: bool) -> None:
+    def finished(self, task: Task, *, reused: bool) -> None:
         """A stage is there, made now or before."""
 
-    def failed(self, stage: Stage, error: BaseException) -> None:
-        """A stage could not be made."""
-
-
-class StageError(RuntimeError):
-    """What went wrong in a stage, as text."""
+    def failed(self, task: Task, failure: Failure, *, again: bool) -> None:
+        """A stage could not be made; ``again`` if it is tried once more."""
 
 
 class ExperimentError(RuntimeError):
     """Stages that failed, each with its cause; all that did not need them was still done."""
 
 
-def run_stages(stages: Iterable[Stage], root: Path, workers: int, watcher: Watcher) -> None:
-    """Make every stage that is not there yet.
-
-    Every stage runs in a worker process with one thread, whatever the number of workers, so that
-    results do not depend on it.
+def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> None:
+    """Make every stage of some experiments that is not there yet.
 
     Args:
-        stages: The stages, with all that they need.
-        root: The experiment's folder.
-        workers: How many stages are made at once.
+        plans: The experiments.
+        executor: Where stages are made; inside its ``with`` statement.
         watcher: Is told of it all.
 
     Raises:
-        ExperimentError: If another run is at work in the folder, or if stages failed.
+        ExperimentError: If another run is at work in one of the folders, or if stages failed.
     """
-    stages = list(stages)
-    pending = {stage.name: stage for stage in stages if not stage.is_done(root)}
-    for stage in stages:
-        if stage.name not in pending:
-            watcher.finished(stage, reused=True)
+    pending: list[Task] = []
+    for task in tasks_of(plans):
+        if task.stage.is_done(task.root):
+            watcher.finished(task, reused=True)
+        else:
+            pending.append(task)
     if not pending:
         return
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(root / ".lock", timeout=0):
+    with ExitStack() as stack:
+        for root in dict.fromkeys(task.root for task in pending):
+            root.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(root / ".lock", timeout=0))
+            except Timeout:
+                raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
+        for root in {task.root for task in pending}:
             _remove_leftovers(root)
-            failures = _run(pending, root, workers, watcher)
-    except Timeout:
-        raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
-    if failures:
-        raise ExperimentError(
-            "\n".join(f"stage {name} failed: {cause}" for name, cause in failures.items())
-        )
+            forget_failures(root)
+        failed = _Run(plans, pending, executor, watcher).run()
+    if failed:
+        raise ExperimentError("\n".join(map(str, failed)))
 
 
-def _run(pending: dict[str, Stage], root: Path, workers: int, watcher: Watcher) -> dict[str, str]:
-    graph: TopologicalSorter[str] = TopologicalSorter(
-        {
-            name: [need.name for need in stage.needs if need.name in pending]
-            for name, stage in pending.items()
-        }
-    )
-    graph.prepare()
-    failures: dict[str, str] = {}
-    context = _process_context()
-    reports = context.Queue()
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_initialize, initargs=(reports,)
-        ) as pool,
-    ):
-        running: dict[Future[None], Stage] = {}
-        waiting: list[str] = []
-        try:
-            while graph.is_active():
-                waiting += graph.get_ready()
-                while waiting and len(running) < workers:
-                    stage = pending[waiting.pop(0)]
-                    watcher.started(stage)
-                    try:
-                        running[pool.submit(_execute, stage, root)] = stage
-                    except BrokenProcessPool as broken:
-                        failures[stage.name] = f"not begun: {broken}"
-                        watcher.failed(stage, broken)
-                if not running:
-                    break
-                done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                _drain(reports, watcher)
-                for future in done:
-                    stage = running.pop(future)
-                    error = future.exception()
-                    if error is None:
-                        watcher.finished(stage, reused=False)
-                        graph.done(stage.name)
-                    else:
-                        failures[stage.name] = str(error)
-                        watcher.failed(stage, error)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failures
+def tasks_of(plans: Sequence[Plan]) -> list[Task]:
+    """Return a task for each stage; labels begin with the folder's name if there are several."""
+    return [
+        Task(plan.root, stage, stage.name if len(plans) == 1 else f"{plan.root.name}: {stage.name}")
+        for plan in plans
+        for stage in plan.stages
+    ]
 
 
-def _process_context() -> Any:
-    # A fork server imports torch and the trainers once, and every worker is forked from it.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sb3_integral.experiments.steps"])
-    return context
+class _Run:
+    def __init__(
+        self, plans: Sequence[Plan], pending: list[Task], executor: Executor, watcher: Watcher
+    ) -> None:
+        self._executor = executor
+        self._watcher = watcher
+        self._neighbours = {plan.root: plan.neighbours for plan in plans}
+        self._tasks = {task.label: task for task in pending}
+        self._needs = _needs(pending)
+        self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needs)
+        self._graph: TopologicalSorter[str] = TopologicalSorter(self._needs)
+        self._failed: list[FailedTask] = []
+        self._lost: set[str] = set()
+
+    def run(self) -> list[FailedTask]:
+        self._graph.prepare()
+        running = 0
+        waiting: list[Task] = []
+        while self._graph.is_active():
+            waiting += [self._tasks[label] for label in self._graph.get_ready()]
+            while waiting and running < self._executor.workers:
+                task = waiting.pop(0)
+                if adopt(task.stage, task.root, self._neighbours[task.root]):
+                    self._finish(task, reused=True)
+                    waiting += [self._tasks[label] for label in self._graph.get_ready()]
+                    continue
+                self._watcher.started(task)
+                self._executor.submit(task)
+                running += 1
+            if not running:
+                break
+            ended = self._executor.wait(POLL_SECONDS)
+            for report in self._executor.progress():
+                self._watcher.advanced(*report)
+            for task, failure in ended:
+                running -= 1
+                if failure is not None and failure.lost:
+                    folder = task.stage.folder(task.root)
+                    _remove(folder.parent.glob(f"{PARTIAL_PREFIX}????????-{glob.escape(folder.name)}"))
+                if failure is None:
+                    self._finish(task, reused=False)
+                elif self._is_worth_another_try(task, failure):
+                    self._watcher.failed(task, failure, again=True)
+                    waiting.insert(0, task)
+                else:
+                    path = keep_failure(task, failure)
+                    held_up = self._dependents(task.label)
+                    self._failed.append(FailedTask(task, failure, path, held_up))
+                    self._watcher.failed(task, failure, again=False)
+        return self._failed
+
+    def _finish(self, task: Task, *, reused: bool) -> None:
+        self._watcher.finished(task, reused=reused)
+        self._graph.done(task.label)
+        for need in task.stage.needs:
+            self._uses[task.root, need.name] -= 1
+            if not self._uses[task.root, need.name]:
+                self._executor.release(task.root, need)
+
+    def _is_worth_another_try(self, task: Task, failure: Failure) -> bool:
+        first = failure.lost and task.label not in self._lost
+        self._lost.add(task.label)
+        return first
+
+    def _dependents(self, label: str) -> tuple[str, ...]:
+        # Tasks stand in an order in which they can be made, so one pass finds all.
+        found = {label}
+        for other, needs in self._needs.items():
+            if found.intersection(needs):
+                found.add(other)
+        return tuple(other for other in self._needs if other in found and other != label)
 
 
-_reports: Any = None
-
-
-def _initialize(reports: Any) -> None:
-    import torch
-
-    global _reports
-    _reports = reports
-    torch.set_num_threads(1)
-
-
-def _execute(stage: Stage, root: Path) -> None:
-    try:
-        stage.execute(root, lambda fraction: _reports.put((stage.name, fraction)))
-    except Exception as error:
-        # As text: not every exception survives the way to another process.
-        raise StageError(f"{type(error).__name__}: {error}") from None
-
-
-def _drain(reports: Any, watcher: Watcher) -> None:
-    while True:
-        try:
-            watcher.advanced(*reports.get_nowait())
-        except queue.Empty:
-            return
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _needs(tasks: list[Task]) -> dict[str, list[str]]:
+    """Return the labels of what each task has to wait for."""
+    labels = {(task.root, task.stage.name): task.label for task in tasks}
+    first_with_key: dict[str, str] = {}
+    needs = {}
+    for task in tasks:
+        needs[task.label] = [
+            labels[task.root, need.name] for need in task.stage.needs if (task.root, need.name) in labels
+        ]
+        first = first_with_key.setdefault(task.stage.key, task.label)
+        if first != task.label:  # it will be taken from there
+            needs[task.label].append(first)
+    return needs
 
 
 def _remove_leftovers(root: Path) -> None:
     # A process that was killed had no chance to remove what it had begun.
-    for partial in list(root.rglob(f"{PARTIAL_PREFIX}*")):
+    _remove(root.rglob(f"{PARTIAL_PREFIX}*"))
+
+
+def _remove(partials: Iterable[Path]) -> None:
+    for partial in list(partials):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:

@@ -65,14 +65,37 @@ class Stage:
     def execute(self, root: Path, report: Report) -> None:
         """Make the folder; if that fails or is interrupted, none is left."""
         started = time.perf_counter()
+        pace = _Pace(report)
         with atomic_path(self.folder(root)) as partial:
             partial.mkdir()
             needed = [need.folder(root) for need in self.needs]
-            self.run(partial, report, *needed, **self.inputs)
+            self.run(partial, pace, *needed, **self.inputs)
+            seconds = time.perf_counter() - started
             record = {
                 "key": self.key,
                 "inputs": self.inputs,
                 "version": __version__,
-                "seconds": round(time.perf_counter() - started, 2),
+                "seconds": round(seconds, 2),
+                "paced_seconds": round(pace.seconds_of_whole(seconds), 2),
             }
             (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+class _Pace:
+    """Passes progress on, and notes how fast it came: all that took longer is setting up."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told: list[tuple[float, float]] = []
+
+    def __call__(self, fraction: float) -> None:
+        # The first and the last are all that is needed, however often progress is told.
+        self._told[1:] = [(time.perf_counter(), fraction)]
+        self._report(fraction)
+
+    def seconds_of_whole(self, seconds: float) -> float:
+        """Return what the whole takes at the pace between the first report and the last."""
+        if len(self._told) < 2:
+            return seconds
+        (first, begin), (last, end) = self._told
+        return min(seconds, (last - first) / (end - begin)) if end > begin else seconds

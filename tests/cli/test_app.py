@@ -106,14 +106,15 @@ def test_a_call_without_a_verb_says_the_same(invoke):
 def test_the_help_of_run_has_an_example_and_its_options(invoke):
     result = invoke("run", "--help")
     assert result.exit_code == 0
-    for said in ("sb3-integral run zoo_configs/acrobot.yml", "--runs", "--workers", "Run it again"):
+    options = ("--preset", "--runs", "--workers", "--stages", "--ray", "--dry-run")
+    for said in ("sb3-integral run zoo_configs/acrobot.yml", "Run it again", *options):
         assert said in unstyle(result.stdout)
 
 
 def test_the_help_of_show_has_an_example(invoke):
     result = invoke("show", "--help")
     assert result.exit_code == 0
-    assert "runs/acrobot" in unstyle(result.stdout)
+    assert "runs/acrobot-quick" in unstyle(result.stdout)
 
 
 def test_the_help_of_imitation_names_scripts_configurations_and_an_example(invoke):
@@ -222,18 +223,23 @@ def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_con
     # then
     assert result.exit_code == 1
     assert "failed  expert" in result.stderr
-    assert "error: stage expert failed: ValueError: Policy OraclePolicy unknown" in result.stderr
+    said = "error: stage expert (seed 0) failed: ValueError: Policy OraclePolicy unknown"
+    assert said in result.stderr
+    assert "not begun because of it: references, seed-0/demonstrations, " in result.stderr
+    assert "no full prediction: stage expert (seed 0) failed" in result.stderr
     assert result.stdout == ""
-    # Nothing is left of the stage, nor made of what needs it.
-    assert {path.name for path in (tmp_path / "runs" / "tiny").iterdir()} <= {".lock"}
-    assert invoke("show", tmp_path / "runs" / "tiny").exit_code == 1
+    # Nothing is left of the stage but why it failed, nor made of what needs it.
+    root = tmp_path / "runs" / "tiny-standard"
+    assert {path.name for path in root.iterdir()} <= {".lock", "failures"}
+    assert "Traceback" in (root / "failures" / "expert.txt").read_text()
+    assert invoke("show", root).exit_code == 1
 
 
 @pytest.mark.slow
 def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, tmp_path):
     # given
     config, runs = write_config(content), tmp_path / "runs"
-    root = runs / "tiny"
+    root = runs / "tiny-standard"
 
     # when
     result = invoke("run", config, "--runs", runs, "--workers", "2")
@@ -267,6 +273,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         )
     assert result.stderr.count("done") == 15
     assert "failed" not in result.stderr
+    assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 13 stages", result.stderr)
 
     # when it is run again
     before = files(root)
@@ -277,6 +284,19 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
     assert again.stderr.strip() == "15 of 15 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
+
+    # when a larger scale is only asked about
+    arguments = ("--preset", "paper", "--stages", "seed-0/inn/*", "--runs", runs, "--dry-run")
+    asked = invoke("run", config, *arguments)
+
+    # then what is done serves it too, the time for the rest is told from it, and nothing is made
+    assert asked.exit_code == 0, asked.stderr
+    for name in ("expert", "seed-0/demonstrations", "seed-0/inn/student", "seed-0/inn/sweep"):
+        assert re.search(rf"{name} +done in another folder", asked.stdout)
+    assert "seed-1" not in asked.stdout
+    assert asked.stderr == ""
+    assert files(root) == before
+    assert not (runs / "tiny-paper").exists()
 
     # when it is shown, then the same is printed
     shown = invoke("show", root)

@@ -18,6 +18,8 @@ HYPERPARAMS = {
 STAGE_FUNCTIONS = '''
 import json
 import os
+import signal
+import time
 from pathlib import Path
 
 
@@ -28,7 +30,27 @@ def write(folder, report, *needs, text):
     report(1.0)
 
 
-def fail(folder, report, *needs, message):
+def write_slowly(folder, report, *needs, text):
+    time.sleep(2)
+    (folder / "text").write_text(text)
+
+
+def sleep(folder, report, *needs, pid):
+    Path(pid).write_text(f"{os.getpid()}.")
+    time.sleep(60)
+
+
+def die(folder, report, *needs, times, counter):
+    """Be killed so many times."""
+    path = Path(counter)
+    before = len(path.read_text()) if path.exists() else 0
+    if before < times:
+        path.write_text("x" * (before + 1))
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "text").write_text("alive")
+
+
+def fail(folder, report, *needs, message, seed=None):
     (folder / "half").write_text("half of it")
     raise ValueError(message)
 

@@ -93,10 +93,10 @@ def test_a_run_killed_in_every_stage_ends_with_the_undisturbed_table(
 ) -> None:
     # given the results of a run that nobody disturbed
     finish(start(config, tmp_path / "undisturbed"))
-    undisturbed = tmp_path / "undisturbed" / "tiny"
+    undisturbed = tmp_path / "undisturbed" / "tiny-standard"
 
     # when another is killed inside each stage in turn, started again each time, and then finished
-    disturbed = tmp_path / "disturbed" / "tiny"
+    disturbed = tmp_path / "disturbed" / "tiny-standard"
     for stage in STAGES:
         kill_inside(start(config, tmp_path / "disturbed"), disturbed / stage)
         assert not (disturbed / stage).exists()

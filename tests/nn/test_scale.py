@@ -100,7 +100,9 @@ def test_gradients(sizes: tuple[int, int]) -> None:
     inputs = torch.randn(2, sizes[0], dtype=torch.float64)
 
     def run(*tensors: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(layer, dict(zip(names, tensors, strict=True)), (inputs,)).pow(2)
+        return torch.func.functional_call(layer, dict(zip(names, tensors, strict=True)), (inputs,)).pow(
+            2
+        )
 
     parameters = tuple(layer.parameters())
     assert torch.autograd.gradcheck(run, parameters)
