@@ -171,7 +171,8 @@ class MlpActor:
         if not self._deterministic:  # the largest is then at i as often as the distribution says
             for row, generator in enumerate(self._generators):
                 logits[row] += generator.gumbel(size=logits.shape[1])
-        return logits.argmax(axis=1)
+        chosen: Array = logits.argmax(axis=1)
+        return chosen
 
 
 Activation = Callable[[Array], object]

@@ -26,6 +26,7 @@ from sb3_integral.imitation import (
     SUCCESS_CRITERIA,
     LogUniformSizes,
     MinReturn,
+    PowerLawSizes,
     SizeDistribution,
     StudentArchitecture,
     SuccessCriterion,
@@ -89,13 +90,23 @@ class DemonstrationsConfig(Section):
         success: Which episodes are successful: ``any``, ``terminated``, ``truncated`` (reached the
             time limit), or ``{min_return: ...}``.
         n_envs: Environments stepped at once.
-        deterministic: Whether the expert takes its most likely action.
+        deterministic: Whether the expert takes its most likely action. If not, what it drew is recorded.
+        noise: If deterministic: how much of its own exploration disturbs it, while its most likely
+            action is recorded: none of it in the first environment, so much in the last, evenly
+            between. Students then see how the expert comes back from mistakes such as theirs.
     """
 
     episodes: Count = 1000
     success: Annotated[str, _one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
     n_envs: Count = 16
     deterministic: bool = True
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> DemonstrationsConfig:
+        if self.noise and not self.deterministic:
+            raise ValueError("`noise` disturbs a deterministic expert, expected `deterministic: true`")
+        return self
 
     def criterion(self) -> SuccessCriterion:
         """Return the criterion itself."""
@@ -108,14 +119,21 @@ class RandomSizesConfig(Section):
     """Which sizes an integral student is trained at.
 
     Attributes:
-        distribution: ``uniform`` or ``log-uniform``.
+        distribution: ``uniform``, ``log-uniform``, or ``power-law`` with the two settings below.
         low: The smallest size.
         high: The largest size.
+        exponent: How fast the density of a power law falls.
+        largest: Its probability of the largest size, whatever the law says.
+        sandwich: Whether every step has the largest, the smallest and two random sizes, with in-place
+            distillation: how slimmable networks are trained.
     """
 
-    distribution: Literal["uniform", "log-uniform"] = "uniform"
+    distribution: Literal["uniform", "log-uniform", "power-law"] = "power-law"
     low: Count = 5
     high: Count = 100
+    exponent: float = 1.5
+    largest: float = 0.15
+    sandwich: bool = False
 
     @model_validator(mode="after")
     def _check_ends(self) -> RandomSizesConfig:
@@ -124,6 +142,8 @@ class RandomSizesConfig(Section):
 
     def build(self) -> SizeDistribution:
         """Return the distribution itself."""
+        if self.distribution == "power-law":
+            return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
         kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
         return kind(self.low, self.high)
 
@@ -132,7 +152,8 @@ class StudentConfig(Section):
     """A student and how it is trained and resized.
 
     Attributes:
-        kind: ``integral`` or ``plain``.
+        kind: ``integral``, ``plain``, or ``scratch``: a plain network trained at each size, the limit of
+            what that size can hold.
         label: What tables and plots call it.
         hidden_sizes: Full size of each hidden layer.
         activation: Of the hidden layers.
@@ -140,11 +161,13 @@ class StudentConfig(Section):
         grid_size: λ nodes per hidden layer, if integral.
         kernel: If integral.
         quadrature: If integral.
+        nested: If integral: whether partitions nest; the paper's do not.
+        scale_levels: If nested: how many scales λ has corrections for; null for the default.
         random_sizes: If integral: sizes drawn in training; null trains at full size only.
         resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
     """
 
-    kind: Literal["integral", "plain"]
+    kind: Literal["integral", "plain", "scratch"]
     label: str
     hidden_sizes: tuple[Count, ...] = (100, 100)
     activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "relu"
@@ -152,6 +175,8 @@ class StudentConfig(Section):
     grid_size: Count | None = None
     kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
     quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
+    nested: bool = True
+    scale_levels: NonNegativeInt | None = None
     random_sizes: RandomSizesConfig | None = None
     resize: Annotated[
         tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...],
@@ -164,29 +189,50 @@ class StudentConfig(Section):
             raise ValueError("a plain student needs `resize` methods and takes no `random_sizes`")
         if self.kind == "integral" and self.resize:
             raise ValueError("an integral student resizes itself, expected no `resize` methods")
+        if self.kind == "scratch" and (self.random_sizes is not None or self.resize):
+            raise ValueError(
+                "a student from scratch is trained at each size, expected neither `resize` "
+                "nor `random_sizes`"
+            )
+        if self.scale_levels and not self.nested:
+            raise ValueError(f"scale_levels={self.scale_levels} needs partitions that nest")
         if not self.hidden_sizes:
             raise ValueError("`hidden_sizes` must name at least one hidden layer")
         return self
 
-    def architecture(self) -> StudentArchitecture:
-        """Return what the student is made of."""
+    def architecture(self, size: int | None = None) -> StudentArchitecture:
+        """Return what the student is made of.
+
+        Args:
+            size: Of each hidden layer, in place of the full sizes.
+        """
         return StudentArchitecture(
-            kind=self.kind,
-            hidden_sizes=self.hidden_sizes,
+            kind="integral" if self.kind == "integral" else "plain",
+            hidden_sizes=self.hidden_sizes if size is None else (size,) * len(self.hidden_sizes),
             activation=self.activation,
             standardize=self.standardize,
             grid_size=self.grid_size,
             kernel=self.kernel,
             quadrature=self.quadrature,
+            nested=self.nested,
+            scale_levels=self.scale_levels,
         )
 
 
 class CloningConfig(Section):
-    """Behavioural cloning: the paper's Adam at 0.001 for 30 epochs."""
+    """Behavioural cloning of every student; the paper has Adam at a constant 0.001 for 30 epochs.
+
+    Attributes:
+        epochs: Passes over the demonstrations.
+        batch_size: Transitions in a step.
+        learning_rate: Adam's.
+        schedule: ``cosine`` to zero, or ``constant``.
+    """
 
     epochs: Count = 30
     batch_size: Count = 256
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
 
 
 class EvaluationConfig(Section):

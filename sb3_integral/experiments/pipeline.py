@@ -12,6 +12,7 @@ from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
     collect_demonstrations,
     evaluate_references,
+    sweep_scratch,
     sweep_student,
     train_student,
 )
@@ -59,10 +60,14 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         demonstrations = _demonstrations(config, seed, expert)
         stages.append(demonstrations)
         students = {
-            name: _student(config, name, student, seed, demonstrations)
+            name: [
+                _student(config, name, student, seed, demonstrations, size)
+                for size in (config.sizes if student.kind == "scratch" else [None])
+            ]
             for name, student in config.students.items()
         }
-        stages += students.values()
+        for trained in students.values():
+            stages += trained
         for source in swept:
             sweeps[source.column.name, seed] = _sweep(
                 config, source, seed, students[source.student], demonstrations
@@ -90,7 +95,7 @@ def table_columns(config: ExperimentConfig) -> list[Column]:
 def _swept_columns(config: ExperimentConfig) -> list[SweptColumn]:
     swept = []
     for name, student in config.students.items():
-        if student.kind == "integral":
+        if student.kind in ("integral", "scratch"):
             swept.append(SweptColumn(Column(name, student.label, "student"), name, None))
         for method in student.resize:
             column = Column(
@@ -100,7 +105,7 @@ def _swept_columns(config: ExperimentConfig) -> list[SweptColumn]:
             )
             swept.append(SweptColumn(column, name, method))
     # The first integral student leads: every other column is compared with it.
-    leader = next(source for source in swept if source.method is None)
+    leader = next(source for source in swept if config.students[source.student].kind == "integral")
     return [leader, *(source for source in swept if source is not leader)]
 
 
@@ -138,14 +143,15 @@ def _student(
     student: StudentConfig,
     seed: int,
     demonstrations: Stage,
+    size: int | None,
 ) -> Stage:
     sizes = student.random_sizes
     return Stage(
-        f"seed-{seed}/{name}/student",
+        f"seed-{seed}/{name}/student" if size is None else f"seed-{seed}/{name}/{size}",
         train_student,
         {
             "env_id": config.env,
-            "architecture": asdict(student.architecture()),
+            "architecture": asdict(student.architecture(size)),
             "random_sizes": None if sizes is None else sizes.model_dump(mode="json"),
             "cloning": config.cloning.model_dump(mode="json"),
             "seed": seed,
@@ -155,19 +161,25 @@ def _student(
 
 
 def _sweep(
-    config: ExperimentConfig, source: SweptColumn, seed: int, student: Stage, demonstrations: Stage
+    config: ExperimentConfig,
+    source: SweptColumn,
+    seed: int,
+    students: list[Stage],
+    demonstrations: Stage,
 ) -> Stage:
     method = source.method
+    inputs = {
+        "env_id": config.env,
+        "sizes": list(config.sizes),
+        "evaluation": config.evaluation.model_dump(mode="json"),
+        "seed": seed,
+    }
+    if config.students[source.student].kind == "scratch":
+        return Stage(f"seed-{seed}/{source.student}/sweep", sweep_scratch, inputs, tuple(students))
     looks_at_data = method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod)
     return Stage(
         f"seed-{seed}/{source.student}/sweep{'' if method is None else f'-{method}'}",
         sweep_student,
-        {
-            "env_id": config.env,
-            "method": method,
-            "sizes": list(config.sizes),
-            "evaluation": config.evaluation.model_dump(mode="json"),
-            "seed": seed,
-        },
-        (student, demonstrations) if looks_at_data else (student,),
+        {**inputs, "method": method},
+        (*students, demonstrations) if looks_at_data else tuple(students),
     )

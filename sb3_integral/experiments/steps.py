@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from gymnasium import spaces
+from imitation.data.types import TrajectoryWithRew
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_integral.evaluation import evaluate_resize_sweep
+from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.experiments.config import (
     CloningConfig,
     DemonstrationsConfig,
@@ -87,13 +90,15 @@ def collect_demonstrations(
     venv = make_vec_env(env_id, config.n_envs, seed=_derived_seed(seed, "demonstrations"))
     expert = load_expert(expert_folder, env_id, algo, venv)
     episodes = stream_episodes(
-        _raw_observation_policy(expert, config.deterministic),
+        _raw_observation_policy(expert, config),
         venv,
         config.episodes,
         np.random.default_rng(_derived_seed(seed, "order of episodes")),
         success=config.criterion(),
         on_episode_end=lambda successes: report(successes / config.episodes),
     )
+    if config.noise:
+        episodes = _with_the_best_actions(episodes, expert)
     save_episodes(episodes, folder / EPISODES)
 
 
@@ -127,11 +132,51 @@ def train_student(
         n_epochs=training.epochs,
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
+        schedule=training.schedule,
         random_sizes=False if sizes is None else sizes.build(),
+        sandwich=sizes is not None and sizes.sandwich,
         seed=_derived_seed(seed, "cloning"),
         on_epoch_end=on_epoch_end,
     )
     save_student(policy, student, folder / STUDENT)
+
+
+def sweep_scratch(
+    folder: Path,
+    report: Report,
+    *student_folders: Path,
+    env_id: str,
+    sizes: list[int],
+    evaluation: dict[str, Any],
+    seed: int,
+) -> None:
+    """Evaluate networks that were trained at one size each, every one at its own.
+
+    Args:
+        folder: Where to write.
+        report: Is told of progress.
+        *student_folders: A student for each size, the full size first.
+        env_id: The environment.
+        sizes: The sizes.
+        evaluation: An :class:`EvaluationConfig`.
+        seed: Of the run.
+    """
+    config = EvaluationConfig.model_validate(evaluation)
+    students = [load_student(path / STUDENT, *_spaces(env_id)) for path in student_folders]
+    full = ResizablePolicy(students[0])
+    rows: list[SweepEpisode] = []
+    for size, student in zip(sizes, students, strict=True):
+        episodes = evaluate_resize_sweep(
+            ResizablePolicy(student),
+            env_id,
+            [size],
+            config.episodes,
+            deterministic=config.deterministic,
+            seed=_derived_seed(seed, "evaluation"),
+        )
+        rows += [row._replace(compression=full.compression(size)) for row in episodes]
+        report(len(rows) / (len(sizes) * config.episodes))
+    pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)
 
 
 def sweep_student(
@@ -190,13 +235,40 @@ class _RandomPolicy:
         return np.stack([self._action_space.sample() for _ in range(self._n_envs)]), None
 
 
-def _raw_observation_policy(expert: Expert, deterministic: bool) -> Any:
+def _raw_observation_policy(expert: Expert, config: DemonstrationsConfig) -> Any:
     """Return the expert as the callable that imitation's rollout takes."""
 
     def act(observation: Any, state: Any, dones: Any) -> Any:
-        return expert.predict(observation, state, dones, deterministic)
+        return expert.predict(observation, state, dones, config.deterministic)
 
-    return act
+    def disturbed(observation: Any, state: Any, dones: Any) -> Any:
+        best, drawn = (
+            expert.predict(observation, deterministic=is_best)[0] for is_best in (True, False)
+        )
+        if np.issubdtype(best.dtype, np.floating):
+            return best + _per_env(noise, best) * (drawn - best), None
+        takes_drawn = rng.random(len(best)) < noise[: len(best)]
+        return np.where(_per_env(takes_drawn, best), drawn, best), None
+
+    if not config.noise:
+        return act
+    rng = np.random.default_rng(_derived_seed(0, "noise"))
+    noise = np.linspace(0.0, config.noise, config.n_envs)
+    return disturbed
+
+
+def _per_env(values: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    shaped: np.ndarray[Any, Any] = values[: len(like)].reshape(-1, *[1] * (like.ndim - 1))
+    return shaped
+
+
+def _with_the_best_actions(
+    episodes: Iterable[TrajectoryWithRew], expert: Expert
+) -> Iterator[TrajectoryWithRew]:
+    """Record the expert's most likely actions in place of those that it was made to take."""
+    for episode in episodes:
+        best, _ = expert.predict(np.asarray(episode.obs)[:-1], deterministic=True)
+        yield dataclasses.replace(episode, acts=best)
 
 
 def _spaces(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

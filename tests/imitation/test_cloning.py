@@ -8,10 +8,10 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from sb3_integral.imitation import (
-    PowerLawSizes,
     AtRandomSizes,
     Demonstrations,
     LogUniformSizes,
+    PowerLawSizes,
     StudentArchitecture,
     UniformSizes,
     clone,
