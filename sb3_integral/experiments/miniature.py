@@ -44,6 +44,7 @@ def miniature(config: ExperimentConfig) -> ExperimentConfig:
             episodes=WAVES * config.demonstrations.n_envs,
             n_envs=config.demonstrations.n_envs,
             deterministic=config.demonstrations.deterministic,
+            noise=config.demonstrations.noise,
         ),
         "cloning": config.cloning.model_copy(update={"epochs": min(EPOCHS, config.cloning.epochs)}),
         "evaluation": config.evaluation.model_copy(
