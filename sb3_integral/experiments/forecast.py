@@ -88,7 +88,9 @@ KINDS: Mapping[Callable[..., None], Kind] = {
     train_expert: Kind("expert", _training_steps, ("seed", "n_timesteps")),
     evaluate_references: Kind("references", _reference_steps, ("seed", "episodes", "n_envs")),
     collect_demonstrations: Kind("demonstrations", _demonstration_steps, ("seed", "demonstrations")),
-    train_student: Kind("students", _cloning_samples, ("seed", "cloning.epochs", "architecture.hidden_sizes")),
+    train_student: Kind(
+        "students", _cloning_samples, ("seed", "cloning.epochs", "architecture.hidden_sizes")
+    ),
     sweep_student: Kind("sweeps", _sweep_steps, ("seed", "method", "sizes", "evaluation")),
     sweep_scratch: Kind("sweeps", _sweep_steps, ("seed", "sizes", "evaluation")),
     write_report: Kind("report", lambda *_: 1.0, ("config", "hyperparams", "columns")),

@@ -37,10 +37,11 @@ def test_every_shipped_configuration_can_be_run(root):
 
 
 def test_the_shipped_acrobot_experiment_is_that_of_the_paper(root):
-    config = load_config(root / "zoo_configs" / "acrobot.yml")
+    config = load_config(root / "zoo_configs" / "acrobot.yml", "paper")
     assert config.env == "Acrobot-v1"
     assert config.sizes == (100, 95, 90, 85, 70, 60, 50, 40, 30, 20, 10, 5)
-    assert (config.cloning.epochs, config.cloning.learning_rate) == (30, 0.001)
+    assert (config.cloning.epochs, config.demonstrations.episodes) == (30, 10_000)
+    assert len(config.seeds) == 10
     for student in config.students.values():
         assert student.hidden_sizes == (100, 100)
         assert student.activation == "relu"
@@ -63,7 +64,7 @@ def test_a_configuration_needs_no_more_than_names_sizes_and_students(content, wr
         del content[section]
     config = load_config(write_config(content))
     assert config.demonstrations.episodes == 500  # of the preset that nobody had to choose
-    assert (config.cloning.epochs, config.cloning.learning_rate) == (30, 0.001)
+    assert (config.cloning.epochs, config.cloning.learning_rate) == (40, 0.003)
     assert config.evaluation.deterministic
 
 

@@ -92,24 +92,30 @@ def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     stages = {stage.name: stage for stage in build_stages(config)}
 
     # then
-    work = {
-        "demonstrations",
-        "inn/student",
-        "inn/sweep",
-        "inn_one_size/student",
-        "inn_one_size/sweep",
-        "nn/student",
-        "nn/sweep-bicubic",
-        "nn/sweep-bicubic-rescaled",
-    }
+    resizing = {"inn", "slimmable", "inn_one_size"}
+    work = {"demonstrations", "nn/student", "scratch/sweep"}
+    work |= {f"{name}/{what}" for name in resizing for what in ("student", "sweep")}
+    work |= {f"scratch/{size}" for size in config.sizes}
+    work |= {f"nn/sweep-{method}" for method in RESIZE_METHODS}
     of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
     assert set(stages) == {"expert", "references", REPORT} | of_seeds
-    assert [column.name for column in table_columns(config)] == [
-        "inn",
-        "inn_one_size",
-        "nn_bicubic",
-        "nn_bicubic_rescaled",
-    ]
+    columns = [column.name for column in table_columns(config)]
+    assert columns[:4] == ["inn", "slimmable", "scratch", "inn_one_size"]
+    assert len(columns) == 4 + len(RESIZE_METHODS)
+
+
+def test_a_network_from_scratch_is_trained_at_each_size(stages_of):
+    # when
+    stages = stages_of(
+        lambda content: content["students"].update(
+            limit={"label": "limit", "kind": "scratch", "hidden_sizes": [16, 16]}
+        )
+    )
+    # then
+    needs = [need.name for need in stages["seed-1/limit/sweep"].needs]
+    assert needs == ["seed-1/limit/16", "seed-1/limit/4"]
+    assert stages["seed-1/limit/4"].inputs["architecture"]["hidden_sizes"] == (4, 4)
+    assert stages["seed-1/limit/4"].inputs["architecture"]["kind"] == "plain"
 
 
 def test_every_stage_comes_after_what_it_needs_and_the_report_last(stages_of):
@@ -130,7 +136,7 @@ def test_the_first_integral_student_leads_the_table(content):
     content["students"] = dict(reversed(content["students"].items()))
 
     # when
-    columns = table_columns(ExperimentConfig.model_validate(content))
+    columns = table_columns(ExperimentConfig.model_validate({**content, "preset": "standard"}))
 
     # then
     assert [tuple(column) for column in columns] == [

@@ -259,3 +259,25 @@ def test_numbers_that_are_not_finite_do_not_get_as_far_as_cloning(pendulum, fiel
     # when, then
     with pytest.raises(ValueError, match=rf"{field} .* finite numbers, got .*nan.* at transition 11"):
         clone(build(pendulum), Demonstrations(**parts))
+
+
+def test_a_cosine_ends_at_zero_and_a_constant_stays(cart_pole):
+    """Given a schedule, when a student is cloned, then the steps become small or do not."""
+    moved = {}
+    for schedule in ("cosine", "constant"):
+        policy = build(cart_pole, "plain")
+        seen = []
+
+        def on_epoch_end(policy=policy, seen=seen):
+            seen.append(policy.action_net.weight.detach().clone())
+
+        clone(
+            policy,
+            cart_pole.demonstrations,
+            n_epochs=8,
+            batch_size=64,
+            schedule=schedule,
+            on_epoch_end=on_epoch_end,
+        )
+        moved[schedule] = float((seen[-1] - seen[-2]).abs().mean())
+    assert moved["cosine"] < 0.3 * moved["constant"]

@@ -16,10 +16,12 @@ from sb3_integral.imitation import (
     CrossEntropy,
     LogUniformSizes,
     MeanSquaredError,
+    Sandwich,
     StudentArchitecture,
     UniformSizes,
     paper_loss,
 )
+from sb3_integral.imitation.losses import actor_output
 
 KINDS = ("plain", "integral")
 
@@ -218,3 +220,58 @@ def test_a_space_without_a_loss_is_an_error_that_names_it():
     space = spaces.Dict({"a": spaces.Discrete(2)})
     with pytest.raises(ValueError, match=r"no loss for Dict\('a': Discrete\(2\)\), expected"):
         paper_loss(space)
+
+
+@pytest.mark.parametrize("distill", [True, False])
+def test_a_sandwich_is_the_sum_of_its_sizes(task, distill):
+    # given a generator of a known seed, so that the random size is known
+    policy = build(task, "integral", scale_levels=0)
+    obs, acts = batch(task)
+    loss = paper_loss(task.action_space)
+    sizes = UniformSizes(4, 16)
+    rng = np.random.default_rng(0)
+    drawn = [sizes.draw(np.random.default_rng(0))]
+
+    # when
+    total = Sandwich(loss, sizes, rng, n_random=1, distill=distill)(policy, obs, acts).loss
+
+    # then
+    taught = outputs_at(policy, obs, 16)
+    expected = loss_at(policy, loss, 16, obs, acts)
+    for size in (4, *drawn):
+        if not distill:
+            expected += loss_at(policy, loss, size, obs, acts)
+        elif isinstance(task.action_space, spaces.Discrete):
+            expected += float(F.cross_entropy(outputs_at(policy, obs, size), taught.softmax(1)))
+        else:
+            expected += float(F.mse_loss(outputs_at(policy, obs, size), taught))
+    assert float(total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def outputs_at(policy, obs, size):
+    with policy.actor_axes.resized(size), torch.no_grad():
+        return actor_output(policy, obs)
+
+
+def test_nothing_is_learned_by_the_teacher_from_its_pupils(cart_pole):
+    """Given in-place distillation, then the largest size's own output gets no gradient of it."""
+    policy = build(cart_pole, "integral", scale_levels=1)
+    obs, acts = batch(cart_pole)
+    sizes = UniformSizes(8, 16)
+
+    Sandwich(paper_loss(cart_pole.action_space), sizes, np.random.default_rng(0), 0)(
+        policy, obs, acts
+    ).loss.backward()
+
+    together = policy.action_net.weight.grad[:, 8:].clone()
+    policy.zero_grad()
+    with policy.actor_axes.resized(16):
+        paper_loss(cart_pole.action_space)(policy, obs, acts).loss.backward()
+    # What only the largest has, is taught by the expert alone.
+    torch.testing.assert_close(policy.action_net.weight.grad[:, 8:], together)
+
+
+def test_a_sandwich_refuses_a_plain_policy(cart_pole):
+    loss = Sandwich(CrossEntropy(), UniformSizes(4, 16), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="need an integral policy, got ActorCriticPolicy"):
+        loss(build(cart_pole, "plain"), *batch(cart_pole))

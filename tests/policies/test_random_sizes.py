@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_integral.policies import LogUniformSizes, SizeDistribution, UniformSizes
+from sb3_integral.policies import LogUniformSizes, PowerLawSizes, SizeDistribution, UniformSizes
 
-DISTRIBUTIONS = (UniformSizes, LogUniformSizes)
+DISTRIBUTIONS = (UniformSizes, LogUniformSizes, PowerLawSizes)
 ends = st.tuples(st.integers(1, 500), st.integers(1, 500)).map(sorted)
 
 
@@ -88,3 +88,27 @@ def test_an_end_that_is_no_size_is_an_error_that_names_it(distribution, wrong):
 def test_ends_in_the_wrong_order_are_an_error(distribution):
     with pytest.raises(ValueError, match=r"low must not be above high \(5\), got 6"):
         distribution(6, 5)
+
+
+def test_a_power_law_draws_small_sizes_more_often_and_the_largest_as_often_as_asked() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([PowerLawSizes(5, 100, 1.5, 0.15).draw(rng) for _ in range(20_000)])
+
+    # By hand: (5^-0.5 - 11^-0.5) / (5^-0.5 - 101^-0.5) of the other 85 %.
+    assert (drawn <= 10).mean() == pytest.approx(0.85 * 0.4192, abs=0.01)
+    assert (drawn == 100).mean() == pytest.approx(0.15 + 0.85 * 0.0014, abs=0.01)
+    assert drawn.min() == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"exponent": 1.0}, "above 1, got 1.0"),
+        ({"exponent": float("nan")}, "above 1, got nan"),
+        ({"largest": 1.5}, "probability, got 1.5"),
+        ({"largest": -0.1}, "probability, got -0.1"),
+    ],
+)
+def test_a_power_law_refuses_what_is_none(arguments: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PowerLawSizes(5, 100, **arguments)
