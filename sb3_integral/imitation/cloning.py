@@ -82,7 +82,7 @@ def make_trainer(
         policy=policy,
         demonstrations=TensorBatches(demonstrations, batch_size, generator),  # type: ignore[arg-type]
         batch_size=batch_size,
-        optimizer_kwargs={"lr": learning_rate},
+        optimizer_kwargs={"lr": learning_rate, "fused": True},
         device=policy.device,
         custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
     )

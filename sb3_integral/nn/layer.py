@@ -128,21 +128,19 @@ class IntegralLayer(nn.Module):
         levels = [] if corrections is None else corrections.at(self._scale())
         if all(axis is None or axis.prefix == axis.grid_size for axis in ends) and not levels:
             return self.weight, bias
-        if size != full or levels:
-            weights = [level.weight for level in levels]
-            factors = [level.factor for level in levels]
-            operator = corrected(operator, size, weights, factors)
-            if bias is not None:
-                biases = [level.bias for level in levels if level.bias is not None]
-                bias = corrected(bias, size[:1], biases, factors)
-        # Beyond the grid, or on an axis that does not nest, samples are no nodes.
-        left, right = (
-            None if axis is None or axis.prefix is not None else axis.matrices(operator) for axis in ends
-        )
-        sampling = None if left is None else left.sampling
-        operator = transform_operator(operator, sampling, None if right is None else right.integration)
-        if bias is not None and sampling is not None:
-            bias = torch.mv(sampling, bias)
+        operator, bias = corrected(operator, bias, size, levels)
+        if any(axis is not None and axis.prefix is None for axis in ends):
+            # Beyond the grid, or on an axis that does not nest, samples are no nodes.
+            left, right = (
+                None if axis is None or axis.prefix is not None else axis.matrices(operator)
+                for axis in ends
+            )
+            sampling = None if left is None else left.sampling
+            operator = transform_operator(
+                operator, sampling, None if right is None else right.integration
+            )
+            if bias is not None and sampling is not None:
+                bias = torch.mv(sampling, bias)
         return operator if operator.dim() == self.weight.dim() else operator.flatten(start_dim=1), bias
 
     def _scale(self) -> float:

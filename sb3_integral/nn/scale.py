@@ -9,9 +9,10 @@ node, so all of them together have about two and a half times as many elements a
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -79,67 +80,109 @@ class ScaleCorrections(nn.Module):
         Args:
             scale: The fraction of full size.
         """
-        # 0 at full size, 1 at the first level.
-        place = min(max(-math.log(scale) / math.log(RATIO), 0.0), float(len(self.weights)))
-        below = math.floor(place)
-        hats = ((below - 1, 1.0 - (place - below)), (below, place - below))
+        # Not by the lists' own index, which takes longer than the sums: this happens in every step.
+        weights = tuple(self.weights._parameters.values())
+        biases = tuple(self.biases._parameters.values()) or (None,) * len(weights)
         return [
-            Level(self.weights[level], self.biases[level] if len(self.biases) else None, factor)
-            for level, factor in hats
-            if level >= 0 and factor > SMALLEST_FACTOR
+            Level(cast(Tensor, weights[level]), biases[level], factor)
+            for level, factor in _hats(scale, len(weights))
         ]
 
 
+@functools.lru_cache(maxsize=4096)
+def _hats(scale: float, levels: int) -> tuple[tuple[int, float], ...]:
+    """Return the levels whose hat functions are not zero at a scale, and what they are there."""
+    # 0 at full size, 1 at the first level.
+    place = min(max(-math.log(scale) / math.log(RATIO), 0.0), float(levels))
+    below = math.floor(place)
+    hats = ((below - 1, 1.0 - (place - below)), (below, place - below))
+    return tuple((level, hat) for level, hat in hats if level >= 0 and hat > SMALLEST_FACTOR)
+
+
 def corrected(
-    base: Tensor, size: Sequence[int], corrections: Sequence[Tensor], factors: Sequence[float]
-) -> Tensor:
-    """Return the beginning of a tensor with the beginnings of others added, differentiably.
+    weight: Tensor, bias: Tensor | None, size: tuple[int, ...], levels: Sequence[Level]
+) -> tuple[Tensor, Tensor | None]:
+    """Return the beginning of a weight and of its bias with corrections added, differentiably.
 
     Args:
-        base: Shape: (out, ...) or (out, in, ...).
-        size: How much of the first dimensions is wanted.
-        corrections: What is added where it reaches. Shapes: as ``base``, or smaller.
-        factors: What each of them is multiplied by.
+        weight: Shape: (out, in, ...).
+        bias: Shape: (out,).
+        size: How much of the first two dimensions is wanted.
+        levels: The corrections, which count as far as they reach.
 
     Returns:
-        Shape: ``size``, then the remaining dimensions of ``base``.
+        Shapes: (size[0], size[1], ...), (size[0],).
     """
-    if not corrections:
-        return _beginning(base, size)
-    result: Tensor = _Corrected.apply(tuple(size), tuple(factors), base, *corrections)  # type: ignore[no-untyped-call]
-    return result
+    if not levels:
+        return _beginning(weight, size), None if bias is None else _beginning(bias, size[:1])
+    factors = tuple([level.factor for level in levels])
+    tensors = [weight, *[level.weight for level in levels]]
+    if bias is None:
+        result: Tensor = _Corrected.apply(size, factors, *tensors)  # type: ignore[no-untyped-call]
+        return result, None
+    tensors.append(bias)
+    tensors += [level.bias for level in levels if level.bias is not None]
+    both: tuple[Tensor, Tensor] = _Corrected.apply(size, factors, *tensors)  # type: ignore[no-untyped-call]
+    return both
 
 
 class _Corrected(torch.autograd.Function):
-    # One step of autograd in place of a dozen slices and sums, which would cost more than the pass.
+    # One step of autograd in place of two dozen slices and sums, which would cost more than the pass.
 
     @staticmethod
     def forward(
-        ctx: Any, size: tuple[int, ...], factors: tuple[float, ...], base: Tensor, *others: Tensor
-    ) -> Tensor:
-        ctx.factors, ctx.shapes = factors, [tensor.shape for tensor in (base, *others)]
-        result = _beginning(base, size).clone(memory_format=torch.contiguous_format)
-        for factor, other in zip(factors, others, strict=True):
-            part = _beginning(other, size)
-            _beginning(result, part.shape[: len(size)]).add_(part, alpha=factor)
-        ctx.dimensions = len(size)
-        return result
+        ctx: Any, size: tuple[int, ...], factors: tuple[float, ...], *tensors: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        ctx.factors, ctx.shapes = factors, [tensor.shape for tensor in tensors]
+        each = len(factors) + 1
+        weight = _sum(tensors[:each], size, factors)
+        if len(tensors) == each:
+            return weight
+        return weight, _sum(tensors[each:], size[:1], factors)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        padded = []
-        for factor, shape in zip((1.0, *ctx.factors), ctx.shapes, strict=True):
-            part = _beginning(gradient, shape[: ctx.dimensions])
-            padding: list[int] = []
-            for wanted, there in zip(reversed(shape), reversed(part.shape), strict=True):
-                padding += [0, wanted - there]
-            part = F.pad(part, padding) if any(padding) else part
-            padded.append(part if factor == 1.0 else part * factor)
-        return None, None, *padded
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        parts: list[Tensor | None] = [None, None]
+        factors, shapes = (1.0, *ctx.factors), iter(ctx.shapes)
+        for gradient in gradients:
+            for factor in factors:
+                parts.append(_spread(gradient, next(shapes), factor))
+        return tuple(parts)
+
+
+def _sum(tensors: Sequence[Tensor], size: Sequence[int], factors: Sequence[float]) -> Tensor:
+    result = _beginning(tensors[0], size)
+    for index, (tensor, factor) in enumerate(zip(tensors[1:], factors, strict=True)):
+        part = _beginning(tensor, size)
+        if part.shape != result.shape:
+            result = result.clone() if index == 0 else result
+            _beginning(result, part.shape[: len(size)]).add_(part, alpha=factor)
+        elif index == 0:
+            result = torch.add(result, part, alpha=factor)
+        else:
+            result.add_(part, alpha=factor)
+    return result
+
+
+def _spread(gradient: Tensor, shape: torch.Size, factor: float) -> Tensor:
+    """Return the gradient of a tensor of which a beginning, times a factor, was used."""
+    part = gradient
+    if part.shape != shape:
+        for dimension in range(min(gradient.dim(), 2)):
+            if part.shape[dimension] > shape[dimension]:
+                part = part.narrow(dimension, 0, shape[dimension])
+        if factor != 1.0:
+            part = part * factor
+        padding: list[int] = []
+        for wanted, there in zip(reversed(shape), reversed(part.shape), strict=True):
+            padding += (0, wanted - there)
+        return F.pad(part, padding) if any(padding) else part
+    return part if factor == 1.0 else part * factor
 
 
 def _beginning(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    shape = tensor.shape
     for dimension, length in enumerate(size):
-        if length < tensor.shape[dimension]:
+        if length < shape[dimension]:
             tensor = tensor.narrow(dimension, 0, length)
     return tensor
