@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral._version import __version__
+from sb3_integral.cli.console import fail
+from sb3_integral.cli.export import export, rewards
 
 WIDE_TERMINAL = 190
 """Columns from which on the table is printed with scores and p-values."""
@@ -75,14 +77,14 @@ def run(
             experiment = load_config(config)
             stages = build_stages(experiment)
         except (ConfigError, ValueError) as error:
-            _fail(errors, str(error))
+            fail(errors, str(error))
 
     root = runs / experiment.name
     try:
         with ProgressDisplay(errors, len(stages)) as display:
             run_stages(stages, root, workers, display)
     except ExperimentError as error:
-        _fail(errors, str(error))
+        fail(errors, str(error))
     _show(root / REPORT)
 
 
@@ -93,7 +95,7 @@ def show(
     """Print the table of a finished experiment."""
     report = folder / "report"
     if not (report / "table.md").is_file():
-        _fail(
+        fail(
             Console(stderr=True),
             f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
             f"`sb3-integral run` makes one",
@@ -142,17 +144,16 @@ def imitation(
     main([script, *(arguments or [])])
 
 
+app.command()(export)
+app.command()(rewards)
+
+
 class _Nothing:
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def _fail(console: Console, message: str) -> None:
-    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
 
 
 def _show(report: Path) -> None:

@@ -75,14 +75,14 @@ def deterministic_actor(
     policy = plain_policy(source, size).to("cpu")
     statistics = statistics_of(normalize)
     check_statistics(policy.observation_space, statistics)
-    extractor, body, read = _parts(policy)
+    extractor, body = _parts(policy)
     actor = DeterministicActor(
         policy.observation_space,
         policy.action_space,
         See(policy, statistics),
         extractor,
         body,
-        read or _action(policy),
+        _action(policy, body),
     )
     return actor.eval().requires_grad_(False)
 
@@ -125,12 +125,22 @@ class Clip(nn.Module):
     def __init__(self, space: spaces.Box) -> None:
         super().__init__()
         self.shape = space.shape
-        self.register_buffer("low", torch.from_numpy(space.low).float())
-        self.register_buffer("high", torch.from_numpy(space.high).float())
+        # A single bound for all actions makes a smaller and faster graph.
+        low, high = (np.asarray(bounds, np.float32) for bounds in (space.low, space.high))
+        is_even = bool((low == low.flat[0]).all() and (high == high.flat[0]).all())
+        self.bounds = (float(low.flat[0]), float(high.flat[0])) if is_even else None
+        self.register_buffer("low", torch.from_numpy(low))
+        self.register_buffer("high", torch.from_numpy(high))
 
     def forward(self, mean: Tensor) -> Tensor:
         """Clip. Shape: (batch, actions) to (batch, *action)."""
-        return mean.reshape(-1, *self.shape).clamp(self.low, self.high)
+        mean = self._shaped(mean)
+        if self.bounds is None:
+            return mean.clamp(self.low, self.high)
+        return mean.clamp(*self.bounds)
+
+    def _shaped(self, flat: Tensor) -> Tensor:
+        return flat if len(self.shape) == 1 else flat.reshape(-1, *self.shape)
 
 
 class Unscale(Clip):
@@ -138,8 +148,7 @@ class Unscale(Clip):
 
     def forward(self, squashed: Tensor) -> Tensor:
         """Unscale. Shape: (batch, actions) to (batch, *action)."""
-        squashed = squashed.reshape(-1, *self.shape)
-        return self.low + 0.5 * (squashed + 1.0) * (self.high - self.low)
+        return self.low + 0.5 * (self._shaped(squashed) + 1.0) * (self.high - self.low)
 
 
 class Argmax(nn.Module):
@@ -170,7 +179,7 @@ class Threshold(nn.Module):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Choose. Shape: (batch, actions) to (batch, *action)."""
-        return (logits > 0).long().reshape(-1, *self.shape)
+        return (logits > 0).float().reshape(-1, *self.shape)
 
 
 class MeanOfQuantiles(nn.Module):
@@ -185,26 +194,26 @@ class MeanOfQuantiles(nn.Module):
         return values.unflatten(1, (self.quantiles, -1)).mean(dim=1)
 
 
-def _parts(policy: Any) -> tuple[nn.Module, nn.Sequential, nn.Module | None]:
-    """Return extractor, body, and what reads actions from its output if the spaces do not tell."""
+def _parts(policy: Any) -> tuple[nn.Module, nn.Sequential]:
+    """Return the actor's extractor and what follows it."""
     if hasattr(policy, "lstm_actor"):
         raise ValueError("a recurrent policy has a memory, expected one whose actor has none")
     if hasattr(policy, "mlp_extractor"):
         squash = [nn.Tanh()] if policy.squash_output else []
         extractor = getattr(policy, "pi_features_extractor", policy.features_extractor)
-        return extractor, _flat(policy.mlp_extractor.policy_net, policy.action_net, *squash), None
+        return extractor, _flat(policy.mlp_extractor.policy_net, policy.action_net, *squash)
     for name in ("q_net", "quantile_net"):
         if hasattr(policy, name):
             net = getattr(policy, name)
             means = [MeanOfQuantiles(policy.n_quantiles)] if name == "quantile_net" else []
-            return net.features_extractor, _flat(getattr(net, name), *means), None
+            return net.features_extractor, _flat(getattr(net, name), *means)
     if hasattr(policy, "actor"):
         actor = policy.actor
         if hasattr(actor, "latent_pi"):
-            return actor.features_extractor, _flat(actor.latent_pi, actor.mu, nn.Tanh()), None
-        return actor.features_extractor, _flat(actor.mu), None
+            return actor.features_extractor, _flat(actor.latent_pi, actor.mu, nn.Tanh())
+        return actor.features_extractor, _flat(actor.mu)
     if isinstance(getattr(policy, "action_net", None), nn.Sequential):  # ARS
-        return policy.features_extractor, _flat(policy.action_net), None
+        return policy.features_extractor, _flat(policy.action_net)
     raise ValueError(f"{type(policy).__name__} is not a kind of policy whose actor is known here")
 
 
@@ -216,7 +225,7 @@ def _flat(*modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(*flat)
 
 
-def _action(policy: BasePolicy) -> nn.Module:
+def _action(policy: BasePolicy, body: nn.Sequential) -> nn.Module:
     space = policy.action_space
     if isinstance(space, spaces.Box):
         return Unscale(space) if policy.squash_output else Clip(space)
@@ -225,6 +234,9 @@ def _action(policy: BasePolicy) -> nn.Module:
     if isinstance(space, spaces.MultiDiscrete):
         return Argmax(tuple(map(int, space.nvec.ravel())), space.shape)
     if isinstance(space, spaces.MultiBinary):
+        count = int(np.prod(space.shape))
+        if isinstance(body[-1], nn.Linear) and body[-1].out_features == 2 * count:  # MaskablePPO
+            return Argmax((2,) * count, space.shape)
         return Threshold(space.shape)
     raise ValueError(f"actions of {space} are not known here")
 

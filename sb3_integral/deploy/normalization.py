@@ -55,8 +55,8 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
     """Return a policy that acts on raw observations as another one does on normalised ones.
 
     The statistics go into the weights and biases of the layers that read the observations, so nothing
-    is added. What does not fit in there is VecNormalize's clipping, by default at 10 standard deviations:
-    beyond it the result differs.
+    is added. What does not fit in there is VecNormalize's clipping, by default at 10 standard
+    deviations: beyond it the result differs.
 
     Args:
         policy: Any policy that reads its observations by dense layers.
@@ -92,7 +92,9 @@ def check_statistics(space: spaces.Space[Any], statistics: dict[str | None, Stat
         ValueError: If they are not.
     """
     for name, own in statistics.items():
-        inner = space if name is None else space.spaces.get(name) if isinstance(space, spaces.Dict) else None
+        inner = (
+            space if name is None else space.spaces.get(name) if isinstance(space, spaces.Dict) else None
+        )
         if inner is None or inner.shape != own.mean.shape:
             where = "" if name is None else f" of {name!r}"
             raise ValueError(

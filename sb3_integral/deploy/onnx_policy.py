@@ -82,7 +82,7 @@ class OnnxPolicy:
         """
         arrays, is_batch = self.to_batch(observation)
         actions: Array = self.session.run([ACTION], arrays)[0]
-        return (actions if is_batch else actions[0]), state
+        return (actions if is_batch else actions.squeeze(axis=0)), state
 
     def act(self, observation: Array) -> Array:
         """Return the action for one observation, as fast as the runtime can be called from Python.
@@ -136,7 +136,8 @@ class _Single:
     def __call__(self, observation: Array) -> Array:
         self._observation[0] = observation
         self._run(self._binding)
-        return self._action[0]
+        action: Array = self._action[0]
+        return action
 
 
 def names_of(space: spaces.Space[Any]) -> list[str]:

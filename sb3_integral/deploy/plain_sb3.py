@@ -81,7 +81,7 @@ def plain_model(
         raise ValueError("a policy belongs to no algorithm, expected algorithm=PPO or the like")
     policy = plain_policy(source, size, normalize)
     _check_algorithm(algorithm, policy, own)
-    model = algorithm(policy=type(policy), env=None, _init_setup_model=False, **_needed(algorithm))  # type: ignore[call-arg, arg-type]
+    model = algorithm(policy=type(policy), env=None, _init_setup_model=False, **_needed(algorithm))  # type: ignore[call-arg]
     if isinstance(source, BaseAlgorithm):
         left_out = {*source._excluded_save_params(), *_owned(source), "policy", "device"}
         model.__dict__.update((k, v) for k, v in source.__dict__.items() if k not in left_out)
@@ -109,7 +109,7 @@ def export_sb3(
     normalize: VecNormalize | None = None,
     algorithm: type[BaseAlgorithm] | None = None,
 ) -> BaseAlgorithm:
-    """Write a zip that plain SB3 loads with ``algorithm.load(path)``, atomically; see :func:`plain_model`.
+    """Write a zip that plain SB3 loads with ``algorithm.load(path)``, atomically.
 
     Args:
         source: A model, a policy, or a ResizablePolicy.
@@ -119,7 +119,7 @@ def export_sb3(
         algorithm: The algorithm whose model it becomes, where the source is no model.
 
     Returns:
-        The model that was written.
+        The model that was written; see :func:`plain_model`.
 
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.
@@ -135,7 +135,9 @@ def _check_algorithm(
 ) -> None:
     kinds = {kind.plain_class() for kind in integral_policies().get(algorithm, ())}
     if algorithm is not own and type(policy) not in {*kinds, *algorithm.policy_aliases.values()}:
-        raise ValueError(f"{algorithm.__name__} has no {type(policy).__name__}, expected another algorithm")
+        raise ValueError(
+            f"{algorithm.__name__} has no {type(policy).__name__}, expected another algorithm"
+        )
 
 
 def _needed(algorithm: type[BaseAlgorithm]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 A safe file is one of safetensors, with this in its header: ``format``, ``version``, ``policy`` (JSON:
 the policy's class by name, its spaces, its arguments, its sizes, and the versions that wrote it) and
-``sha256``, a digest of all that and of every tensor. It holds every function on its λ grid, so the policy
-can still be resized when it is read.
+``sha256``, a digest of all that and of every tensor. It holds every function on its λ grid, so the
+policy can still be resized when it is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import stable_baselines3
 import torch
 from gymnasium import spaces
@@ -154,7 +153,7 @@ def _digest(header: dict[str, str], tensors: dict[str, Tensor]) -> str:
         parts += [name, str(tensor.dtype), str(tuple(tensor.shape))]
     digest.update(json.dumps(parts).encode())
     for _, tensor in sorted(tensors.items()):
-        digest.update(np.ascontiguousarray(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -176,7 +175,9 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> BasePolicy:
     if takes_rate:
         arguments["lr_schedule"] = _no_learning_rate
     with torch.random.fork_rng(devices=[]):
-        policy = policy_class(observation_space=observation_space, action_space=action_space, **arguments)
+        policy = policy_class(
+            observation_space=observation_space, action_space=action_space, **arguments
+        )
     _fill(policy, tensors)
     if _sizes(policy) != content["sizes"]:
         raise ValueError(f"the sizes are {_sizes(policy)}, expected {content['sizes']}")
@@ -189,7 +190,8 @@ def _check_widths(
 ) -> None:
     """Check that the weights of the layers could be in the file, before they are allocated."""
     elements = max((tensor.numel() for tensor in tensors.values()), default=0)
-    arch, grid = arguments.get("net_arch"), arguments.get("grid_size")
+    arch: Any = arguments.get("net_arch")
+    grid: Any = arguments.get("grid_size")
     nets = list(arch.values()) if isinstance(arch, dict) else [arch]
     if grid is not None:
         actor = arch["pi"] if isinstance(arch, dict) else arch

@@ -21,7 +21,7 @@ def exported_program(actor: DeterministicActor) -> ExportedProgram:
     """Export an actor for batches of every size."""
     space = actor.observation_space
     batch = {0: Dim("batch", min=1)}
-    shapes: Any = {name: batch for name in space} if isinstance(space, spaces.Dict) else batch
+    shapes: Any = dict.fromkeys(space, batch) if isinstance(space, spaces.Dict) else batch
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`isinstance\\(treespec", FutureWarning)  # torch's own
         return torch.export.export(actor, (example(space),), dynamic_shapes=(shapes,))

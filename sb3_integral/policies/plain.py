@@ -159,8 +159,9 @@ def _net_arch(old: Any, anatomy: Anatomy, state: State) -> Any:
 
 def standardization(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
     """Return scale and shift of an extractor that standardises; None for any other."""
-    is_one = isinstance(extractor, StandardizeExtractor)
-    return (extractor.scale, extractor.shift) if is_one else None
+    if isinstance(extractor, StandardizeExtractor):
+        return extractor.scale, extractor.shift
+    return None
 
 
 def fold_features(
