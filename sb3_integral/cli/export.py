@@ -76,10 +76,11 @@ def export(
 
     Normalisation of observations goes along.
 
-    SB3's zips are pickles: open none of a stranger's, and no folder of theirs. Only what ends
-    in .zip, and folders, are read as such; safe files cannot run anything.
+    SB3's zips are pickles: open none of a stranger's, and no folder of theirs.
+    Only folders, and what ends in .zip, are read as such. A safe file cannot
+    run anything.
 
-    Example: [bold]sb3-integral export logs/ppo/HalfCheetah-v5_1 actor.h --format c --size 30[/]
+    Example: [bold]sb3-integral export logs/ppo/Acrobot-v1_1 actor.h --format c --size 30[/]
     """
     errors = Console(stderr=True)
     if not source.is_dir() and target.exists() and target.samefile(source):

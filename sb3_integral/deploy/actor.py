@@ -191,7 +191,7 @@ class MeanOfQuantiles(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Average. Shape: (batch, quantiles · actions) to (batch, actions)."""
-        return values.unflatten(1, (self.quantiles, -1)).mean(dim=1)
+        return values.reshape(len(values), self.quantiles, -1).mean(dim=1)
 
 
 def _parts(policy: Any) -> tuple[nn.Module, nn.Sequential]:
