@@ -36,7 +36,7 @@ def space_to_json(space: spaces.Space[Any]) -> Json:
     if type(space) is spaces.MultiDiscrete:
         return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if type(space) is spaces.MultiBinary:
-        return {"type": "MultiBinary", "shape": list(space.shape)}
+        return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     if type(space) is spaces.Dict:
         inner = [[name, space_to_json(part)] for name, part in space.spaces.items()]
         return {"type": "Dict", "spaces": inner}
@@ -71,8 +71,8 @@ def space_from_json(content: Json) -> spaces.Space[Any]:
             raise ValueError(f"wrong nvec of a MultiDiscrete space: {entries['nvec']!r}")
         return spaces.MultiDiscrete(nvec, start=start)
     if kind == "MultiBinary":
-        shape = _shape(_entries(content, "shape")["shape"])
-        return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
+        count = _entries(content, "n")["n"]
+        return spaces.MultiBinary(_shape(count) if isinstance(count, list) else _count(count))
     if kind == "Dict":
         pairs = _entries(content, "spaces")["spaces"]
         if not isinstance(pairs, list) or not all(

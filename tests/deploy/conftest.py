@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 from sb3_integral import IntegralActorCriticPolicy
-from sb3_integral.policies import StandardizeExtractor
+from sb3_integral.policies import IntegralMultiInputActorCriticPolicy, StandardizeExtractor
 
 ACTIVATIONS = (nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.LeakyReLU, nn.GELU)
 VECTORS = (
@@ -36,7 +36,7 @@ OTHERS = (
 )
 ACTIONS = (
     spaces.Box(-1.0, 1.0, (2,)),
-    spaces.Box(np.array([-2.0, -0.1, 0.0]), np.array([0.5, 0.1, 3.0]), dtype=np.float32),
+    spaces.Box(np.float32([-2.0, -0.1, 0.0]), np.float32([0.5, 0.1, 3.0])),
     spaces.Box(-1.0, 1.0, (2, 2)),
     spaces.Discrete(5),
     spaces.MultiDiscrete([2, 4]),
@@ -92,17 +92,15 @@ def draw_policy(enlarge: Callable[[nn.Module], None]) -> Callable[..., Any]:
         arguments["features_extractor_class"] = StandardizeExtractor if standardize else FlattenExtractor
         policy_class = IntegralActorCriticPolicy
         if isinstance(space, spaces.Dict):
-            from sb3_integral.policies import IntegralMultiInputActorCriticPolicy as policy_class
-
+            policy_class = IntegralMultiInputActorCriticPolicy
             del arguments["features_extractor_class"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(data.draw(st.integers(0, 99), label="seed"))
             policy = policy_class(space, data.draw(st.sampled_from(ACTIONS)), lambda _: 0.0, **arguments)
         enlarge(policy)
         if standardize:
-            sample = 3.0 + 2.0 * torch.randn(
-                50, *space.shape, generator=torch.Generator().manual_seed(1)
-            )
+            generator = torch.Generator().manual_seed(1)
+            sample = 3.0 + 2.0 * torch.randn(50, *space.shape, generator=generator)
             policy.features_extractor.fit(sample)
         policy.set_training_mode(False)
         sizes = [data.draw(st.integers(1, 24), label="size") for _ in arch]

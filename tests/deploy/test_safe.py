@@ -145,31 +145,23 @@ def test_nothing_is_unpickled(
 
 
 class Hostile:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> Any:
-        return os.system, (f"touch {MARK}",)
-
-
-MARK = "/tmp/sb3-integral-test-was-run"
-
-
-@pytest.fixture
-def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "was-run"
-    monkeypatch.setattr(f"{__name__}.MARK", str(path), raising=False)
-    monkeypatch.setitem(globals(), "MARK", str(path))
-    return path
+        return os.system, (f"touch {self.mark}",)
 
 
 def test_a_pickle_under_another_name_is_refused_unread(
-    make_model: Callable[..., Any], tmp_path: Path, mark: Path
+    make_model: Callable[..., Any], tmp_path: Path
 ) -> None:
     # given pickles that run a command, a torch file and SB3's zip among them
-    path = tmp_path / "policy.safetensors"
-    hostile = pickle.dumps(Hostile())
+    path, mark = tmp_path / "policy.safetensors", tmp_path / "was-run"
+    hostile = pickle.dumps(Hostile(mark))
     pickle.loads(hostile)
     assert mark.exists(), "the pickle is not hostile"
     mark.unlink()
-    torch.save(Hostile(), tmp_path / "torch")
+    torch.save(Hostile(mark), tmp_path / "torch")
     make_model(PPO).save(tmp_path / "model.zip")
     files = [hostile, (tmp_path / "torch").read_bytes(), (tmp_path / "model.zip").read_bytes()]
     files.append(len(hostile).to_bytes(8, "little") + hostile)
