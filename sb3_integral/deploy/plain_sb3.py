@@ -86,6 +86,7 @@ def plain_model(
         left_out = {*source._excluded_save_params(), *_owned(source), "policy", "device"}
         model.__dict__.update((k, v) for k, v in source.__dict__.items() if k not in left_out)
     model.observation_space, model.action_space = policy.observation_space, policy.action_space
+    model.n_envs = 1
     model.policy_class = type(policy)
     arguments = constructor_arguments(policy, type(policy))
     model.use_sde = bool(arguments.get("use_sde", False))

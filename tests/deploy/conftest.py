@@ -143,11 +143,12 @@ def make_model(enlarge: Callable[[nn.Module], None]) -> Callable[..., BaseAlgori
         kind: str = "IntegralMlpPolicy",
         observation_space: spaces.Space[Any] = VECTORS[0],
         action_space: spaces.Space[Any] | None = None,
+        arguments: dict[str, Any] | None = None,
         **policy_kwargs: Any,
     ) -> BaseAlgorithm:
         discrete = issubclass(algorithm, (DQN, QRDQN, MaskablePPO))
         action_space = action_space or ACTIONS[3 if discrete else 1]
-        arguments: dict[str, Any] = {"policy_kwargs": {"net_arch": [12, 10], **policy_kwargs}}
+        arguments = {**(arguments or {}), "policy_kwargs": {"net_arch": [12, 10], **policy_kwargs}}
         if issubclass(algorithm, (DQN, SAC, TD3, QRDQN, TQC, CrossQ)):
             arguments.update(buffer_size=50, learning_starts=10, batch_size=8)
         model = algorithm(kind, AnySpaces(observation_space, action_space), seed=0, **arguments)

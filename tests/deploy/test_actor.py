@@ -72,11 +72,11 @@ def test_it_acts_as_predict_does_for_any_algorithm(
     agree: Callable[..., None],
 ) -> None:
     # given
-    kinds: dict[Any, tuple[str, dict[str, Any]]] = {
-        IMAGE: ("IntegralCnnPolicy", {"features_extractor_kwargs": {"features_dim": 16}}),
-        BOTH: ("IntegralMultiInputPolicy", {"features_extractor_kwargs": {"cnn_output_dim": 8}}),
-    }
-    kind, kwargs = next((v for k, v in kinds.items() if k is space), ("IntegralMlpPolicy", {}))
+    kind, kwargs = "IntegralMlpPolicy", {}
+    if space is IMAGE:
+        kind, kwargs = "IntegralCnnPolicy", {"features_extractor_kwargs": {"features_dim": 16}}
+    if space is BOTH:
+        kind, kwargs = "IntegralMultiInputPolicy", {"features_extractor_kwargs": {"cnn_output_dim": 8}}
     policy = make_model(algorithm, kind, space, actions, **kwargs).policy.resize(6)
     # when
     seen = observe(space)
@@ -106,7 +106,7 @@ def test_gsde_and_squashing_are_kept(
     make_model: Callable[..., Any], observe: Callable[..., Any], agree: Callable[..., None]
 ) -> None:
     space = spaces.Box(-1.0, 1.0, (4,))
-    policy = make_model(PPO, use_sde=True, squash_output=True).policy.resize(6)
+    policy = make_model(PPO, arguments={"use_sde": True}, squash_output=True).policy.resize(6)
     seen = observe(space)
     got = deterministic_actor(policy)(tensors(seen, space)).numpy()
     agree(got, policy.predict(seen, deterministic=True)[0])
