@@ -27,7 +27,7 @@ from sb3_integral.imitation.students import StudentArchitecture
 OBSERVATIONS = spaces.Box(-np.inf, np.inf, (17,), np.float64)
 ACTIONS = spaces.Box(-1.0, 1.0, (6,), np.float32)
 FULL, SMALL = 100, 30
-C_CALLS = 200_000
+C_CALLS = 50_000
 MAIN = r"""
 #include <stdio.h>
 #include <time.h>
@@ -90,22 +90,22 @@ def lines(folder: Path) -> list[Line]:
     return [
         Line(
             f"SB3's policy.predict at N = {FULL}",
-            per_call(lambda: full.predict(observation, deterministic=True), 200),
+            per_call(lambda: full.predict(observation, deterministic=True), 50),
             "",
         ),
         Line(
             f"SB3's policy.predict at N = {SMALL}",
-            per_call(lambda: small.predict(observation, deterministic=True), 200),
+            per_call(lambda: small.predict(observation, deterministic=True), 50),
             "",
         ),
         Line(
             f"ONNX actor at N = {SMALL}, act",
-            per_call(lambda: actor.act(observation), 2000),
+            per_call(lambda: actor.act(observation), 500),
             "15 times faster",
         ),
         Line(
             f"ONNX actor at N = {SMALL}, predict",
-            per_call(lambda: actor.predict(observation), 1000),
+            per_call(lambda: actor.predict(observation), 300),
             "",
         ),
         Line(
@@ -115,12 +115,12 @@ def lines(folder: Path) -> list[Line]:
         ),
         Line(
             f"policy.discretize({FULL})",
-            per_call(lambda: integral.discretize(FULL), 20),
+            per_call(lambda: integral.discretize(FULL), 4),
             "at most 2000 µs",
         ),
         Line(
             f"policy.discretize({SMALL})",
-            per_call(lambda: integral.discretize(SMALL), 20),
+            per_call(lambda: integral.discretize(SMALL), 4),
             "",
         ),
     ]
@@ -140,7 +140,7 @@ def c_caller(folder: Path) -> Callable[[], float]:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurements.")] = 15,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurements.")] = 31,
 ) -> None:
     """Print medians, and ratios to SB3's predict."""
     torch.set_num_threads(1)
