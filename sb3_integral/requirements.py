@@ -22,6 +22,7 @@ INSTALL = {
         'pip install "sb3-integral[imitation,minari]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1  # on Python 3.11 or newer"
     ),
+    "deploy": 'pip install "sb3-integral[deploy]"',
     "torchintegral": (
         'pip install cython "setuptools<81" && '
         "pip install --no-build-isolation git+https://github.com/TheStageAI/TorchIntegral"

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from sb3_integral._version import __version__
+from sb3_integral.cli.console import fail
+from sb3_integral.cli.export import export, rewards
 
 WIDE_TERMINAL = 190
 """Characters of a line where no terminal says how many it has."""
@@ -110,7 +111,7 @@ def run(
     except RunError as error:
         for folder in error.finished:
             _show(folder / "report")
-        _fail(errors, str(error))
+        fail(errors, str(error))
     for folder in finished:
         _show(folder / "report")
 
@@ -129,7 +130,7 @@ def show(
     reports = [folder / "report" for folder in folders]
     for folder, report in zip(folders, reports, strict=True):
         if not (report / "table.md").is_file():
-            _fail(
+            fail(
                 Console(stderr=True),
                 f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
                 f"`sb3-integral run` makes one",
@@ -182,17 +183,16 @@ def imitation(
     main([script, *(arguments or [])])
 
 
+app.command()(export)
+app.command()(rewards)
+
+
 class _Nothing:
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def _fail(console: Console, message: str) -> None:
-    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
 
 
 def _console() -> Console:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
@@ -49,27 +50,43 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
     if issubclass(extractor_class, StandardizeExtractor):
         arguments.update(features_extractor_class=FlattenExtractor, features_extractor_kwargs={})
-        state = _folded(policy, anatomy, state)
+        state = fold_features(policy, anatomy, state)
     elif issubclass(extractor_class, NatureCNN):
         features = len(state[f"{anatomy.actors[0].extractor}.linear.0.weight"])
-        if "features_dim" in inspect.signature(extractor_class.__init__).parameters:
+        if "features_dim" in parameter_names(extractor_class):
             own = arguments["features_extractor_kwargs"] or {}
             arguments["features_extractor_kwargs"] = {**own, "features_dim": features}
+    # The initial weights are overwritten, and making orthogonal ones takes longer than all the rest.
+    orthogonal = arguments.get("ortho_init", False)
+    if orthogonal:
+        arguments["ortho_init"] = False
     with torch.random.fork_rng(devices=[]):
-        plain = policy_class(**arguments).to(policy.device)
+        plain = policy_class(**arguments)
+    if orthogonal:
+        setattr(plain, "ortho_init", True)  # noqa: B010
+    if plain.device != policy.device:
+        plain = plain.to(policy.device)
     target = plain.state_dict()
-    _fit(
-        plain, {name: state[name] for name, value in target.items() if value.shape != state[name].shape}
-    )
-    plain.load_state_dict({name: state[name] for name in target})
+    others = {name: state[name] for name, value in target.items() if value.shape != state[name].shape}
+    if others:
+        _fit(plain, others)
+        target = plain.state_dict()
+    _copy(target, state)
     plain.set_training_mode(False)
     return plain
+
+
+@torch.no_grad()
+def _copy(target: State, state: State) -> None:
+    """Overwrite a state dict's tensors: what ``load_state_dict`` does, in a fifth of its time."""
+    for name, value in target.items():
+        value.copy_(state[name])
 
 
 def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) -> dict[str, Any]:
     """Return what a policy is made with, the arguments that SB3 forgets included."""
     arguments = policy_class._get_constructor_parameters(policy)
-    accepted = inspect.signature(policy_class.__init__).parameters
+    accepted = parameter_names(policy_class)
     arguments |= {name: getattr(policy, name) for name in FORGOTTEN if name in accepted}
     if "with_bias" in accepted:
         head = dissect(policy).actors[0].heads[0]
@@ -79,6 +96,12 @@ def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) ->
         arguments.update(lstm_hidden_size=lstm.hidden_size, n_lstm_layers=lstm.num_layers)
     # use_expln and the like are None where gSDE is off, which the constructors do not take.
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+@functools.lru_cache(maxsize=128)
+def parameter_names(of: type) -> frozenset[str]:
+    """Return the names of what a class' constructor takes."""
+    return frozenset(inspect.signature(of).parameters)
 
 
 def actor_parameter_count(policy: BasePolicy, state: State) -> int:
@@ -135,37 +158,57 @@ def _net_arch(old: Any, anatomy: Anatomy, state: State) -> Any:
     return {"pi": actor, "vf": sizes(anatomy.critics[0])}
 
 
-def _folded(policy: BasePolicy, anatomy: Anatomy, state: State) -> dict[str, Tensor]:
-    """Fold standardisation into whatever reads it.
+def standardization(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Return scale and shift of an extractor that standardises; None for any other."""
+    if isinstance(extractor, StandardizeExtractor):
+        return extractor.scale, extractor.shift
+    return None
+
+
+def fold_features(
+    policy: BasePolicy,
+    anatomy: Anatomy,
+    state: State,
+    affine: Callable[[nn.Module], tuple[Tensor, Tensor] | None] = standardization,
+) -> dict[str, Tensor]:
+    """Fold ``features * scale + shift`` into whatever reads an extractor's features.
+
+    Args:
+        policy: The policy.
+        anatomy: Its networks.
+        state: The parameters to fold into, by the names that they have in the policy.
+        affine: Gives an extractor's scale and shift, each of shape (features,); None to leave its
+            readers as they are.
 
     Raises:
-        ValueError: If that is a layer that normalises.
+        ValueError: If a reader normalises, or has no bias.
     """
     folded = dict(state)
     modules = dict(policy.named_modules(remove_duplicate=False))
     for net in (*anatomy.actors, *anatomy.critics):
-        if any(index < 0 for _, index in net.norms):
-            raise ValueError(
-                "standardisation cannot be folded into a layer that normalises the observations, "
-                "expected a policy without StandardizeExtractor or with batch_norm=False"
-            )
         for rename in (str, _target) if net in anatomy.critics else (str,):
             extractor = modules.get(rename(net.extractor))
-            if not isinstance(extractor, StandardizeExtractor):
+            pair = None if extractor is None else affine(extractor)
+            if pair is None:
                 continue
+            if any(index < 0 for _, index in net.norms):
+                raise ValueError(
+                    "standardisation cannot be folded into a layer that normalises the observations, "
+                    "expected a policy without StandardizeExtractor or with batch_norm=False"
+                )
+            scale, shift = pair
             readers = [(f"{name}.weight", f"{name}.bias") for name in map(rename, net.first)]
             if net.reads == "memory":
                 readers = _memory_readers(modules, "vf" if net in anatomy.critics else "pi")
             for weight_name, bias_name in readers:
                 weight, bias = state[weight_name], state.get(bias_name)
-                features = len(extractor.scale)
-                read, rest = weight[:, :features], weight[:, features:]
-                folded[weight_name] = torch.cat([read * extractor.scale, rest], dim=1)
+                read, rest = weight[:, : len(scale)], weight[:, len(scale) :]
+                folded[weight_name] = torch.cat([read * scale, rest], dim=1)
                 if bias is None:
                     raise ValueError(
                         f"{weight_name} has no bias that standardisation could be folded into"
                     )
-                folded[bias_name] = bias + read @ extractor.shift
+                folded[bias_name] = bias + read @ shift
     return folded
 
 

@@ -67,8 +67,8 @@ def load_trpo_expert(venv: VecEnv, path: str | None = None) -> BasePolicy:
 
     if path is None:
         raise ValueError("no expert was named, expected expert.loader_kwargs.path=<a file of TRPO's>")
-    file = _model_file(parse_path(path))
-    statistics = _statistics_file(file)
+    file = model_file(parse_path(path))
+    statistics = statistics_file(file)
     policy: BasePolicy = load_stable_baselines_model(TRPO, str(file), venv).policy
     if statistics is None:
         return policy
@@ -92,7 +92,7 @@ def load_student_policy(venv: VecEnv, path: str | None = None, size: int | None 
     file = parse_path(path)
     policy: BasePolicy
     if file.is_dir() or file.suffix == ".zip":
-        policy = load_stable_baselines_model(PPO, str(_model_file(file)), venv).policy
+        policy = load_stable_baselines_model(PPO, str(model_file(file)), venv).policy
     else:
         policy = reconstruct_policy(file)
     if not isinstance(policy, IntegralPolicy):
@@ -121,7 +121,12 @@ def reconstruct_policy(
     return policy
 
 
-def _model_file(path: Path) -> Path:
+def model_file(path: Path) -> Path:
+    """Return the model in a folder of rl-zoo3's, or the file itself.
+
+    Raises:
+        ValueError: If there is none, or more than one.
+    """
     if path.is_file():
         return path
     if not path.is_dir():
@@ -138,7 +143,8 @@ def _model_file(path: Path) -> Path:
     return found[0]
 
 
-def _statistics_file(model: Path) -> Path | None:
+def statistics_file(model: Path) -> Path | None:
+    """Return where the statistics of a model's observations are; None if there are none."""
     places = [model.with_suffix(""), model.parent]
     if model.name == "best_model.zip":
         places += sorted(folder for folder in model.parent.iterdir() if folder.is_dir())

@@ -1,0 +1,130 @@
+"""Policies from the files that people have: SB3's zips, rl-zoo3's run folders, safe files."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import load_from_pkl
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_integral.deploy.plain_sb3 import Source
+from sb3_integral.deploy.safe import load_policy
+from sb3_integral.policies.registration import integral_policies
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was in a file.
+
+    Attributes:
+        source: A model, or a policy alone.
+        normalize: The statistics of its observations; None if it acts on raw ones.
+    """
+
+    source: Source
+    normalize: VecNormalize | None = None
+
+
+def algorithms() -> dict[str, type[BaseAlgorithm]]:
+    """Return the supported algorithms that are installed, by the names that rl-zoo3 gives them."""
+    named = {kind.__name__.lower(): kind for kind in integral_policies()}
+    return {
+        {"maskableppo": "ppo_mask", "recurrentppo": "ppo_lstm"}.get(k, k): v for k, v in named.items()
+    }
+
+
+def read_source(
+    path: Path,
+    algorithm: str | None = None,
+    statistics: Path | None = None,
+    observation_space: spaces.Space[Any] | None = None,
+    action_space: spaces.Space[Any] | None = None,
+) -> Loaded:
+    """Read a policy from a file or a folder.
+
+    A folder, and a file that ends in ``.zip``, is SB3's: reading it unpickles, which can run code, so
+    read none of a stranger's. Any other file is read as a safe one, or refused.
+
+    Args:
+        path: A zip of SB3, a run's folder of rl-zoo3, a safe file or a student's.
+        algorithm: Whose model a zip holds, by rl-zoo3's name; found out by default.
+        statistics: ``vecnormalize.pkl``, for a zip; looked for in rl-zoo3's places by default.
+        observation_space: For a student's file, which does not hold it; any other must fit it if given.
+        action_space: Likewise.
+
+    Raises:
+        ValueError: If there is no such file, or it is not what its name says.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} does not exist, expected a zip of SB3, a run's folder or a safe file")
+    if not path.is_dir() and path.suffix != ".zip":
+        if statistics is not None:
+            raise ValueError(f"{path} holds its statistics if it has any, got {statistics} beside")
+        return Loaded(load_policy(path, observation_space, action_space))
+    from sb3_integral.imitation.scripts.saved_policies import model_file, statistics_file
+
+    file = model_file(path)
+    name = algorithm or detect_algorithm(file)
+    known = algorithms()
+    if name not in known:
+        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}")
+    try:
+        model = known[name].load(file, device="cpu")
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, AssertionError) as error:
+        raise ValueError(f"{file} is no model of {known[name].__name__}: {error}") from error
+    place = statistics or statistics_file(file)
+    return Loaded(model, None if place is None else _statistics(place))
+
+
+def detect_algorithm(path: Path) -> str:
+    """Find out whose model a zip holds, by the names of what is in it; nothing is unpickled.
+
+    Raises:
+        ValueError: If it is no zip of SB3, or of an algorithm that is not known.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            data = json.loads(archive.read("data"))
+        module = str(data["policy_class"].get("__module__", ""))
+    except (OSError, zipfile.BadZipFile, LookupError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a model that SB3 saved: {error!r}") from error
+    for name, attribute, where in TRAITS:
+        if attribute in data and where in module:
+            return name
+    raise ValueError(f"{path} is a model of an unknown algorithm, expected one to be named")
+
+
+TRAITS = (
+    ("ars", "n_delta", ""),
+    ("trpo", "cg_max_steps", ""),
+    ("ppo_lstm", "_last_lstm_states", ""),
+    ("ppo_mask", "clip_range", "maskable"),
+    ("ppo_mask", "clip_range", "sb3_integral.policies.contrib"),
+    ("ppo", "clip_range", ""),
+    ("a2c", "gae_lambda", ""),
+    ("tqc", "top_quantiles_to_drop_per_net", ""),
+    ("qrdqn", "exploration_fraction", "qrdqn"),
+    ("qrdqn", "exploration_fraction", "sb3_integral.policies.contrib"),
+    ("dqn", "exploration_fraction", ""),
+    ("td3", "target_policy_noise", ""),
+    ("crossq", "target_entropy", "crossq"),
+    ("crossq", "target_entropy", "sb3_integral.policies.contrib"),
+    ("sac", "target_entropy", ""),
+)
+"""An algorithm, what only it and those below it keep, and part of its policies' module's name."""
+
+
+def _statistics(path: Path) -> VecNormalize:
+    try:
+        loaded = load_from_pkl(path)
+    except Exception as error:  # unpickling can raise anything
+        raise ValueError(f"{path} is not a file of VecNormalize: {error!r}") from error
+    if not isinstance(loaded, VecNormalize):
+        raise ValueError(f"{path} holds a {type(loaded).__name__}, expected VecNormalize")
+    return loaded
