@@ -91,9 +91,12 @@ def detect_algorithm(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             data = json.loads(archive.read("data"))
+            is_recurrent = b"lstm_actor" in archive.read("policy.pth")
         module = str(data["policy_class"].get("__module__", ""))
     except (OSError, zipfile.BadZipFile, LookupError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} is not a model that SB3 saved: {error!r}") from error
+    if is_recurrent:  # of which its data say nothing
+        return "ppo_lstm"
     for name, attribute, where in TRAITS:
         if attribute in data and where in module:
             return name
@@ -103,7 +106,6 @@ def detect_algorithm(path: Path) -> str:
 TRAITS = (
     ("ars", "n_delta", ""),
     ("trpo", "cg_max_steps", ""),
-    ("ppo_lstm", "_last_lstm_states", ""),
     ("ppo_mask", "clip_range", "maskable"),
     ("ppo_mask", "clip_range", "sb3_integral.policies.contrib"),
     ("ppo", "clip_range", ""),
@@ -122,7 +124,8 @@ TRAITS = (
 
 def _statistics(path: Path) -> VecNormalize:
     try:
-        loaded = load_from_pkl(path)
+        with path.open("rb") as file:
+            loaded = load_from_pkl(file)
     except Exception as error:  # unpickling can raise anything
         raise ValueError(f"{path} is not a file of VecNormalize: {error!r}") from error
     if not isinstance(loaded, VecNormalize):

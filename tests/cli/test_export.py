@@ -32,8 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs") / "CartPole-v1_1"
     env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
     model = PPO("IntegralMlpPolicy", env, n_steps=32, batch_size=32, seed=0).learn(32)
+    (folder / "CartPole-v1").mkdir(parents=True)
     model.save(folder / "CartPole-v1.zip")
-    (folder / "CartPole-v1").mkdir()
     env.save(str(folder / "CartPole-v1" / "vecnormalize.pkl"))
     return folder
 

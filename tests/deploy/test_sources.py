@@ -33,8 +33,8 @@ def test_a_run_folder_is_read_with_its_statistics(
     # given what rl-zoo3 leaves
     model = make_model(PPO)
     run = tmp_path / "ppo" / "Any-v0_1"
+    (run / "Any-v0").mkdir(parents=True)
     model.save(run / "Any-v0.zip")
-    (run / "Any-v0").mkdir()
     normalize = make_normalize(model.observation_space)
     normalize.save(str(run / "Any-v0" / "vecnormalize.pkl"))
     # when
