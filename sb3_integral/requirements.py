@@ -7,6 +7,7 @@ import importlib.util
 INSTALL = {
     "permutation": 'pip install "sb3-integral[permutation]"',
     "pruning": 'pip install "sb3-integral[pruning]"',
+    "deploy": 'pip install "sb3-integral[deploy]"',
     "imitation": (
         'pip install "sb3-integral[imitation]" && pip install --no-deps imitation==1.0.1 seals==0.2.1'
     ),

@@ -81,7 +81,7 @@ def evaluate_resize_sweep(
 
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
     rows: list[SweepEpisode] = []
-    with _size_kept(policy):
+    with size_kept(policy):
         for size in all_sizes:
             policy.resize(size)
             if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
@@ -108,7 +108,8 @@ def evaluate_resize_sweep(
 
 
 @contextmanager
-def _size_kept(policy: Resizable) -> Iterator[None]:
+def size_kept(policy: Resizable) -> Iterator[None]:
+    """Give a policy back the size that it had before a block."""
     if isinstance(policy, IntegralPolicy):
         # Its axes may be sampled at points of their own, which a size alone does not bring back.
         with policy.actor_axes.resized(policy.sizes):

@@ -1,0 +1,1 @@
+"""Leaving the library: the size that fits, and what runs it."""
