@@ -15,13 +15,16 @@ from sb3_integral.evaluation.sweep import size_kept
 from sb3_integral.nn import Size, as_sizes
 from sb3_integral.policies import Resizable
 
-UNITS = {
+LIMITED = {
     "max_parameters": "parameters",
     "max_bytes": "bytes",
     "max_macs": "macs",
     "max_latency_us": "latency_us",
 }
 """What each limit is a limit of: a field of :class:`FittedSize`."""
+
+UNITS = {"macs": "multiply-accumulates", "latency_us": "µs"}
+"""How fields are called that are not called by what they count."""
 
 N_SCORED = 64
 """About how many shapes are scored, where there are more that fit."""
@@ -57,7 +60,7 @@ class FittedSize:
             f"{self.macs:,} multiply-accumulates, {self.latency_us:.1f} µs"
         )
         return costs + "".join(
-            f"\n  {name}: {_number(abs(left))} {UNITS[name]} {'left' if left >= 0 else 'too many'}"
+            f"\n  {name}: {_number(abs(left))} {_unit(name)} {'left' if left >= 0 else 'too many'}"
             f"{', binding' if name in self.binding else ''}"
             for name, left in self.slack.items()
         )
@@ -67,7 +70,8 @@ class BudgetError(ValueError):
     """No size meets the budget.
 
     Attributes:
-        closest: The smallest sizes that were allowed, which come closest to every limit.
+        closest: The smallest sizes that were allowed, or the quickest that were measured where only the
+            latency is too long.
     """
 
     def __init__(self, closest: FittedSize) -> None:
@@ -120,7 +124,7 @@ def fit_to_budget(
             :class:`~sb3_integral.deploy.MeasuredLatency`.
 
     Raises:
-        BudgetError: If not even ``min_size`` meets the limits; it has the closest that exists.
+        BudgetError: If nothing from ``min_size`` on meets the limits; it has the closest that exists.
         ValueError: If no limit is given, one is not a positive number, ``min_size`` is above full size,
             or the policy cannot be resized.
     """
@@ -187,20 +191,24 @@ class _Search:
 
     def _most_macs(self) -> float:
         """Return up to how many operations the latency is met; infinity if it does not matter."""
-        if not self._fits(self._lowest, math.inf) or not self._meets_latency(self._lowest):
+        if not self._fits(self._lowest, math.inf):
             raise BudgetError(self._answer(self._lowest))
         largest = self._finest(math.inf)
         if self._meets_latency(largest):
             return math.inf
+        met = None
         low, high = self._costs(self._lowest).macs, self._costs(largest).macs
         while high - low > 1:
             # Operations range over orders of magnitude.
             middle = min(max(math.isqrt(low * high), low + 1), high - 1)
             sizes = self._finest(middle)
             if self._meets_latency(sizes):
-                low = middle
+                met = low = middle
             else:
-                high = min(middle, self._costs(sizes).macs)
+                high = min(middle, max(low, self._costs(sizes).macs))
+        # The smallest need not be the quickest, so it is asked last.
+        if met is None and not self._meets_latency(self._lowest):
+            raise BudgetError(self._answer(min(self._measured, key=self._measured.__getitem__)))
         return low
 
     def _fits(self, sizes: Sequence[int], most_macs: float) -> bool:
@@ -212,7 +220,7 @@ class _Search:
         return {
             name
             for name, limit in self._limits.items()
-            if name != "max_latency_us" and getattr(costs, UNITS[name]) > limit
+            if name != "max_latency_us" and getattr(costs, LIMITED[name]) > limit
         }
 
     def _meets_latency(self, sizes: Sizes) -> bool:
@@ -228,7 +236,7 @@ class _Search:
         costs = self._costs(sizes)
         latency_us = self._latency_of(sizes)
         values = {**costs._asdict(), "latency_us": latency_us}
-        slack = {name: limit - values[UNITS[name]] for name, limit in self._limits.items()}
+        slack = {name: limit - values[LIMITED[name]] for name, limit in self._limits.items()}
         binding: set[str] = {name for name, left in slack.items() if left < 0}
         for axis, size in enumerate(sizes):
             if binding and any(left < 0 for left in slack.values()):
@@ -254,6 +262,10 @@ def _checked_limits(**limits: float | None) -> dict[str, float]:
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit < math.inf:
             raise ValueError(f"{name} must be a positive number, got {limit!r}")
     return given
+
+
+def _unit(limit: str) -> str:
+    return UNITS.get(LIMITED[limit], LIMITED[limit])
 
 
 def _number(value: float) -> str:

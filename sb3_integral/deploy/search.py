@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
@@ -39,38 +40,58 @@ def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
     def descend(prefix: Sizes) -> None:
         nonlocal best, best_rank
         axis = len(prefix)
-        rest = lowest[axis + 1 :]
-        largest = _largest(lambda size: fits((*prefix, size, *rest)), lowest[axis], full[axis])
-        if not rest:
-            found = (*prefix, largest)
-            found_rank = rank(found, full)
-            if found_rank < best_rank:
-                best, best_rank = found, found_rank
+        most = best_rank[0] + 10.0**-DIGITS - coarseness(prefix, full[:axis])
+        ranges = _ranges(lambda rest: fits((*prefix, *rest)), lowest[axis:], full[axis:], most)
+        if ranges is None:
             return
-        spent = coarseness(prefix, full[:axis])
-        for size in range(largest, lowest[axis] - 1, -1):
-            # No layer can be finer than at full size, where it counts 1.
-            if spent + (full[axis] / size) ** 2 + len(rest) > best_rank[0] + 10.0**-DIGITS:
-                break
-            if _bound((*prefix, size)) <= best_rank[0] + 10.0**-DIGITS:
+        low, high = ranges[0]
+        if len(ranges) > 1:
+            for size in range(high, low - 1, -1):
                 descend((*prefix, size))
-
-    def _bound(prefix: Sizes) -> float:
-        """Return what no sizes with this beginning can be finer than: each other layer on its own."""
-        axis = len(prefix)
-        bound = coarseness(prefix, full[:axis])
-        for place in range(axis, len(full)):
-            before, after = lowest[axis:place], lowest[place + 1 :]
-            largest = _largest(
-                lambda size, before=before, after=after: fits((*prefix, *before, size, *after)),  # type: ignore[misc]
-                lowest[place],
-                full[place],
-            )
-            bound += (full[place] / largest) ** 2
-        return bound
+            return
+        found = (*prefix, high)
+        found_rank = rank(found, full)
+        if found_rank < best_rank:
+            best, best_rank = found, found_rank
 
     descend(())
     return best
+
+
+def _ranges(
+    fits: Fits, lowest: Sizes, full: Sizes, most: float, rounds: int = 3
+) -> list[tuple[int, int]] | None:
+    """Return between which sizes each layer has to be for the coarseness not to exceed ``most``.
+
+    A layer can be as large as fits beside others that are as small as they may; and it has to be as
+    large as makes up for others that are as large as they can.
+
+    Returns:
+        The ends for each layer; None if nothing is left between them.
+    """
+    lows, highs = list(lowest), list(full)
+    for _ in range(rounds):
+        finest = coarseness(highs, full)
+        for axis, (high, whole) in enumerate(zip(highs, full, strict=True)):
+            own = (whole / high) ** 2
+            allowed = most - (finest - own)
+            if allowed < own:
+                return None
+            lows[axis] = max(lows[axis], math.ceil(whole / math.sqrt(allowed) - 10.0**-DIGITS))
+        if not fits(lows):
+            return None
+        before = list(highs)
+        for axis, (low, high) in enumerate(zip(lows, highs, strict=True)):
+            highs[axis] = _largest(_with_axis(fits, lows, axis), low, high)
+        if highs == before:
+            break
+    return list(zip(lows, highs, strict=True))
+
+
+def _with_axis(fits: Fits, sizes: Sequence[int], axis: int) -> Callable[[int], bool]:
+    """Return the limits as a function of one size, the others being what they are."""
+    before, after = tuple(sizes[:axis]), tuple(sizes[axis + 1 :])
+    return lambda size: fits((*before, size, *after))
 
 
 def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Sizes]:
@@ -85,13 +106,9 @@ def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Siz
     per_axis = max(2, int(count ** (1 / max(1, len(full) - 1))))
     levels = []
     for axis in range(len(full) - 1):
-
-        def alone(others: Sizes, low: int, axis: int = axis) -> int:
-            """Return how large a layer can be beside others; ``low`` if it does not fit at all."""
-            around = others[:axis], others[axis + 1 :]
-            return _largest(lambda size: fits((*around[0], size, *around[1])), low, full[axis])
-
-        low, high = alone(full, lowest[axis]), alone(lowest, lowest[axis])
+        # How large it can be beside full layers (its smallest where that is nothing), and beside small.
+        low = _largest(_with_axis(fits, full, axis), lowest[axis], full[axis])
+        high = _largest(_with_axis(fits, lowest, axis), low, full[axis])
         spread = np.geomspace(low, high, per_axis)
         few = high - low < per_axis
         levels.append(range(low, high + 1) if few else sorted({round(float(x)) for x in spread}))
@@ -110,12 +127,7 @@ def _grown(fits: Fits, sizes: Sizes, full: Sizes) -> Sizes:
     """Let the layers grow as far as they can, the last one first."""
     grown = list(sizes)
     for axis in reversed(range(len(full))):
-        before, after = grown[:axis], grown[axis + 1 :]
-        grown[axis] = _largest(
-            lambda size, before=before, after=after: fits([*before, size, *after]),  # type: ignore[misc]
-            grown[axis],
-            full[axis],
-        )
+        grown[axis] = _largest(_with_axis(fits, grown, axis), grown[axis], full[axis])
     return tuple(grown)
 
 
