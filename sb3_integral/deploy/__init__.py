@@ -1,1 +1,23 @@
 """Leaving the library: the size that fits, and what runs it."""
+
+from sb3_integral.deploy.actor import Actor, NumpyActor, deterministic_actor
+from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget
+from sb3_integral.deploy.latency import MeasuredLatency
+from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
+from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size
+
+__all__ = [
+    "Actor",
+    "BettingTest",
+    "BudgetError",
+    "FittedSize",
+    "MeasuredLatency",
+    "NumpyActor",
+    "SequentialTest",
+    "SizeTrial",
+    "SmallestSize",
+    "WelchTest",
+    "deterministic_actor",
+    "fit_to_budget",
+    "smallest_size",
+]
