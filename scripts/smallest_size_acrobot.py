@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 import typer
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from scipy.stats import binom
 from stable_baselines3.common.env_util import make_vec_env
@@ -73,7 +72,9 @@ def main(
     tolerance: Annotated[float, typer.Option(help="Mean return that may be lost.")] = 40.0,
     confidence: Annotated[float, typer.Option(help="Of each search.")] = 0.95,
     seeds: Annotated[int, typer.Option(help="Searches, with a seed each.")] = 20,
-    episodes: Annotated[int, typer.Option(help="Episodes per size: all of the sweep's, most of a search's.")] = 200,
+    episodes: Annotated[
+        int, typer.Option(help="Episodes per size: all of the sweep's, most of a search's.")
+    ] = 200,
     folder: Annotated[Path, typer.Option(help="Where expert and student are kept.")] = Path(
         "runs/smallest_size_acrobot"
     ),
@@ -85,6 +86,7 @@ def main(
     policy = prepare(folder, console, venv)
     assert isinstance(policy, Resizable)
 
+    console.print(f"full sweep: {episodes} episodes at each size")
     sweep = evaluate_resize_sweep(policy, venv, SIZES, episodes, seed=0)
     rows = pd.DataFrame(sweep).groupby("size", sort=False)["episode_return"]
     table = Table("N", "mean return", "standard error", f"loss at most {tolerance:g}")
@@ -98,25 +100,22 @@ def main(
     answer = min(size for size in SIZES if all(is_within[other] for other in SIZES if other >= size))
     console.print(f"full sweep: N = {answer}, {len(sweep):,} episodes\n")
 
-    table = Table("seed", "answer", "episodes", "share of the sweep's", "tried: episodes and verdict at each size")
-    spent, wrong, not_found = [], 0, 0
-    for seed in track(range(seeds), console=console, transient=True, disable=not console.is_terminal):
+    console.print("seed  answer  episodes  tried: episodes and verdict at each size")
+    spent, wrong, undecided = [], 0, 0
+    for seed in range(1, seeds + 1):
         found = smallest_size(
             policy, venv, tolerance, confidence,
-            return_range=RETURNS, sizes=SIZES, max_episodes=episodes, seed=seed + 1,
+            return_range=RETURNS, sizes=SIZES, max_episodes=episodes, seed=seed,
         )  # fmt: skip
         size = found.sizes[0]
         spent.append(found.episodes)
-        not_found += any(trial.verdict == "undecided" for trial in found.trials)
+        undecided += any(trial.verdict == "undecided" for trial in found.trials)
         wrong += size != answer
         tried = ", ".join(f"{trial.sizes[0]}: {trial.episodes} {trial.verdict}" for trial in found.trials)
-        table.add_row(
-            str(seed + 1), str(size), str(found.episodes), f"{found.episodes / len(sweep):.0%}", tried
-        )
-    console.print(table)
+        console.print(f"{seed:>4}  {size:>6}  {found.episodes:>8}  {tried}", highlight=False)
     allowed = 1.0 - confidence
     console.print(
-        f"{seeds} searches: {wrong} with another answer than the sweep ({not_found} left a size undecided); "
+        f"\n{seeds} searches: {wrong} with another answer than the sweep ({undecided} left a size undecided); "
         f"episodes: mean {np.mean(spent):.0f}, most {max(spent)} "
         f"({max(spent) / len(sweep):.0%} of the sweep's)"
     )

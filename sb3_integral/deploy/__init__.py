@@ -2,6 +2,8 @@
 
 from sb3_integral.deploy.actor import Actor, NumpyActor, deterministic_actor
 from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget
+from sb3_integral.deploy.controller import SizeController
+from sb3_integral.deploy.driving import DrivingPredictor, DrivingStep
 from sb3_integral.deploy.latency import MeasuredLatency
 from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size
@@ -10,10 +12,13 @@ __all__ = [
     "Actor",
     "BettingTest",
     "BudgetError",
+    "DrivingPredictor",
+    "DrivingStep",
     "FittedSize",
     "MeasuredLatency",
     "NumpyActor",
     "SequentialTest",
+    "SizeController",
     "SizeTrial",
     "SmallestSize",
     "WelchTest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.deploy.actor import Actor, Array, deterministic_actor, example_observation
 from sb3_integral.deploy.controller import SizeController
-from sb3_integral.deploy.costs import CostModel
 from sb3_integral.deploy.latency import latencies_us
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn import Size, as_sizes
@@ -63,7 +63,7 @@ class DrivingPredictor:
         **controller: Arguments of :class:`~sb3_integral.deploy.SizeController`, such as ``headroom``.
 
     Attributes:
-        ladder: The sizes prepared, by latency.
+        ladder: The sizes prepared, ascending.
         idle_us: Latency of each, measured in the beginning.
         record: The last steps, oldest first.
 
@@ -87,10 +87,7 @@ class DrivingPredictor:
             )
         self.observation_space = policy.observation_space
         self.action_space = policy.action_space
-        costs = CostModel(policy)
-        self.ladder: tuple[Sizes, ...] = tuple(
-            sorted(_sizes(policy, sizes), key=lambda one: (costs(one).macs, one))
-        )
+        self.ladder: tuple[Sizes, ...] = tuple(sorted(_sizes(policy, sizes), key=_weights))
         self._actors = [make_actor(policy.discretize(one)) for one in self.ladder]
         observation = example_observation(policy.observation_space)
         self.idle_us: tuple[float, ...] = tuple(
@@ -137,6 +134,11 @@ class DrivingPredictor:
         self.record.append(DrivingStep(start / 1e9, self.ladder[place], latency_us))
         self._place = self._controller.record(latency_us)
         return action, state
+
+
+def _weights(sizes: Sizes) -> tuple[int, Sizes]:
+    """Return a key by which sizes ascend: by the weights between hidden layers."""
+    return sum(one * other for one, other in pairwise((1, *sizes, 1))), sizes
 
 
 def _sizes(policy: Resizable, sizes: Sequence[Size] | None) -> set[Sizes]:
