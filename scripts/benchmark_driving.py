@@ -45,7 +45,9 @@ def main(
             plain = policy.discretize(sizes)
             ours = median(latencies_us(own.predict, observation))
             theirs = median(
-                latencies_us(lambda one, plain=plain: plain.predict(one, deterministic=True), observation)
+                latencies_us(
+                    lambda one, plain=plain: plain.predict(one, deterministic=True), observation
+                )
             )
             table.add_row(
                 str(sizes[0]), f"{ours:.1f}", f"{idle:.1f}", f"{theirs:.1f}", f"{theirs / ours:.1f}"

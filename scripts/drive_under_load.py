@@ -162,7 +162,9 @@ def plot(path: Path, steps: pd.DataFrame, target_us: float) -> None:
         one.spines[["top", "right"]].set_visible(False)
     axes[1].axhline(target_us, color="0.3", linewidth=0.8, linestyle="--")
     axes[1].set_yscale("log")
-    axes[0].set(ylabel="neurons in each\nhidden layer, N", title="other processes take the processor (grey)")
+    axes[0].set(
+        ylabel="neurons in each\nhidden layer, N", title="other processes take the processor (grey)"
+    )
     axes[1].set(ylabel="observation to\naction, µs")
     axes[2].set(ylabel="reward of a step,\nmean of 50", xlabel="step")
     axes[0].legend(frameon=False)
@@ -180,7 +182,8 @@ def main(
         "runs/drive_under_load"
     ),
     target_us: Annotated[
-        float | None, typer.Option(help="The target; 2.5 times what full size takes when idle by default.")
+        float | None,
+        typer.Option(help="The target; 2.5 times what full size takes when idle by default."),
     ] = None,
     processes: Annotated[
         int, typer.Option(help="Processes of the load.", show_default="one per core")
@@ -204,7 +207,9 @@ def main(
             f"{one[0]}: {us:.0f}"
             for one, us in zip(drivers["driving"].ladder, drivers["driving"].idle_us, strict=True)
         )
-        console.print(f"µs at each size when idle: {sizes}; target {target:.0f} µs; {processes} processes of load")
+        console.print(
+            f"µs at each size when idle: {sizes}; target {target:.0f} µs; {processes} processes of load"
+        )
         parts = []
         for number in range(rounds):
             for name, driver in drivers.items():
@@ -213,7 +218,15 @@ def main(
     everything = pd.concat(parts, ignore_index=True)
     everything["within"] = everything["latency_us"] <= target
     table = Table(
-        "phase", "driver", "steps", "within the target", "median µs", "95 % µs", "99 % µs", "mean N", "return"
+        "phase",
+        "driver",
+        "steps",
+        "within the target",
+        "median µs",
+        "95 % µs",
+        "99 % µs",
+        "mean N",
+        "return",
     )
     for phase in PHASES:
         for name in DRIVERS:

@@ -94,7 +94,9 @@ def main(
     for size, returns in rows:
         is_within[size] = rows.mean()[SIZES[0]] - returns.mean() <= tolerance
         error = returns.std() / math.sqrt(len(returns))
-        table.add_row(str(size), f"{returns.mean():.1f}", f"{error:.1f}", "yes" if is_within[size] else "no")
+        table.add_row(
+            str(size), f"{returns.mean():.1f}", f"{error:.1f}", "yes" if is_within[size] else "no"
+        )
     console.print(table)
     # The smallest such that it and all larger ones are within.
     answer = min(size for size in SIZES if all(is_within[other] for other in SIZES if other >= size))
@@ -111,7 +113,9 @@ def main(
         spent.append(found.episodes)
         undecided += any(trial.verdict == "undecided" for trial in found.trials)
         wrong += size != answer
-        tried = ", ".join(f"{trial.sizes[0]}: {trial.episodes} {trial.verdict}" for trial in found.trials)
+        tried = ", ".join(
+            f"{trial.sizes[0]}: {trial.episodes} {trial.verdict}" for trial in found.trials
+        )
         console.print(f"{seed:>4}  {size:>6}  {found.episodes:>8}  {tried}", highlight=False)
     allowed = 1.0 - confidence
     console.print(

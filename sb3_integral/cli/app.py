@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.box import SIMPLE
@@ -75,14 +75,14 @@ def run(
             experiment = load_config(config)
             stages = build_stages(experiment)
         except (ConfigError, ValueError) as error:
-            _fail(errors, str(error))
+            fail(errors, str(error))
 
     root = runs / experiment.name
     try:
         with ProgressDisplay(errors, len(stages)) as display:
             run_stages(stages, root, workers, display)
     except ExperimentError as error:
-        _fail(errors, str(error))
+        fail(errors, str(error))
     _show(root / REPORT)
 
 
@@ -93,7 +93,7 @@ def show(
     """Print the table of a finished experiment."""
     report = folder / "report"
     if not (report / "table.md").is_file():
-        _fail(
+        fail(
             Console(stderr=True),
             f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
             f"`sb3-integral run` makes one",
@@ -150,7 +150,8 @@ class _Nothing:
         pass
 
 
-def _fail(console: Console, message: str) -> None:
+def fail(console: Console, message: str) -> NoReturn:
+    """Print an error and end the program."""
     console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
@@ -183,3 +184,7 @@ def _show(report: Path) -> None:
         typer.echo("with scores and p-values:")
     for name in ("table.md", "table.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")
+
+
+# They add their verbs to the application above.
+from sb3_integral.cli import budget as _budget  # noqa: E402, F401

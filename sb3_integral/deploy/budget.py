@@ -270,5 +270,3 @@ def _unit(limit: str) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-

@@ -190,9 +190,7 @@ def test_latency_is_measured_of_what_a_factory_makes(make_policy):
         return lambda observation: policy.predict(observation, deterministic=True)
 
     # When
-    fitted = fit_to_budget(
-        make_policy(), max_parameters=200, latency=MeasuredLatency(factory, calls=5)
-    )
+    fitted = fit_to_budget(make_policy(), max_parameters=200, latency=MeasuredLatency(factory, calls=5))
     # Then
     assert len(made) == 1
     assert 0 < fitted.latency_us < math.inf
@@ -201,7 +199,11 @@ def test_latency_is_measured_of_what_a_factory_makes(make_policy):
 def test_the_actor_of_images_counts_each_use_of_a_kernel():
     from stable_baselines3.common.envs import FakeImageEnv
 
-    model = PPO("IntegralCnnPolicy", FakeImageEnv(), policy_kwargs={"features_extractor_kwargs": {"features_dim": 16}})
+    model = PPO(
+        "IntegralCnnPolicy",
+        FakeImageEnv(),
+        policy_kwargs={"features_extractor_kwargs": {"features_dim": 16}},
+    )
     costs = CostModel(model.policy)
     sizes = (8, 12, 10, 9)
     ordinary = model.policy.discretize(sizes)
