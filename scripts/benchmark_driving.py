@@ -1,4 +1,4 @@
-"""What a size change of the driving predictor costs, and what each size takes, in one run on one thread."""
+"""What a size change of the driving predictor costs, and what each size takes, on one thread."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Resizing while driving: HalfCheetah with a latency target, while other processes take the processor.
 
-A student with two hidden layers of 1024 drives: large enough that its size decides what a step takes (four
-megabytes of weights have to pass through the processor for every action), as those of a robot's policy do on
-the slower processor that a robot has. It drives three episodes: on the machine as it is, with the load, and
-without it again; once at full size throughout, once with the driving predictor. The load streams through
-arrays of its own, as a camera's pipeline would: it takes caches and memory as well as the processors.
+A student with two hidden layers of 1024 drives: large enough that its size decides what a step takes
+(four megabytes of weights have to pass through the processor for every action), as a smaller policy's
+does on the slower processor that a robot has. It drives three episodes: on the machine as it is, with
+the load, and without it again; at full size throughout, and with the driving predictor. The load streams
+through arrays of its own, as a camera's pipeline would: it takes caches and memory as well as the
+processors.
 
 What is measured is wall time from observation to action. The simulation waits for late actions; with
 ``--hold-late`` it does not, and the action before stays in force, as on a robot.
@@ -36,8 +37,15 @@ from sb3_integral import LogUniformSizes
 from sb3_integral.deploy import DrivingPredictor
 from sb3_integral.deploy.latency import one_thread
 from sb3_integral.experiments.expert import expert_hyperparams, load_expert, train_expert
-from sb3_integral.imitation import StudentArchitecture, clone, collect_episodes, load_demonstrations
-from sb3_integral.imitation import load_student, save_episodes, save_student
+from sb3_integral.imitation import (
+    StudentArchitecture,
+    clone,
+    collect_episodes,
+    load_demonstrations,
+    load_student,
+    save_episodes,
+    save_student,
+)
 from sb3_integral.policies import IntegralActorCriticPolicy
 
 ALGO = "trpo"
@@ -208,7 +216,7 @@ def main(
             for one, us in zip(drivers["driving"].ladder, drivers["driving"].idle_us, strict=True)
         )
         console.print(
-            f"µs at each size when idle: {sizes}; target {target:.0f} µs; {processes} processes of load"
+            f"µs at each size when idle: {sizes}; target {target:.0f} µs; {processes} processes load"
         )
         parts = []
         for number in range(rounds):
@@ -243,8 +251,8 @@ def main(
     returns = loaded.groupby("driver")["reward"].sum() / rounds
     lost = returns["full size"] - returns["driving"]
     console.print(
-        f"under load: driving keeps {within['driving']:.1%} of its steps within {target:.0f} µs, full size "
-        f"{within['full size']:.1%}; reward lost: {lost:.0f} of {returns['full size']:.0f} per episode "
+        f"under load: driving keeps {within['driving']:.1%} of its steps within {target:.0f} µs, "
+        f"full size {within['full size']:.1%}; reward lost: {lost:.0f} of {returns['full size']:.0f} per episode "
         f"({lost / abs(returns['full size']):.1%})"
     )
     picture = folder / "drive_under_load.png"

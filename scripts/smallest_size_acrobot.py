@@ -25,8 +25,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_integral import evaluate_resize_sweep
 from sb3_integral.deploy import smallest_size
 from sb3_integral.experiments.expert import expert_hyperparams, load_expert, train_expert
-from sb3_integral.imitation import StudentArchitecture, clone, collect_episodes, load_demonstrations
-from sb3_integral.imitation import load_student, save_episodes, save_student
+from sb3_integral.imitation import (
+    StudentArchitecture,
+    clone,
+    collect_episodes,
+    load_demonstrations,
+    load_student,
+    save_episodes,
+    save_student,
+)
 from sb3_integral.policies import Resizable
 
 ENV = "Acrobot-v1"
@@ -100,7 +107,7 @@ def main(
     console.print(table)
     # The smallest such that it and all larger ones are within.
     answer = min(size for size in SIZES if all(is_within[other] for other in SIZES if other >= size))
-    console.print(f"full sweep: N = {answer}, {len(sweep):,} episodes\n")
+    console.print(f"answer: N = {answer}, {len(sweep):,} episodes\n")
 
     console.print("seed  answer  episodes  tried: episodes and verdict at each size")
     spent, wrong, undecided = [], 0, 0
@@ -119,14 +126,15 @@ def main(
         console.print(f"{seed:>4}  {size:>6}  {found.episodes:>8}  {tried}", highlight=False)
     allowed = 1.0 - confidence
     console.print(
-        f"\n{seeds} searches: {wrong} with another answer than the sweep ({undecided} left a size undecided); "
-        f"episodes: mean {np.mean(spent):.0f}, most {max(spent)} "
-        f"({max(spent) / len(sweep):.0%} of the sweep's)"
+        f"\n{seeds} searches: {wrong} with another answer than the sweep, {undecided} with an undecided size;"
+        f"\nepisodes: mean {np.mean(spent):.0f}, most {max(spent)}, "
+        f"{max(spent) / len(sweep):.0%} of the sweep's"
     )
+    kept = {True: "kept", False: "BROKEN"}
     console.print(
-        f"verdict: {'as' if wrong <= allowed * seeds else 'NOT as'} promised: at most {allowed:.0%} wrong "
-        f"(probability of {wrong} or more, were it just that: {binom.sf(wrong - 1, seeds, allowed):.2f}); "
-        f"{'at most' if max(spent) <= len(sweep) / 3 else 'MORE than'} a third of the sweep's episodes"
+        f"{kept[wrong <= allowed * seeds]}: wrong at most as often as the confidence allows, {allowed:.0%} "
+        f"(of which {wrong} or more had a probability of {binom.sf(wrong - 1, seeds, allowed):.2f})"
+        f"\n{kept[max(spent) <= len(sweep) / 3]}: at most a third of the sweep's episodes"
     )
 
 

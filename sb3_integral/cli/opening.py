@@ -34,7 +34,7 @@ class OpenedPolicy(NamedTuple):
     statistics: Path | None
 
     def normalized(self, venv: VecEnv) -> VecEnv:
-        """Return an environment that gives observations as the policy was trained on; a pickle is read."""
+        """Return an environment that gives what the policy was trained on; reads a pickle."""
         if self.statistics is None:
             return venv
         normalize = VecNormalize.load(str(self.statistics), venv)
@@ -63,10 +63,7 @@ def open_policy(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
         env_id = env_id or path.stem
     if not path.is_file():
         raise ValueError(f"{path} does not exist, expected a file of a policy or a folder of rl-zoo3")
-    if zipfile.is_zipfile(path):
-        policy = _policy_of_zip(path)
-    else:
-        policy = _student(path, env_id)
+    policy = _policy_of_zip(path) if zipfile.is_zipfile(path) else _student(path, env_id)
     resizable = policy if isinstance(policy, IntegralPolicy) else ResizablePolicy(policy, method)
     return OpenedPolicy(resizable, env_id, statistics)
 

@@ -15,9 +15,9 @@ class SizeController:
 
     **Down** when more steps miss the target than may: to the largest size that would meet it with room
     to spare at the slowdown of late, but at least one down. **Up** by one when for ``patience`` steps
-    hardly any missed it and the next size would meet it with room to spare. If a size that was gone up to
-    has to be left again within its patience, the patience for the next try is doubled; where it stayed,
-    the patience is what it was at first.
+    hardly any missed it and the next size would meet it with room to spare. If a size that was gone up
+    to has to be left again within its patience, the patience for the next try is doubled; where it
+    stayed, the patience is what it was at first.
 
     The slowdown is the median of latency to idle latency over the last steps: the median, for a pause
     in which the operating system runs somebody else says nothing of the size.
@@ -57,7 +57,7 @@ class SizeController:
             raise ValueError(f"max_miss_share must be from 0 to 1, got {self.max_miss_share}")
         if not 0.0 < self.headroom <= 1.0:
             raise ValueError(f"headroom must be above 0 and at most 1, got {self.headroom}")
-        if not 1 <= self.window or not 1 <= self.patience <= self.max_patience:
+        if not self.window >= 1 or not 1 <= self.patience <= self.max_patience:
             raise ValueError(
                 f"window and patience must be at least 1, and max_patience no less than patience, "
                 f"got {self.window}, {self.patience} and {self.max_patience}"

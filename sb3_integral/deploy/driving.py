@@ -47,10 +47,10 @@ class DrivingPredictor:
     those of ``policy.resize(size).predict(observation, deterministic=True)``, up to rounding.
 
     What is measured, and kept below the target, is the wall time from observation to action: pauses in
-    which the operating system runs something else are in it. No size prevents these, but a smaller one is
-    interrupted more rarely, for it needs the processor for a shorter time. The decision about the next
-    step's size is made after the clock has stopped. How many threads are used is the user's choice, as
-    ever; one is best for a single observation.
+    which the operating system runs something else are in it. No size prevents these, but a smaller one
+    is interrupted more rarely, for it needs the processor for a shorter time. The decision about the
+    next step's size is made after the clock has stopped. How many threads are used is the user's choice,
+    as ever; one is best for a single observation.
 
     Args:
         policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`, without memory; not
@@ -68,7 +68,8 @@ class DrivingPredictor:
         record: The last steps, oldest first.
 
     Raises:
-        ValueError: If a size or a number is out of range, or the policy cannot be resized or has a memory.
+        ValueError: If a size or a number is out of range, or the policy cannot be resized or has a
+            memory.
     """
 
     def __init__(

@@ -116,8 +116,8 @@ class WelchTest:
 
     The k-th look may be wrong with probability alpha / (k (k + 1)), which add up to alpha (after K. Lan
     and D. DeMets, *Discrete sequential boundaries for clinical trials*, Biometrika 70, 1983; by
-    Bonferroni, so whatever the looks have to do with each other). It knows no range of returns, but holds
-    for means that are about normal: rare failures that the first episodes do not show deceive it.
+    Bonferroni, so whatever the looks have to do with each other). It knows no range of returns, but
+    holds for means that are about normal: rare failures that the first episodes do not show deceive it.
 
     Args:
         every: Episodes from one look to the next.

@@ -78,12 +78,12 @@ def smallest_size(
     ``max_episodes``; a size that is still undecided then is not accepted. The episodes at full size are
     shared by all tests. The policy keeps its own size.
 
-    **Confidence.** If a smaller size is never better than a larger one, the right path through the sizes is
-    one of :math:`\\lceil\\log_2(sizes + 1)\\rceil` tests at most, each of which can err in one direction
-    only. Each gets an equal share of 1 - confidence, so with the confidence asked for no decision on that
-    path is wrong, however many looks were taken. With ``return_range`` this is exact
-    (:class:`~sb3_integral.deploy.BettingTest`); without it, it holds for means that are about normal
-    (:class:`~sb3_integral.deploy.WelchTest`), which rare failures are not.
+    **Confidence.** If sizes from some point on are within the tolerance and those below it are not, the
+    right path through them is one of ceil(log2(sizes + 1)) tests at most, each of which can err in one
+    direction only. Each gets an equal share of 1 - confidence, so with the confidence asked for no
+    decision on that path is wrong, however many looks were taken. With ``return_range`` this holds for
+    all distributions (:class:`~sb3_integral.deploy.BettingTest`); without it, for means that are about
+    normal (:class:`~sb3_integral.deploy.WelchTest`), which rare failures are not.
 
     Args:
         policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`.

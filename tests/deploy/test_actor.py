@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from torch import nn
 
-import sb3_integral  # noqa: F401
+import sb3_integral
 from sb3_integral.deploy.actor import NumpyActor, deterministic_actor
 
 ACTIONS: dict[str, spaces.Space[Any]] = {
