@@ -152,8 +152,13 @@ def smallest(
     venv.close()
     typer.echo(
         f"the smallest within {tolerance:g} of full size ({_text(found.full.sizes)}: mean return "
-        f"{found.full.mean_return:.1f} over {found.full.episodes} episodes) is {_text(found.sizes)}, at "
-        f"{confidence:.0%} confidence; {found.episodes} episodes"
+        f"{found.full.mean_return:.1f} over {found.full.episodes} episodes) is {_text(found.sizes)}; "
+        f"{found.episodes} episodes; "
+        + (
+            f"{confidence:.0%} confidence"
+            if found.is_certain
+            else "a size was settled by the means: more episodes (--max-episodes) would make it certain"
+        )
     )
 
 

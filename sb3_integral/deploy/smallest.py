@@ -17,7 +17,8 @@ from sb3_integral.evaluation import evaluate_resize_sweep
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable
 
-Verdict = Literal["within", "degraded", "undecided"]
+Verdict = Literal["within", "degraded", "probably within", "probably degraded"]
+"""Whether a size is within the tolerance; probably where only the means say so, not the test."""
 
 BATCH = 8
 """Episodes between two looks, where the environment is not vectorised wider."""
@@ -29,7 +30,7 @@ class SizeTrial:
 
     Attributes:
         sizes: One per layer.
-        verdict: Whether its mean return is within the tolerance of the full size's.
+        verdict: Whether its mean return is within the tolerance of the full size's, and how sure.
         episodes: Episodes spent at it.
         mean_return: Their mean return.
     """
@@ -49,7 +50,8 @@ class SmallestSize:
         full: The episodes at full size.
         trials: The sizes tried, in order.
         episodes: Episodes spent altogether.
-        confidence: How often at least what was decided is right.
+        confidence: How often at least the decisions of the test are right.
+        is_certain: Whether it decided at every size, so that the answer has the confidence.
     """
 
     sizes: Sizes
@@ -57,6 +59,7 @@ class SmallestSize:
     trials: tuple[SizeTrial, ...]
     episodes: int
     confidence: float
+    is_certain: bool
 
 
 def smallest_size(
@@ -75,8 +78,9 @@ def smallest_size(
     """Find the smallest size whose mean return is at most ``tolerance`` below the full size's.
 
     Sizes are bisected. At each, episodes are added until a sequential test has decided, or up to
-    ``max_episodes``; a size that is still undecided then is not accepted. The episodes at full size are
-    shared by all tests. The policy keeps its own size.
+    ``max_episodes``. What is still undecided then is settled by the means, as in a sweep with so many
+    episodes, and the trial says so; the answer has not the confidence then. The episodes at full size
+    are shared by all tests. The policy keeps its own size.
 
     **Confidence.** If sizes from some point on are within the tolerance and those below it are not, the
     right path through them is one of ceil(log2(sizes + 1)) tests at most, each of which can err in one
@@ -129,7 +133,7 @@ def smallest_size(
     full: list[float] = []
     trials: list[SizeTrial] = []
 
-    def is_within(at: Sizes) -> bool:
+    def try_at(at: Sizes) -> bool:
         returns: list[float] = []
         decided = None
         while decided is None and len(returns) < max_episodes:
@@ -137,17 +141,21 @@ def smallest_size(
             if len(full) < len(returns):
                 add_episodes(full, policy.max_sizes)
             decided = test.decide(full[: len(returns)], returns, tolerance, alpha)
-        verdict: Verdict = "undecided" if decided is None else "within" if decided else "degraded"
+        loss = np.mean(full[: len(returns)]) - np.mean(returns)
+        is_within = bool(loss <= tolerance) if decided is None else decided
+        verdict: Verdict = "within" if is_within else "degraded"
+        if decided is None:
+            verdict = "probably within" if is_within else "probably degraded"
         trials.append(SizeTrial(at, verdict, len(returns), float(np.mean(returns))))
         if on_trial_end is not None:
             on_trial_end(trials[-1])
-        return decided is True
+        return is_within
 
     # The smallest that is within lies after `below` and not after `accepted`, where full size is last.
     below, accepted = -1, len(candidates)
     while accepted - below > 1:
         middle = (below + accepted) // 2
-        if is_within(candidates[middle]):
+        if try_at(candidates[middle]):
             accepted = middle
         else:
             below = middle
@@ -159,6 +167,7 @@ def smallest_size(
         trials=tuple(trials),
         episodes=len(full) + sum(trial.episodes for trial in trials),
         confidence=confidence,
+        is_certain=not any(trial.verdict.startswith("probably") for trial in trials),
     )
 
 
