@@ -126,13 +126,14 @@ def main(
     allowed = 1.0 - confidence
     console.print(
         f"\n{seeds} searches: {wrong} with another answer than the sweep; "
-        f"in {undecided} the means had to settle a size\nepisodes: mean {np.mean(spent):.0f}, most {max(spent)}, "
-        f"{max(spent) / len(sweep):.0%} of the sweep's"
+        f"in {undecided} the means had to settle a size"
     )
+    share = max(spent) / len(sweep)
+    console.print(f"episodes: mean {np.mean(spent):.0f}, most {max(spent)}, {share:.0%} of the sweep's")
     kept = {True: "kept", False: "BROKEN"}
     console.print(
-        f"{kept[wrong <= allowed * seeds]}: wrong at most as often as the confidence allows, {allowed:.0%}"
-        f"\n{kept[max(spent) <= len(sweep) / 3]}: at most a third of the sweep's episodes"
+        f"{kept[wrong <= allowed * seeds]}: wrong at most as often as the confidence allows\n"
+        f"{kept[share <= 1 / 3]}: at most a third of the sweep's episodes"
     )
 
 
