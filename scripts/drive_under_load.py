@@ -87,9 +87,7 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
         demonstrations = load_demonstrations(folder / "episodes")
         spaces = venv.observation_space, venv.action_space
         narrow = StudentArchitecture("integral", hidden_sizes=(NARROW, NARROW)).build(*spaces, seed=0)
-        clone(
-            narrow, demonstrations, n_epochs=60, random_sizes=LogUniformSizes(SMALLEST, NARROW)
-        )
+        clone(narrow, demonstrations, n_epochs=60, random_sizes=LogUniformSizes(SMALLEST, NARROW))
         # Functions can be sampled more finely than they were trained: the wide student starts where the
         # narrow one ended, and learns what its larger grid adds. Wide from the beginning takes hours.
         architecture = StudentArchitecture("integral", hidden_sizes=(WIDTH, WIDTH), standardize=False)

@@ -92,7 +92,8 @@ def _policy_of_zip(path: Path) -> BasePolicy:
         policy: BasePolicy = data["policy_class"](
             data["observation_space"], data["action_space"], _no_learning_rate, **arguments
         )
-        policy.load_state_dict(params["policy"])
+        state: Any = params["policy"]
+        policy.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is not a whole model that SB3 saved: {error!r}") from error
     policy.set_training_mode(False)

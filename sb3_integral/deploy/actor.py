@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
@@ -51,6 +51,12 @@ def _in_numpy(module: nn.Module) -> Callable[[Array], Array] | None:
     return IN_NUMPY.get(type(module))
 
 
+class _Layer(NamedTuple):
+    weight: Array  # (in, out)
+    bias: Array | None
+    activation: Callable[[Array], Array] | None
+
+
 class NumpyActor:
     """A dense actor as NumPy arrays in single precision: half of the time that torch takes for one.
 
@@ -70,18 +76,18 @@ class NumpyActor:
         if not isinstance(space, spaces.Box) or is_image_space(space):
             raise ValueError(f"expected observations in a Box and no images, got {space}")
         self._shape = space.shape
-        self._layers: list[tuple[Array, Array | None, Callable[[Array], Array] | None]] = []
+        self._layers: list[_Layer] = []
         for module in _dense_layers(policy):
             if isinstance(module, nn.Linear):
-                weight = np.ascontiguousarray(module.weight.detach().cpu().numpy().T)
+                weight = module.weight.detach().cpu().numpy().T.copy()
                 bias = None if module.bias is None else module.bias.detach().cpu().numpy().copy()
-                self._layers.append((weight, bias, None))
+                self._layers.append(_Layer(weight, bias, None))
                 continue
             activation = _in_numpy(module)
             if activation is None or not self._layers:
                 raise ValueError(f"expected dense layers and known activations, got {module!r}")
-            weight, bias, before = self._layers.pop()
-            self._layers.append((weight, bias, _chained(before, activation)))
+            last = self._layers.pop()
+            self._layers.append(last._replace(activation=_chained(last.activation, activation)))
         self._finish = _finish(policy)
 
     def __call__(self, observation: Array) -> Array:
@@ -141,7 +147,8 @@ def _dense_layers(policy: BasePolicy) -> list[nn.Module]:
         parts = [*latent, owner.mu, *([nn.Tanh()] if latent else [])]
         extractor = owner.features_extractor
     elif hasattr(policy, "q_net"):
-        parts, extractor = [policy.q_net.q_net], policy.q_net.features_extractor
+        owner = policy.q_net
+        parts, extractor = [owner.q_net], owner.features_extractor
     else:
         raise ValueError(f"{type(policy).__name__} is no policy whose dense layers are known here")
     if type(extractor) is not FlattenExtractor:

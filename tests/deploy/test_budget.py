@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral import ResizablePolicy
@@ -46,11 +45,6 @@ def counted(policy: Any, sizes: tuple[int, ...]) -> Costs:
         sum(p.numel() * p.element_size() for p in parameters),
         sum(p.numel() for p in parameters if p.dim() == 2),
     )
-
-
-@given(sizes=st.tuples(st.integers(1, FULL[0]), st.integers(1, FULL[1])))
-def test_costs_are_those_of_the_ordinary_policy(policy, sizes):
-    assert CostModel(policy)(sizes) == counted(policy, sizes)
 
 
 @given(
@@ -194,31 +188,6 @@ def test_latency_is_measured_of_what_a_factory_makes(make_policy):
     # Then
     assert len(made) == 1
     assert 0 < fitted.latency_us < math.inf
-
-
-def test_the_actor_of_images_counts_each_use_of_a_kernel():
-    from stable_baselines3.common.envs import FakeImageEnv
-
-    model = PPO(
-        "IntegralCnnPolicy",
-        FakeImageEnv(),
-        policy_kwargs={"features_extractor_kwargs": {"features_dim": 16}},
-    )
-    costs = CostModel(model.policy)
-    sizes = (8, 12, 10, 9)
-    ordinary = model.policy.discretize(sizes)
-    parts = (ordinary.pi_features_extractor, ordinary.action_net)
-    assert costs(sizes).parameters == sum(p.numel() for part in parts for p in part.parameters())
-    # 84 x 84 pixels give 20 x 20, 9 x 9 and 7 x 7 positions.
-    convolutions = 20**2 * 8 * 64 + 9**2 * 12 * 8 * 16 + 7**2 * 10 * 12 * 9
-    assert costs(sizes).macs == convolutions + 49 * 10 * 9 + 9 * 6
-    fitted = fit_to_budget(model.policy, max_parameters=5000, latency=lambda _: 1.0)
-    assert fitted.parameters <= 5000
-
-
-def test_the_head_that_only_draws_noise_is_not_counted():
-    policy = SAC("IntegralMlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8, 8]}).policy
-    assert CostModel(policy)((8, 8)).parameters == 3 * 8 + 8 + 8 * 8 + 8 + 8 + 1
 
 
 @pytest.mark.parametrize(

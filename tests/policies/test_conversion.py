@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -10,7 +9,7 @@ from sb3_integral.policies.conversion import make_integral
 
 
 def variation(policy: ActorCriticPolicy) -> float:
-    weight = policy.mlp_extractor.policy_net[2].weight
+    weight = policy.mlp_extractor.policy_net[2].weight.detach()
     return float(weight.diff(dim=0).abs().sum() + weight.diff(dim=1).abs().sum())
 
 
@@ -49,4 +48,3 @@ def test_what_cannot_be_converted_is_refused(make_policy):
     flat = make_policy(policy_class=ActorCriticPolicy, net_arch={"pi": [], "vf": [4]})
     with pytest.raises(ValueError, match="at least two"):
         make_integral(flat)
-    assert np.isfinite(float(next(flat.parameters()).sum()))
