@@ -202,8 +202,8 @@ def main(
         typer.Option(help="The target; 2.5 times what full size takes when idle by default."),
     ] = None,
     processes: Annotated[
-        int, typer.Option(help="Processes of the load.", show_default="one per core")
-    ] = os.cpu_count() or 1,
+        int, typer.Option(help="Processes of the load.", show_default="two per core")
+    ] = 2 * (os.cpu_count() or 1),
     megabytes: Annotated[int, typer.Option(help="What each of them streams through.")] = 64,
     rounds: Annotated[int, typer.Option(help="Times three episodes with each driver.")] = 3,
     hold_late: Annotated[bool, typer.Option(help="A late action is not taken.")] = False,

@@ -11,8 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.deploy import SmallestSize, smallest_size
 from sb3_integral.imitation import Demonstrations, clone, collect_episodes
-from sb3_integral.policies import IntegralActorCriticPolicy
-from sb3_integral.policies.conversion import make_integral
+from sb3_integral.policies import IntegralActorCriticPolicy, make_integral
 
 
 class Shrunk(NamedTuple):

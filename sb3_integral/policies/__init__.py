@@ -5,6 +5,7 @@ from sb3_integral.policies.actor_critic import (
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
 )
+from sb3_integral.policies.conversion import make_integral
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution, UniformSizes
 from sb3_integral.policies.registration import register_policies
@@ -24,5 +25,6 @@ __all__ = [
     "SizeDistribution",
     "StandardizeExtractor",
     "UniformSizes",
+    "make_integral",
     "register_policies",
 ]

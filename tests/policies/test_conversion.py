@@ -5,7 +5,7 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import IntegralActorCriticPolicy
-from sb3_integral.policies.conversion import make_integral
+from sb3_integral.policies import make_integral
 
 
 def variation(policy: ActorCriticPolicy) -> float:
