@@ -7,7 +7,6 @@ import importlib.util
 INSTALL = {
     "permutation": 'pip install "sb3-integral[permutation]"',
     "pruning": 'pip install "sb3-integral[pruning]"',
-    "deploy": 'pip install "sb3-integral[deploy]"',
     "imitation": (
         'pip install "sb3-integral[imitation]" && pip install --no-deps imitation==1.0.1 seals==0.2.1'
     ),
@@ -19,6 +18,7 @@ INSTALL = {
         'pip install "sb3-integral[imitation,minari]" && '
         "pip install --no-deps imitation==1.0.1 seals==0.2.1  # on Python 3.11 or newer"
     ),
+    "deploy": 'pip install "sb3-integral[deploy]"',
     "torchintegral": (
         'pip install cython "setuptools<81" && '
         "pip install --no-build-isolation git+https://github.com/TheStageAI/TorchIntegral"

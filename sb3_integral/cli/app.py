@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral._version import __version__
+from sb3_integral.cli.budget import drive, fit, smallest
+from sb3_integral.cli.console import fail
 
 WIDE_TERMINAL = 190
 """Columns from which on the table is printed with scores and p-values."""
@@ -142,18 +144,17 @@ def imitation(
     main([script, *(arguments or [])])
 
 
+app.command()(fit)
+app.command()(smallest)
+app.command()(drive)
+
+
 class _Nothing:
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
         pass
-
-
-def fail(console: Console, message: str) -> NoReturn:
-    """Print an error and end the program."""
-    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
 
 
 def _show(report: Path) -> None:
@@ -184,7 +185,3 @@ def _show(report: Path) -> None:
         typer.echo("with scores and p-values:")
     for name in ("table.md", "table.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")
-
-
-# They add their verbs to the application above.
-from sb3_integral.cli import budget as _budget  # noqa: E402, F401

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from sb3_integral.cli.app import app, fail
+from sb3_integral.cli.console import fail
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -47,7 +47,6 @@ MinSize = Annotated[str, typer.Option(help="Smallest size allowed: a number, or 
 DEFAULT_METHOD = "integral"
 
 
-@app.command()
 def fit(
     path: PolicyPath,
     max_parameters: Annotated[
@@ -94,7 +93,6 @@ def fit(
     typer.echo(f"the best that fits, of {' x '.join(map(str, full))}, is {fitted}")
 
 
-@app.command()
 def smallest(
     path: PolicyPath,
     tolerance: Annotated[
@@ -162,7 +160,6 @@ def smallest(
     )
 
 
-@app.command()
 def drive(
     path: PolicyPath,
     target_us: Annotated[

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from stable_baselines3.common.policies import BasePolicy
 
-from sb3_integral.deploy.actor import Actor, Array, deterministic_actor, example_observation
 from sb3_integral.deploy.controller import SizeController
 from sb3_integral.deploy.latency import latencies_us
+from sb3_integral.deploy.numpy_actor import Actor, Array, example_observation, quickest_actor
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn import Size, as_sizes
 from sb3_integral.policies import Resizable
@@ -77,7 +77,7 @@ class DrivingPredictor:
         policy: Resizable,
         target_us: float,
         sizes: Sequence[Size] | None = None,
-        make_actor: Callable[[BasePolicy], Actor] = deterministic_actor,
+        make_actor: Callable[[BasePolicy], Actor] = quickest_actor,
         max_steps_kept: int = 100_000,
         **controller: Any,
     ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from sb3_integral.deploy.actor import deterministic_actor, example_observation
+from sb3_integral.deploy.numpy_actor import example_observation, quickest_actor
 from sb3_integral.nn import as_size
 from sb3_integral.requirements import require
 
@@ -76,7 +76,7 @@ class MeasuredLatency:
         calls: How many calls the median is taken of.
     """
 
-    make_actor: Callable[[BasePolicy], Callable[[Any], object]] = deterministic_actor
+    make_actor: Callable[[BasePolicy], Callable[[Any], object]] = quickest_actor
     calls: int = 500
 
     def __call__(self, policy: BasePolicy) -> float:

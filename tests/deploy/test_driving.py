@@ -13,8 +13,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral import ResizablePolicy
-from sb3_integral.deploy.actor import deterministic_actor
 from sb3_integral.deploy.driving import DrivingPredictor
+from sb3_integral.deploy.numpy_actor import quickest_actor
 
 FOREVER = 1e9
 """A target that every machine meets, in microseconds."""
@@ -42,7 +42,7 @@ def slow_above(largest: int) -> Callable[[BasePolicy], Any]:
     """A machine on which wide networks take a hundredth of a second."""
 
     def make(policy: BasePolicy) -> Any:
-        actor = deterministic_actor(policy)
+        actor = quickest_actor(policy)
         width = policy.mlp_extractor.policy_net[0].out_features
 
         def act(observation: Any) -> Any:
@@ -60,7 +60,7 @@ def test_it_leaves_a_size_that_is_too_slow(make_policy):
     slow = {"now": False}
 
     def make(policy: BasePolicy) -> Any:
-        quick, tardy = deterministic_actor(policy), slow_above(8)(policy)
+        quick, tardy = quickest_actor(policy), slow_above(8)(policy)
         return lambda observation: (tardy if slow["now"] else quick)(observation)
 
     driver = DrivingPredictor(make_policy("box"), 9_000.0, sizes=[16, 12, 8, 4], make_actor=make)

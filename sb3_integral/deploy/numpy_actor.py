@@ -68,7 +68,7 @@ class NumpyActor:
             ``FlattenExtractor``, activations of :data:`IN_NUMPY`.
 
     Raises:
-        ValueError: If the policy is of another kind; :func:`deterministic_actor` takes it.
+        ValueError: If the policy is of another kind; :func:`quickest_actor` takes it.
     """
 
     def __init__(self, policy: BasePolicy) -> None:
@@ -110,7 +110,7 @@ def _chained(
     return second if first is None else lambda x: second(first(x))
 
 
-def deterministic_actor(policy: BasePolicy) -> Actor:
+def quickest_actor(policy: BasePolicy) -> Actor:
     """Return the quickest deterministic actor there is for a policy.
 
     Args:

@@ -14,7 +14,7 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from torch import nn
 
 import sb3_integral
-from sb3_integral.deploy.actor import NumpyActor, deterministic_actor
+from sb3_integral.deploy.numpy_actor import NumpyActor, quickest_actor
 
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-0.5, 1.5, (2, 2), np.float32),
@@ -59,7 +59,7 @@ def test_actions_are_those_of_predict(case, size):
     observations = np.random.default_rng(0).normal(size=(64, 3, 2))
 
     # When
-    actor = deterministic_actor(policy)
+    actor = quickest_actor(policy)
 
     # Then
     assert isinstance(actor, NumpyActor)
@@ -88,7 +88,7 @@ def test_a_standardising_student_acts_on_raw_observations(make_policy):
     policy.features_extractor.fit(7.0 + 3.0 * torch.randn(100, 5))
     observations = np.random.default_rng(0).normal(7.0, 3.0, (20, 5)).astype(np.float32)
     expected, _ = policy.predict(observations, deterministic=True)
-    found = deterministic_actor(policy.discretize())(observations)
+    found = quickest_actor(policy.discretize())(observations)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_what_is_not_dense_is_left_to_predict(algorithm):
     actions = "box" if algorithm is sb3_contrib.CrossQ else "discrete"
     policy = algorithm("IntegralMlpPolicy", Spaces(actions), device="cpu").policy.discretize(8)
     observations = np.random.default_rng(0).normal(size=(4, 3, 2))
-    actor = deterministic_actor(policy)
+    actor = quickest_actor(policy)
     assert not isinstance(actor, NumpyActor)
     np.testing.assert_array_equal(
         actor(observations), policy.predict(observations, deterministic=True)[0]
@@ -108,7 +108,7 @@ def test_an_unknown_activation_is_left_to_predict(make_policy):
     policy = make_policy(activation_fn=nn.Softsign).discretize()
     with pytest.raises(ValueError, match="known activations, got Softsign"):
         NumpyActor(policy)
-    assert not isinstance(deterministic_actor(policy), NumpyActor)
+    assert not isinstance(quickest_actor(policy), NumpyActor)
 
 
 def test_images_are_left_to_predict():
@@ -122,4 +122,4 @@ def test_images_are_left_to_predict():
 def test_a_recurrent_policy_is_refused():
     policy = sb3_contrib.RecurrentPPO("IntegralMlpPolicy", Spaces("discrete")).policy
     with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
-        deterministic_actor(policy.discretize())
+        quickest_actor(policy.discretize())
