@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from sb3_integral._version import __version__
+from sb3_integral.cli.budget import drive, fit, smallest
 from sb3_integral.cli.console import fail
 from sb3_integral.cli.export import export, rewards
 
@@ -185,6 +186,9 @@ def imitation(
 
 app.command()(export)
 app.command()(rewards)
+app.command()(fit)
+app.command()(smallest)
+app.command()(drive)
 
 
 class _Nothing:

@@ -1,4 +1,4 @@
-"""Leaving the library: plain SB3, ONNX, torch.export, C, and files that hold nothing executable."""
+"""Leaving the library: the size that fits, and files that run without it."""
 
 from sb3_integral.requirements import require
 
@@ -6,20 +6,40 @@ require("deploy", "safetensors")
 
 from sb3_integral.deploy.acting import Earned, compare_rewards, observations_of  # noqa: E402
 from sb3_integral.deploy.actor import DeterministicActor, deterministic_actor  # noqa: E402
+from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget  # noqa: E402
 from sb3_integral.deploy.c_header import export_c  # noqa: E402
+from sb3_integral.deploy.controller import SizeController  # noqa: E402
+from sb3_integral.deploy.driving import DrivingPredictor, DrivingStep  # noqa: E402
+from sb3_integral.deploy.latency import MeasuredLatency  # noqa: E402
 from sb3_integral.deploy.normalization import fold_normalization  # noqa: E402
+from sb3_integral.deploy.numpy_actor import Actor, NumpyActor, quickest_actor  # noqa: E402
 from sb3_integral.deploy.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.deploy.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.deploy.plain_sb3 import export_sb3, plain_model, plain_policy  # noqa: E402
 from sb3_integral.deploy.safe import load_policy, save_policy  # noqa: E402
+from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest  # noqa: E402
+from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.deploy.torch_export import export_torch  # noqa: E402
 
 __all__ = [
+    "Actor",
+    "BettingTest",
+    "BudgetError",
     "DeterministicActor",
+    "DrivingPredictor",
+    "DrivingStep",
     "Earned",
+    "FittedSize",
     "Loaded",
+    "MeasuredLatency",
+    "NumpyActor",
     "OnnxPolicy",
+    "SequentialTest",
+    "SizeController",
+    "SizeTrial",
+    "SmallestSize",
+    "WelchTest",
     "algorithms",
     "compare_rewards",
     "deterministic_actor",
@@ -27,12 +47,15 @@ __all__ = [
     "export_onnx",
     "export_sb3",
     "export_torch",
+    "fit_to_budget",
     "fold_normalization",
     "load_policy",
     "observations_of",
     "plain_model",
     "plain_policy",
     "quantize_onnx",
+    "quickest_actor",
     "read_source",
     "save_policy",
+    "smallest_size",
 ]

@@ -136,7 +136,7 @@ def _by_sb3(
     warn: bool,
 ) -> Generator[list[Episode], None, None]:
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
-    with _size_kept(policy):
+    with size_kept(policy):
         for size in sizes:
             policy.resize(size)
             if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
@@ -162,7 +162,8 @@ def _check_spaces(policy: Resizable, env: GymEnv) -> None:
 
 
 @contextmanager
-def _size_kept(policy: Resizable) -> Iterator[None]:
+def size_kept(policy: Resizable) -> Iterator[None]:
+    """Give a policy back the size that it had before a block."""
     if isinstance(policy, IntegralPolicy):
         # Its axes may be sampled at points of their own, which a size alone does not bring back.
         with policy.actor_axes.resized(policy.sizes):

@@ -5,6 +5,7 @@ from sb3_integral.policies.actor_critic import (
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
 )
+from sb3_integral.policies.conversion import make_integral
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import (
     LogUniformSizes,
@@ -30,5 +31,6 @@ __all__ = [
     "SizeDistribution",
     "StandardizeExtractor",
     "UniformSizes",
+    "make_integral",
     "register_policies",
 ]

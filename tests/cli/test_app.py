@@ -95,6 +95,9 @@ def test_help_teaches_every_verb(invoke):
         "Run an experiment: train an expert, clone it",
         "Print the table of a finished experiment.",
         "Run a script of imitation with integral students",
+        "Find the sizes, layer by layer, that fit a budget.",
+        "Find the smallest size that loses no more return",
+        "Drive an environment at the size that keeps a latency",
     ):
         assert said in unstyle(result.stdout)
 

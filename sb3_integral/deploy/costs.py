@@ -1,0 +1,132 @@
+"""What the deterministic actor of a policy costs at every size, without building it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import torch
+from stable_baselines3.common.policies import BasePolicy
+from torch import nn
+
+from sb3_integral.deploy.numpy_actor import example_observation
+from sb3_integral.policies import Resizable
+from sb3_integral.policies.anatomy import dissect
+
+NOT_SHIPPED = ".log_std"
+"""The head of the noise: a deterministic actor has no use for it."""
+
+
+class Costs(NamedTuple):
+    """What one size costs.
+
+    Attributes:
+        parameters: Weights and biases of the deterministic actor.
+        bytes: Their size as they are stored by torch: 4 each in single precision.
+        macs: Multiply-accumulates of its dense, convolutional and recurrent layers for one observation.
+    """
+
+    parameters: int
+    bytes: int
+    macs: int
+
+
+class _Dimension(NamedTuple):
+    """A dimension of a tensor: ``constant + slope * size`` of one axis."""
+
+    constant: int
+    slope: int
+    axis: int
+
+    def at(self, sizes: Sequence[int]) -> int:
+        return self.constant + self.slope * sizes[self.axis]
+
+
+class _TensorCost(NamedTuple):
+    dimensions: tuple[_Dimension, ...]
+    bytes_each: int
+    uses: int  # of each element, for one observation
+
+
+class CostModel:
+    """Costs as functions of the sizes, read off a policy at full size and one below it in each layer.
+
+    It rests on one assumption: each dimension of a parameter grows in proportion to at most one size.
+
+    Args:
+        policy: An integral policy or a :class:`~sb3_integral.ResizablePolicy`; not changed.
+    """
+
+    def __init__(self, policy: Resizable) -> None:
+        full = policy.max_sizes
+        ordinary = policy.discretize(full)
+        uses = _uses(ordinary)
+        shapes = _actor_shapes(ordinary)
+        dimensions = {
+            name: [_Dimension(extent, 0, 0) for extent in shape] for name, (shape, _) in shapes.items()
+        }
+        for axis, size in enumerate(full):
+            if size == 1:
+                continue
+            probed = policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]])
+            for name, (shape, _) in _actor_shapes(probed).items():
+                for place, extent in enumerate(shape):
+                    slope = shapes[name][0][place] - extent
+                    if slope:
+                        constant = shapes[name][0][place] - slope * size
+                        dimensions[name][place] = _Dimension(constant, slope, axis)
+        self._tensors = [
+            _TensorCost(tuple(dimensions[name]), bytes_each, uses.get(name, 0))
+            for name, (_, bytes_each) in shapes.items()
+        ]
+
+    def __call__(self, sizes: Sequence[int]) -> Costs:
+        """Return the costs at one size per layer."""
+        parameters = total_bytes = macs = 0
+        for dimensions, bytes_each, uses in self._tensors:
+            count = prod(dimension.at(sizes) for dimension in dimensions)
+            parameters += count
+            total_bytes += count * bytes_each
+            macs += count * uses
+        return Costs(parameters, total_bytes, macs)
+
+
+def _actor_shapes(policy: BasePolicy) -> dict[str, tuple[torch.Size, int]]:
+    """Return shape and bytes per element of every parameter of the deterministic actor."""
+    net = dissect(policy).actors[0]
+    heads = [name for name in net.heads if not name.endswith(NOT_SHIPPED)]
+    parts = (net.extractor, "lstm_actor", *net.hidden, *heads, *(name for name, _ in net.norms))
+    return {
+        name: (parameter.shape, parameter.element_size())
+        for name, parameter in policy.named_parameters(remove_duplicate=False)
+        if name.startswith(tuple(f"{part}." for part in parts))
+    }
+
+
+@torch.no_grad()
+def _uses(policy: BasePolicy) -> dict[str, int]:
+    """Return how often each element of each weight is multiplied for one observation."""
+    uses: dict[str, int] = {}
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in policy.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        for name in names[module]:
+            uses[f"{name}.weight"] = output[0, 0].numel()
+
+    hooks = []
+    for module, own_names in names.items():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(count))
+        elif isinstance(module, nn.Linear):
+            uses.update({f"{name}.weight": 1 for name in own_names})
+        elif isinstance(module, nn.LSTM):
+            weights = (key for key, _ in module.named_parameters() if key.startswith("weight"))
+            uses.update({f"{name}.{key}": 1 for key in weights for name in own_names})
+    if hooks:
+        policy.predict(example_observation(policy.observation_space), deterministic=True)
+    for hook in hooks:
+        hook.remove()
+    return uses

@@ -1,0 +1,155 @@
+"""Exact search for sizes under limits that grow with every size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+Sizes = tuple[int, ...]
+Fits = Callable[[Sequence[int]], bool]
+"""Whether sizes are within all limits; whatever is smaller than what fits has to fit too."""
+
+DIGITS = 9
+"""To which coarseness is compared, so that sums in another order are equal."""
+
+
+def coarseness(sizes: Sequence[int], full: Sequence[int]) -> float:
+    """Return how coarsely a network is sampled: the sum over layers of (full size / size) squared."""
+    return sum((whole / size) ** 2 for size, whole in zip(sizes, full, strict=True))
+
+
+def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
+    """Return a key by which the finest sizes are smallest, and of equally fine ones the balanced."""
+    return round(coarseness(sizes, full), DIGITS), max(sizes) - min(sizes), tuple(sizes)
+
+
+def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
+    """Return the sizes of least :func:`rank` that fit, by branch and bound.
+
+    Args:
+        fits: The limits; ``lowest`` has to fit.
+        lowest: The smallest size of each layer.
+        full: The largest size of each layer.
+    """
+    best = _grown(fits, _scaled(fits, lowest, full), full)
+    best_rank = rank(best, full)
+
+    def descend(prefix: Sizes) -> None:
+        nonlocal best, best_rank
+        axis = len(prefix)
+        most = best_rank[0] + 10.0**-DIGITS - coarseness(prefix, full[:axis])
+        ranges = _ranges(lambda rest: fits((*prefix, *rest)), lowest[axis:], full[axis:], most)
+        if ranges is None:
+            return
+        low, high = ranges[0]
+        if len(ranges) > 1:
+            for size in range(high, low - 1, -1):
+                descend((*prefix, size))
+            return
+        found = (*prefix, high)
+        found_rank = rank(found, full)
+        if found_rank < best_rank:
+            best, best_rank = found, found_rank
+
+    descend(())
+    return best
+
+
+def _ranges(
+    fits: Fits, lowest: Sizes, full: Sizes, most: float, rounds: int = 3
+) -> list[tuple[int, int]] | None:
+    """Return between which sizes each layer has to be for the coarseness not to exceed ``most``.
+
+    A layer can be as large as fits beside others that are as small as they may; and it has to be as
+    large as makes up for others that are as large as they can.
+
+    Returns:
+        The ends for each layer; None if nothing is left between them.
+    """
+    lows, highs = list(lowest), list(full)
+    for _ in range(rounds):
+        finest = coarseness(highs, full)
+        for axis, (high, whole) in enumerate(zip(highs, full, strict=True)):
+            own = (whole / high) ** 2
+            allowed = most - (finest - own)
+            if allowed < own:
+                return None
+            lows[axis] = max(lows[axis], math.ceil(whole / math.sqrt(allowed) - 10.0**-DIGITS))
+        if not fits(lows):
+            return None
+        before = list(highs)
+        for axis, (low, high) in enumerate(zip(lows, highs, strict=True)):
+            highs[axis] = _largest(_with_axis(fits, lows, axis), low, high)
+        if highs == before:
+            break
+    return list(zip(lows, highs, strict=True))
+
+
+def _with_axis(fits: Fits, sizes: Sequence[int], axis: int) -> Callable[[int], bool]:
+    """Return the limits as a function of one size, the others being what they are."""
+    before, after = tuple(sizes[:axis]), tuple(sizes[axis + 1 :])
+    return lambda size: fits((*before, size, *after))
+
+
+def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Sizes]:
+    """Iterate over sizes that fit and in which no layer can grow, spread over their shapes.
+
+    Args:
+        fits: The limits; ``lowest`` has to fit.
+        lowest: The smallest size of each layer.
+        full: The largest size of each layer.
+        count: About how many; where there are no more than so many, all of them are given.
+    """
+    per_axis = max(2, int(count ** (1 / max(1, len(full) - 1))))
+    levels = []
+    for axis in range(len(full) - 1):
+        # How large it can be beside full layers (its smallest where that is nothing), and beside small.
+        low = _largest(_with_axis(fits, full, axis), lowest[axis], full[axis])
+        high = _largest(_with_axis(fits, lowest, axis), low, full[axis])
+        spread = np.geomspace(low, high, per_axis)
+        few = high - low < per_axis
+        levels.append(range(low, high + 1) if few else sorted({round(float(x)) for x in spread}))
+    seen = set()
+    for prefix in product(*levels):
+        start = (*prefix, lowest[-1])
+        if not fits(start):
+            continue
+        found = _grown(fits, start, full)
+        if found not in seen:
+            seen.add(found)
+            yield found
+
+
+def _grown(fits: Fits, sizes: Sizes, full: Sizes) -> Sizes:
+    """Let the layers grow as far as they can, the last one first."""
+    grown = list(sizes)
+    for axis in reversed(range(len(full))):
+        grown[axis] = _largest(_with_axis(fits, grown, axis), grown[axis], full[axis])
+    return tuple(grown)
+
+
+def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
+    """Return the largest sizes that fit and are in the same proportion to full size."""
+    steps = max(full)
+
+    def at(step: int) -> Sizes:
+        pairs = zip(lowest, full, strict=True)
+        return tuple(max(low, whole * step // steps) for low, whole in pairs)
+
+    return at(_largest(lambda step: fits(at(step)), 0, steps))
+
+
+def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest integer that fits, by bisection; ``low`` is known to."""
+    if fits(high):
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
