@@ -156,7 +156,6 @@ def _draw_others(axes: PlotAxes, others: pd.DataFrame, measure: Measure) -> None
     # Drawn last and without a say in the limits: a method that fails badly must not flatten the rest.
     limits = axes.get_ylim()
     names = list(dict.fromkeys(others["column"]))
-    what = "1 other method" if len(names) == 1 else f"{len(names)} other methods"
     for place, name in enumerate(names):
         rows = others[others["column"] == name]
         axes.plot(
@@ -165,7 +164,7 @@ def _draw_others(axes: PlotAxes, others: pd.DataFrame, measure: Measure) -> None
             color=OTHERS_COLOUR,
             linewidth=0.8,
             zorder=1.5,
-            label=f"{what}, no retraining" if place == 0 else None,
+            label="NN, other methods" if place == 0 else None,
         )
     axes.set_ylim(*limits)
 

@@ -24,6 +24,9 @@ HEIGHT = 256
 CAPTION = 44
 """Pixels above it for two lines of text."""
 
+PICTURES_A_SECOND = 20
+"""At most; some environments make fifty steps a second."""
+
 GIF_BYTES = 200_000
 """What the GIF may take: it is part of a page, and of repositories."""
 
@@ -97,10 +100,13 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
         CannotRenderError: If the environment cannot be drawn here.
     """
     environment = _make_environment(recording.env_id)
-    fps = int(environment.metadata.get("render_fps", 30))
+    steps_a_second = int(environment.metadata.get("render_fps", 30))
+    every = -(-steps_a_second // PICTURES_A_SECOND)
+    fps = steps_a_second / every
+    steps = round(recording.seconds * steps_a_second)
     try:
         episodes = [
-            list(_pictures(environment, agent, recording.seed, round(recording.seconds * fps)))
+            list(_pictures(environment, agent, recording.seed, steps, every))
             for agent in recording.agents
         ]
     finally:
@@ -116,9 +122,12 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
 
 
 def _make_environment(env_id: str) -> gym.Env[Any, Any]:
+    # OpenGL in software takes its time for every pixel; other environments have no say in their size.
+    is_mujoco = "mujoco" in str(gym.spec(env_id).entry_point)
+    size = {"width": HEIGHT, "height": HEIGHT} if is_mujoco else {}
     # What is missing shows up in many forms, from no library to a driver's own errors.
     try:
-        environment = gym.make(env_id, render_mode="rgb_array")
+        environment = gym.make(env_id, render_mode="rgb_array", **size)
         environment.reset()
         np.asarray(environment.render(), dtype=np.uint8)
     except Exception as error:
@@ -126,7 +135,9 @@ def _make_environment(env_id: str) -> gym.Env[Any, Any]:
     return environment
 
 
-def _pictures(environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int) -> Iterator[Array]:
+def _pictures(
+    environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int, every: int
+) -> Iterator[Array]:
     student = load_student(Path(agent.student), environment.observation_space, environment.action_space)
     policy = student if agent.method is None else ResizablePolicy(student, agent.method)
     assert isinstance(policy, Resizable)
@@ -134,12 +145,14 @@ def _pictures(environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: in
     total = 0.0
     observation, _ = environment.reset(seed=seed)
     yield _captioned(environment.render(), agent.label, total, "")
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         action, _ = policy.predict(observation, deterministic=True)
         observation, reward, terminated, truncated, _ = environment.step(action)
         total += float(reward)
         ended = terminated or truncated
-        yield _captioned(environment.render(), agent.label, total, ", episode over" if ended else "")
+        if ended or step % every == 0:
+            ending = ", episode over" if ended else ""
+            yield _captioned(environment.render(), agent.label, total, ending)
         if ended:
             return
 
@@ -157,7 +170,7 @@ def _captioned(picture: Any, label: str, total: float, ending: str) -> Array:
     return np.asarray(whole)
 
 
-def _small_gif(frames: Sequence[Array], fps: int) -> bytes:
+def _small_gif(frames: Sequence[Array], fps: float) -> bytes:
     for scale, pictures_a_second, colours in GIF_FORMS:
         step = max(1, round(fps / pictures_a_second))
         content = _gif(frames[::step], scale, colours, round(1000 * step / fps))

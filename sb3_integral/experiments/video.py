@@ -17,7 +17,7 @@ GIF = "agents.gif"
 NOTE = "no_video.txt"
 """Why there is no video, and what to do."""
 
-SECONDS = 10.0
+SECONDS = 8.0
 BACKENDS = ("egl", "osmesa", "glfw")
 """MuJoCo's ways to OpenGL: with a graphics driver, in software, and on a desktop."""
 
@@ -79,7 +79,8 @@ def record_anywhere(recording: Recording, mp4: Path, gif: Path) -> None:
         str(mp4),
         str(gif),
         text=recording.to_json(),
-        variables={"SDL_VIDEODRIVER": "dummy"} | ({"MUJOCO_GL": backend} if backend else {}),
+        variables={"SDL_VIDEODRIVER": "dummy", "LP_NUM_THREADS": "1"}
+        | ({"MUJOCO_GL": backend} if backend else {}),
     )
     if done.returncode == 0:
         return
