@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral._version import __version__
+from sb3_integral.cli.figures import figure
 
 WIDE_TERMINAL = 190
 """Columns from which on the table is printed with scores and p-values."""
@@ -101,6 +102,9 @@ def show(
     _show(report)
 
 
+app.command()(figure)
+
+
 @app.command(context_settings={"allow_interspersed_args": False})
 def imitation(
     script: Annotated[
@@ -183,3 +187,6 @@ def _show(report: Path) -> None:
         typer.echo("with scores and p-values:")
     for name in ("table.md", "table.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")
+    page = report.parent / "page" / "index.html"
+    if page.is_file():
+        typer.echo(f"  {page}")

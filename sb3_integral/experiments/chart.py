@@ -46,6 +46,8 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     rows = pd.concat([table[[*FIELDS]].rename(columns=FIELDS), *_paper_rows(table)], ignore_index=True)
     spread = rows["std"].fillna(0.0)
     rows = rows.assign(low=rows["mean"] - spread, high=rows["mean"] + spread)
+    # More digits than are shown would be most of the page's data.
+    rows = rows.round({"removed": 1, "mean": 2, "std": 2, "score": 3, "low": 2, "high": 2})
     labels = list(dict.fromkeys(rows["label"]))
     of_paper = rows["label"].isin([label for label, _ in PAPER_CURVES.values()])
     ours = rows["label"].isin(list(highlighted.values()))
@@ -56,7 +58,9 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
         "label:N",
         title=None,
         scale=alt.Scale(domain=labels, range=[colours.get(label, OTHERS_COLOUR) for label in labels]),
-        legend=alt.Legend(orient="bottom", columns=2, labelLimit=150, symbolType="stroke"),
+        legend=alt.Legend(
+            orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1
+        ),
     )
     # A method that fails badly must not flatten the rest.
     known = [*loud["low"], *loud["high"], *references.values()]

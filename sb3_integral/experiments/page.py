@@ -243,7 +243,12 @@ def _spread(mean: float, std: float) -> Cell:
 
 
 def _number(value: float, form: str, behind: str = "") -> Cell:
-    return Cell("", "–") if pd.isna(value) else Cell(float(value), f"{value:{form}}{behind}")
+    if pd.isna(value):
+        return Cell("", "–")
+    # Without a sign where it is rounded to zero.
+    # What is rounded to zero has no sign.
+    text = f"{value:{form}}"
+    return Cell(float(value), f"{text.lstrip('-') if not text.strip('-0.,') else text}{behind}")
 
 
 def _command(config: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The whole job as stages: expert, demonstrations, students, sweeps, report."""
+"""The whole job as stages: expert, demonstrations, students, sweeps, report, page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
 from sb3_integral.experiments.expert import expert_hyperparams, train_expert
+from sb3_integral.experiments.presentation import presentation_stages
 from sb3_integral.experiments.report import REPORT, Column, write_report
 from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
@@ -17,7 +18,7 @@ from sb3_integral.experiments.steps import (
 
 
 def build_stages(config: ExperimentConfig) -> list[Stage]:
-    """Return an experiment's stages, those that others need first; the last is the report.
+    """Return an experiment's stages, those that others need first; the last is the page.
 
     Raises:
         ValueError: If the expert's file of hyperparameters has no entry for the environment.
@@ -37,6 +38,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     )
     columns = table_columns(config)
     stages = [expert, references]
+    first_students: dict[str, Stage] = {}
     sweeps: dict[tuple[str, int], Stage] = {}
     for seed in config.seeds:
         demonstrations = _demonstrations(config, seed, expert)
@@ -46,6 +48,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
             for name, student in config.students.items()
         }
         stages += students.values()
+        first_students = first_students or students
         for column in columns:
             sweeps[column.name, seed] = _sweep(config, column, seed, students[column.student])
     stages += sweeps.values()
@@ -60,7 +63,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         },
         (references, *order),
     )
-    return [*stages, report]
+    return [*stages, report, *presentation_stages(config, report, first_students)]
 
 
 def table_columns(config: ExperimentConfig) -> list[Column]:

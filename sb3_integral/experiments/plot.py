@@ -18,7 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, distinguishable by colour-blind readers; as many as curves that stand out."""
 
 OTHERS_COLOUR = "#9A9A9A"
-PAPER_CURVES = {"paper_inn": ("INN, paper", COLOURS[0]), "paper_nn": ("NN, paper", "#555555")}
+PAPER_CURVES = {"paper_inn": ("INN, paper", COLOURS[0]), "paper_nn": ("NN, paper", "#777777")}
 
 
 class Panel(NamedTuple):

@@ -166,7 +166,7 @@ def _captioned(picture: Any, label: str, total: float, ending: str) -> Array:
     draw = ImageDraw.Draw(whole)
     font = ImageFont.load_default(size=15)
     draw.text((6, 4), label, fill="black", font=font)
-    draw.text((6, 23), f"return {total:.0f}{ending}", fill="#444444", font=font)
+    draw.text((6, 23), f"return {round(total)}{ending}", fill="#444444", font=font)
     return np.asarray(whole)
 
 

@@ -85,7 +85,6 @@ def write_report(
     plot_reward_against_size(
         folder / "reward_vs_size.png",
         table,
-        {column.name: column.label for column in all_columns},
         title=config["env"],
         references={name: entry["mean"] for name, entry in references.items()},
     )
