@@ -90,8 +90,8 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     )
     reference = pd.DataFrame({"what": list(references), "value": list(references.values())})
     rule = alt.Chart(reference).mark_rule(strokeDash=[2, 3], color="#888888").encode(y="value:Q")
-    text = rule.mark_text(align="left", dx=4, baseline="bottom", color="#888888").encode(
-        x=alt.value(0), text="what:N"
+    text = rule.mark_text(align="right", dx=-4, baseline="bottom", color="#888888").encode(
+        x=alt.value("width"), text="what:N"
     )
     chart = alt.layer(
         band,

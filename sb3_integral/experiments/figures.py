@@ -104,7 +104,10 @@ def plot_spectra(path: Path, weights: Mapping[str, Tensor]) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.8), dpi=110, layout="constrained")
     for place, (label, weight) in enumerate(weights.items()):
         amplitude = mean_spectrum(weight)
-        axes.plot(amplitude.numpy(), label=label, color=COLOURS[place % len(COLOURS)], linewidth=1.8)
+        # An integral student that never changed its size may have the very weights of a plain one.
+        style = ("-", "--", ":")[place % 3]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(amplitude.numpy(), style, label=label, color=colour, linewidth=1.8)
     axes.set(
         ylim=(0, None),
         xlabel="frequency, cycles along the neurons of the first layer",
