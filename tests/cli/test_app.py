@@ -36,7 +36,7 @@ def invoke() -> Callable[..., Result]:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """Thirteen stages of a few seconds each."""
+    """Sixteen stages of a few seconds each."""
     return {
         "name": "tiny",
         "env": "CartPole-v1",
@@ -88,6 +88,7 @@ def test_help_teaches_every_verb(invoke):
         "Policies for Stable-Baselines3 whose size is chosen after training.",
         "Run an experiment: train an expert, clone it",
         "Print the table of a finished experiment.",
+        "Draw reward against size of several experiments",
         "Run a script of imitation with integral students",
     ):
         assert said in unstyle(result.stdout)
@@ -255,7 +256,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         assert said in result.stdout
     for _, row in table.iterrows():
         assert f"{row['inn_ar']:.1f} ± {row['inn_std']:.1f}" in result.stdout
-    assert result.stderr.count("done") == 13
+    assert result.stderr.count("done") == 16
     assert "failed" not in result.stderr
 
     # when it is run again
@@ -264,7 +265,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
 
     # then every stage is reused, which is said, and no byte has changed
     assert again.exit_code == 0
-    assert again.stderr.strip() == "13 of 13 stages were done before"
+    assert again.stderr.strip() == "16 of 16 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
 

@@ -50,7 +50,7 @@ def write(table, content, tmp_path, ignore_progress):
 
 
 def test_the_headline_has_the_leader_its_best_rival_and_what_both_are_measured_by(table):
-    numbers = dict((words, number) for number, words in headline(table, REFERENCES))
+    numbers = {words: number for number, words in headline(table, REFERENCES)}
     assert numbers["score of INN at N = 4, with 88 % removed"] == "0.61"
     assert numbers["score of the best way to resize a plain network there: NN, bicubic"] == "-0.02"
     assert numbers["down to which INN scores 0.95 or more"] == "N = 8"
