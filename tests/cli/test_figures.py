@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from sb3_integral.cli.app import app
 
-TABLE = """column,label,kind,n_hidden,compression_pct,n_runs,return_mean,return_std,score_mean,score_iqm,\
-score_low,score_high,welch_p,paper_inn_mean,paper_inn_std,paper_nn_mean,paper_nn_std,paper_welch_p
+TABLE = """column,label,kind,n_hidden,compression_pct,n_runs,return_mean,return_std,score_mean,\
+score_iqm,score_low,score_high,welch_p,paper_inn_mean,paper_inn_std,paper_nn_mean,paper_nn_std,paper_welch_p
 inn,INN,student,16,0.0,2,490,5,1,1,0.9,1.1,,,,,,
 inn,INN,student,4,80.0,2,400,5,0.8,0.8,0.7,0.9,,,,,,
 """

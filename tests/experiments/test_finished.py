@@ -28,7 +28,7 @@ def test_an_experiment_is_read_from_its_folder_or_its_reports(report, table):
 
 
 def test_a_folder_without_one_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="holds no finished experiment, expected .*table.csv"):
+    with pytest.raises(ValueError, match=r"holds no finished experiment, expected .*table\.csv"):
         read_panel(tmp_path)
 
 
