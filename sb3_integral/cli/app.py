@@ -13,6 +13,7 @@ from sb3_integral._version import __version__
 from sb3_integral.cli.budget import drive, fit, smallest
 from sb3_integral.cli.console import fail
 from sb3_integral.cli.export import export, rewards
+from sb3_integral.cli.figures import figure
 
 WIDE_TERMINAL = 190
 """Characters of a line where no terminal says how many it has."""
@@ -143,6 +144,9 @@ def show(
         _console().print(combined_console_table(combined_table(reports), titles))
 
 
+app.command()(figure)
+
+
 @app.command(context_settings={"allow_interspersed_args": False})
 def imitation(
     script: Annotated[
@@ -221,4 +225,7 @@ def _show(report: Path) -> str:
     typer.echo("every column, with scores and p-values:")
     for name in ("table.md", "table.csv", "runs.csv", "reward_vs_size.png"):
         typer.echo(f"  {report / name}")
+    page = report.parent / "page" / "index.html"
+    if page.is_file():
+        typer.echo(f"  {page}")
     return environment

@@ -3,11 +3,13 @@
 from sb3_integral.requirements import require
 
 require("experiments", "sb3_contrib", "rl_zoo3", "pandas", "pydantic", "filelock", "tabulate")
+require("experiments", "altair", "vl_convert", "jinja2", "imageio", "PIL")
 
 from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config  # noqa: E402
 from sb3_integral.experiments.executors import Executor, LocalExecutor  # noqa: E402
 from sb3_integral.experiments.experiment import Experiment, load_experiments  # noqa: E402
 from sb3_integral.experiments.forecast import Forecast, wall_seconds  # noqa: E402
+from sb3_integral.experiments.page import PAGE  # noqa: E402
 from sb3_integral.experiments.paper import paper_table  # noqa: E402
 from sb3_integral.experiments.pipeline import build_stages, table_columns  # noqa: E402
 from sb3_integral.experiments.plan import Plan, Task  # noqa: E402
@@ -16,6 +18,7 @@ from sb3_integral.experiments.runner import ExperimentError, run_stages, tasks_o
 from sb3_integral.experiments.stage import Stage  # noqa: E402
 
 __all__ = [
+    "PAGE",
     "REPORT",
     "ConfigError",
     "Executor",

@@ -14,6 +14,8 @@ import gymnasium as gym
 import pandas as pd
 
 from sb3_integral.experiments.expert import train_expert
+from sb3_integral.experiments.figures import draw_figures
+from sb3_integral.experiments.page import write_page
 from sb3_integral.experiments.plan import Plan
 from sb3_integral.experiments.report import write_report
 from sb3_integral.experiments.stage import RECORD, Stage
@@ -25,13 +27,19 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
+from sb3_integral.experiments.video import record_agents
 
 UNLIMITED_EPISODE = 1000.0
 """Steps that an episode is taken to have where nothing is known of it and nothing limits it."""
 
 
-REPORT_SECONDS = 10.0
-"""What a report is taken to need before one was made: to time it, all else would have to be there."""
+SECONDS_OF: Mapping[Callable[..., None], float] = {
+    write_report: 10.0,
+    draw_figures: 5.0,
+    record_agents: 60.0,
+    write_page: 5.0,
+}
+"""What these are taken to need before they were made: to time them, all else would have to be there."""
 
 
 class EpisodeLengths(NamedTuple):
@@ -94,6 +102,9 @@ KINDS: Mapping[Callable[..., None], Kind] = {
     sweep_student: Kind("sweeps", _sweep_steps, ("seed", "method", "sizes", "evaluation")),
     sweep_scratch: Kind("sweeps", _sweep_steps, ("seed", "sizes", "evaluation")),
     write_report: Kind("report", lambda *_: 1.0, ("config", "hyperparams", "columns")),
+    draw_figures: Kind("figures", lambda *_: 1.0, ("labels",)),
+    record_agents: Kind("video", lambda *_: 1.0, ("agents", "seed")),
+    write_page: Kind("page", lambda *_: 1.0, ("config",)),
 }
 """By the function that makes a stage. Stages whose other inputs are the same have the same pace."""
 
@@ -188,8 +199,8 @@ def forecast(
         source = next((each for each in [*sources, miniature] if each.knows(stage)), None)
         if source is not None:
             seconds[stage.name] = source.seconds(stage, lengths)
-        elif stage.run is write_report:
-            seconds[stage.name] = REPORT_SECONDS
+        elif stage.run in SECONDS_OF:
+            seconds[stage.name] = SECONDS_OF[stage.run]
         else:
             unknown.append(stage.name)
             continue

@@ -1,4 +1,4 @@
-"""The whole job as stages: expert, demonstrations, students, sweeps, report."""
+"""The whole job as stages: expert, demonstrations, students, sweeps, report, page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
 from sb3_integral.experiments.expert import expert_hyperparams, train_expert
+from sb3_integral.experiments.presentation import presentation_stages
 from sb3_integral.experiments.report import REPORT, write_report
 from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
@@ -35,7 +36,7 @@ class SweptColumn(NamedTuple):
 
 
 def build_stages(config: ExperimentConfig) -> list[Stage]:
-    """Return an experiment's stages, those that others need first; the last is the report.
+    """Return an experiment's stages, those that others need first; the last is the page.
 
     Raises:
         ValueError: If the expert's file of hyperparameters has no entry for the environment.
@@ -55,6 +56,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     )
     swept = _swept_columns(config)
     stages = [expert, references]
+    first_students: dict[str, Stage] = {}
     sweeps: dict[tuple[str, int], Stage] = {}
     for seed in config.seeds:
         demonstrations = _demonstrations(config, seed, expert)
@@ -68,6 +70,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         }
         for trained in students.values():
             stages += trained
+        first_students = first_students or {name: first for name, (first, *_) in students.items()}
         for source in swept:
             sweeps[source.column.name, seed] = _sweep(
                 config, source, seed, students[source.student], demonstrations
@@ -84,7 +87,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         },
         (references, *order),
     )
-    return [*stages, report]
+    return [*stages, report, *presentation_stages(config, report, first_students)]
 
 
 def table_columns(config: ExperimentConfig) -> list[Column]:

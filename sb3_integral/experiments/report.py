@@ -25,7 +25,6 @@ from sb3_integral.experiments.tables import (
     build_table,
     read_runs,
     score_scale,
-    wide_table,
     with_scores,
 )
 
@@ -84,8 +83,7 @@ def write_report(
     )
     plot_reward_against_size(
         folder / "reward_vs_size.png",
-        wide_table(table),
-        {column.name: column.label for column in all_columns},
+        table,
         title=config["env"],
         references={name: entry["mean"] for name, entry in references.items()},
     )

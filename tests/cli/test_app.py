@@ -37,7 +37,7 @@ def invoke() -> Callable[..., Result]:
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """Fifteen stages of a few seconds each."""
+    """Eighteen stages of a few seconds each."""
     return {
         "name": "tiny",
         "env": "CartPole-v1",
@@ -94,6 +94,7 @@ def test_help_teaches_every_verb(invoke):
         "Policies for Stable-Baselines3 whose size is chosen after training.",
         "Run an experiment: train an expert, clone it",
         "Print the table of a finished experiment.",
+        "Draw reward against size of several experiments",
         "Run a script of imitation with integral students",
         "Find the sizes, layer by layer, that fit a budget.",
         "Find the smallest size that loses no more return",
@@ -274,7 +275,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         assert f"{row['return_mean']:.1f} ± {row['return_std']:.1f}" in result.stdout or (
             row["column"] == "nn_prune_activations"
         )
-    assert result.stderr.count("done") == 15
+    assert result.stderr.count("done") == 18
     assert "failed" not in result.stderr
     assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 13 stages", result.stderr)
 
@@ -284,7 +285,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
 
     # then every stage is reused, which is said, and no byte has changed
     assert again.exit_code == 0
-    assert again.stderr.strip() == "15 of 15 stages were done before"
+    assert again.stderr.strip() == "18 of 18 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
 

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
+import pandas as pd
 import pytest
 import yaml
+
+from sb3_integral.experiments.steps import STUDENT
+from sb3_integral.imitation import StudentArchitecture, save_student
 
 HYPERPARAMS = {
     "CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": 1024, "n_steps": 256, "n_envs": 1},
@@ -145,3 +151,52 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     importlib.invalidate_caches()
     yield importlib.import_module("small_stage_functions")
     sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def table() -> pd.DataFrame:
+    """A small table in the form of ``table.csv``: two students, two baselines, the paper at one size."""
+    means = {
+        ("inn", "INN", "student"): (490.0, 480.0, 300.0),
+        ("scratch", "NN, trained at that size", "student"): (495.0, 490.0, 400.0),
+        ("nn_bicubic", "NN, bicubic", "baseline"): (480.0, 200.0, 10.0),
+        ("nn_bicubic_rescaled", "NN, bicubic rescaled", "baseline"): (480.0, 300.0, -5000.0),
+    }
+    paper = {"paper_inn_mean": 450.0, "paper_inn_std": 5.0, "paper_nn_mean": 440.0, "paper_nn_std": 6.0}
+    return pd.DataFrame(
+        {
+            "column": column,
+            "label": label,
+            "kind": kind,
+            "n_hidden": size,
+            "compression_pct": removed,
+            "n_runs": 3,
+            "return_mean": mean,
+            "return_std": 12.5,
+            "score_mean": (mean - 20) / 460,
+            "score_iqm": (mean - 20) / 460,
+            "score_low": (mean - 30) / 460,
+            "score_high": (mean - 10) / 460,
+            "welch_p": math.nan if column == "inn" else 0.01 if mean < 250 else 0.4,
+            **(paper if size == 16 else dict.fromkeys(paper)),
+        }
+        for (column, label, kind), values in means.items()
+        for mean, (size, removed) in zip(values, ((16, 0.0), (8, 62.5), (4, 88.0)), strict=True)
+    ).astype(dict.fromkeys(paper, float))
+
+
+@pytest.fixture(scope="session")
+def save_students(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Path]]:
+    """Write untrained students as stages do, and return their folders."""
+
+    def save(env_id: str, *architectures: StudentArchitecture) -> list[Path]:
+        environment = gym.make(env_id)
+        folders = []
+        for architecture in architectures:
+            folder = tmp_path_factory.mktemp("student")
+            policy = architecture.build(environment.observation_space, environment.action_space, seed=1)
+            save_student(policy, architecture, folder / STUDENT)
+            folders.append(folder)
+        return folders
+
+    return save

@@ -1,0 +1,76 @@
+"""The stages that show an experiment to people: figures, video and page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sb3_integral.experiments.config import ExperimentConfig
+from sb3_integral.experiments.figures import draw_figures
+from sb3_integral.experiments.page import PAGE, small_size, write_page
+from sb3_integral.experiments.stage import Stage
+from sb3_integral.experiments.video import record_agents
+
+SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
+"""How the plain network of the video is resized: the first of these that the experiment has."""
+
+
+def presentation_stages(
+    config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]
+) -> list[Stage]:
+    """Return the stages; the last is the page.
+
+    Args:
+        config: The experiment.
+        report: The stage that writes the table.
+        students: The first seed's students, by name.
+    """
+    drawn = {
+        name: student
+        for name, student in config.students.items()
+        if student.kind in ("integral", "plain") and name in students
+    }
+    figures = Stage(
+        "figures",
+        draw_figures,
+        {"env_id": config.env, "labels": [student.label for student in drawn.values()]},
+        tuple(students[name] for name in drawn),
+    )
+    video = _video(config, students)
+    page = Stage(
+        PAGE,
+        write_page,
+        {"config": config.model_dump(mode="json", exclude={"expert": {"hyperparams"}})},
+        (report, figures, video),
+    )
+    return [figures, video, page]
+
+
+def _video(config: ExperimentConfig, students: Mapping[str, Stage]) -> Stage:
+    full, small = config.sizes[0], small_size(config.sizes)
+    leader = next(name for name, student in config.students.items() if student.kind == "integral")
+    shown: list[tuple[str, str | None, int]] = [(leader, None, full)]
+    if small is not None:
+        shown.append((leader, None, small))
+        for name, student in config.students.items():
+            method = next((m for m in SHOWN_METHODS if m in student.resize), None)
+            if student.kind == "plain" and method is not None:
+                shown.append((name, method, small))
+                break
+    return Stage(
+        "video",
+        record_agents,
+        {
+            "env_id": config.env,
+            "agents": [
+                {"label": f"{_label(config, name, method)}, N = {size}", "method": method, "size": size}
+                for name, method, size in shown
+            ],
+            "seed": config.seeds[0],
+        },
+        tuple(students[name] for name, _, _ in shown),
+    )
+
+
+def _label(config: ExperimentConfig, name: str, method: str | None) -> str:
+    label = config.students[name].label
+    return label if method is None else f"{label}, {method.replace('-', ' ')}"
