@@ -26,9 +26,9 @@ TOOLTIP = [
     alt.Tooltip("n:Q", title="N"),
     alt.Tooltip("removed:Q", title="removed %", format=".1f"),
     alt.Tooltip("mean:Q", title="return", format=",.1f"),
-    alt.Tooltip("std:Q", title="± std", format=",.1f"),
+    alt.Tooltip("spread:N", title="± std"),
     alt.Tooltip("score:Q", title="score", format=".2f"),
-    alt.Tooltip("p:Q", title="Welch's p", format=".1e"),
+    alt.Tooltip("p:N", title="Welch's p"),
 ]
 
 
@@ -44,8 +44,13 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     highlighted = highlighted_columns(table)
     colours = dict(zip(highlighted.values(), COLOURS, strict=False)) | dict(PAPER_CURVES.values())
     rows = pd.concat([table[[*FIELDS]].rename(columns=FIELDS), *_paper_rows(table)], ignore_index=True)
-    spread = rows["std"].fillna(0.0)
-    rows = rows.assign(low=rows["mean"] - spread, high=rows["mean"] + spread)
+    std = rows["std"].fillna(0.0)
+    rows = rows.assign(
+        low=rows["mean"] - std,
+        high=rows["mean"] + std,
+        spread=[_text(value, ",.1f") for value in rows["std"]],
+        p=[_text(value, ".1e") for value in rows["p"]],
+    )
     # More digits than are shown would be most of the page's data.
     rows = rows.round({"removed": 1, "mean": 2, "std": 2, "score": 3, "low": 2, "high": 2})
     labels = list(dict.fromkeys(rows["label"]))
@@ -83,8 +88,9 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
         .encode(x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=colour)
         .encode(opacity=_when(picked, 0.14))
     )
+    # The leader last: of points that lie on each other, the pointer finds the uppermost.
     points = (
-        alt.Chart(rows)
+        alt.Chart(rows.iloc[::-1])
         .mark_circle(clip=True, size=55)
         .encode(x=x, y=y, color=colour, opacity=_when(picked, 0.9), tooltip=TOOLTIP)
         .add_params(picked)
@@ -107,6 +113,10 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     chart = chart.configure(background="transparent").configure_view(strokeOpacity=0)
     specification: dict[str, Any] = chart.to_dict()
     return specification
+
+
+def _text(value: float, form: str) -> str:
+    return "–" if pd.isna(value) else f"{value:{form}}"
 
 
 def _when(picked: alt.Parameter, opacity: float) -> Any:

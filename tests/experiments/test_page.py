@@ -178,7 +178,7 @@ def test_a_person_reads_sorts_and_points(write, table, browser):
         ][:3]
 
     # given a page with a name that could break it
-    folder = write(table.replace("NN, bicubic", LINE_BREAKER))
+    folder = write(table.replace("NN, bicubic", LINE_BREAKER))  # and two points that lie on each other
     browser.get((folder / "index.html").as_uri())
     wait.until(lambda _: all_of("#chart .mark-symbol path"))
     assert browser.title == "CartPole-v1: one network, resized after training"
@@ -209,7 +209,7 @@ def test_a_person_reads_sorts_and_points(write, table, browser):
     # then its values are shown
     wait.until(lambda _: all_of("#vg-tooltip-element.visible"))
     (tooltip,) = all_of("#vg-tooltip-element.visible")
-    for said in ("62.5", "12.5", "1.00"):
+    for said in ("INN", "62.5", "480.0", "12.5", "1.00", "–"):
         assert said in tooltip.text
 
     # then nothing went wrong
