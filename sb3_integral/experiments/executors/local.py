@@ -19,6 +19,9 @@ from sb3_integral.experiments.stage import Stage
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+OUTPUT = "output.log"
+"""The file, in an experiment's folder, with what libraries print while its stages are made."""
+
 
 class LocalExecutor:
     """Makes each stage in a process with one thread, whatever the number of processes.
@@ -154,6 +157,11 @@ def _end_with_parent() -> None:
 
 
 def _execute(stage: Stage, root: Path, label: str) -> Failure | None:
+    root.mkdir(parents=True, exist_ok=True)
+    # MuJoCo writes a line for every environment that is made, past Python's own streams.
+    with (root / OUTPUT).open("a") as output:
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
     try:
         stage.execute(root, lambda fraction: _reports.put((label, fraction)))
     except Exception as error:
