@@ -74,7 +74,7 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     y = alt.Y("mean:Q", title=title, scale=scale)
     x = alt.X("n:Q", title="neurons in each hidden layer, N", scale=alt.Scale(zero=False, padding=8))
 
-    def lines(of: pd.DataFrame, width: float, dash: list[int], opacity: float) -> alt.Chart:
+    def lines(of: pd.DataFrame, width: float, dash: list[int], opacity: float) -> Any:
         return (
             alt.Chart(of)
             .mark_line(clip=True, strokeWidth=width, strokeDash=dash)

@@ -184,7 +184,7 @@ def _paper_rows(table: pd.DataFrame, name: str, random: float, measure: Measure)
         {"n": known["n_hidden"], "mean": known[f"{name}_mean"], "std": known[f"{name}_std"].fillna(0.0)}
     )
     if measure == "score" and len(rows):
-        scale = known.loc[known["n_hidden"].idxmax(), "paper_nn_mean"] - random
+        scale = known.sort_values("n_hidden")["paper_nn_mean"].iloc[-1] - random
         rows = rows.assign(mean=(rows["mean"] - random) / scale, std=rows["std"] / abs(scale))
     return rows
 

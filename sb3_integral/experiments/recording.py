@@ -115,16 +115,15 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
     # One that has ended stands still while the others go on.
     padded = [episode + [episode[-1]] * (length - len(episode)) for episode in episodes]
     frames = [np.concatenate(row, axis=1) for row in zip(*padded, strict=True)]
-    with imageio.get_writer(mp4, fps=fps, codec="libx264", quality=6, macro_block_size=2) as writer:
-        for frame in frames:
-            writer.append_data(frame)
+    options: Any = {"fps": fps, "codec": "libx264", "quality": 6, "macro_block_size": 2}
+    imageio.mimwrite(mp4, list[Any](frames), **options)
     gif.write_bytes(_small_gif(frames, fps))
 
 
 def _make_environment(env_id: str) -> gym.Env[Any, Any]:
     # OpenGL in software takes its time for every pixel; other environments have no say in their size.
     is_mujoco = "mujoco" in str(gym.spec(env_id).entry_point)
-    size = {"width": HEIGHT, "height": HEIGHT} if is_mujoco else {}
+    size: dict[str, Any] = {"width": HEIGHT, "height": HEIGHT} if is_mujoco else {}
     # What is missing shows up in many forms, from no library to a driver's own errors.
     try:
         environment = gym.make(env_id, render_mode="rgb_array", **size)
