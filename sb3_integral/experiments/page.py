@@ -31,6 +31,9 @@ GOOD_SCORE = 0.95
 TEMPLATE = "page.html.j2"
 
 
+Row = Mapping[Any, Any]
+
+
 class Cell(NamedTuple):
     """A cell of a table.
 
@@ -140,7 +143,11 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
         )
         baselines = table[(table["kind"] != "student") & (table["n_hidden"] == small)]
         if len(baselines):
+<<<<<<< HEAD
             best = baselines.sort_values("score_mean").iloc[-1]
+=======
+            best = baselines.sort_values("score_mean", ascending=False, kind="stable").iloc[0]
+>>>>>>> report
             numbers.append(
                 (
                     f"{best['score_mean']:.2f}",
@@ -178,12 +185,12 @@ def return_table(table: pd.DataFrame) -> SortableTable:
     rows = []
     for start, by_column in _by_size(table):
         cells = [
-            _spread(by_column.loc[column, "return_mean"], by_column.loc[column, "return_std"])
-            if column in by_column.index
+            _spread(by_column[column]["return_mean"], by_column[column]["return_std"])
+            if column in by_column
             else Cell("", "–")
             for column in columns
         ]
-        first = by_column.iloc[0]
+        first = next(iter(by_column.values()))
         cells += [_spread(first[f"{name}_mean"], first[f"{name}_std"]) for name, _ in with_paper]
         rows.append([*start, *cells])
     return SortableTable(
@@ -202,10 +209,10 @@ def score_table(table: pd.DataFrame) -> SortableTable:
     for start, by_column in _by_size(table):
         cells = []
         for column in columns:
-            if column not in by_column.index:
+            if column not in by_column:
                 cells.append(Cell("", "–"))
                 continue
-            row = by_column.loc[column]
+            row = by_column[column]
             mark = " *" if row["welch_p"] < SIGNIFICANT else ""
             cells.append(_number(row["score_mean"], ".2f", mark))
         rows.append([*start, *cells])
@@ -224,12 +231,13 @@ def _ordered(table: pd.DataFrame) -> dict[str, str]:
     return highlighted_columns(table) | {str(name): str(label) for name, label in everything.items()}
 
 
-def _by_size(table: pd.DataFrame) -> list[tuple[list[Cell], pd.DataFrame]]:
+def _by_size(table: pd.DataFrame) -> list[tuple[list[Cell], dict[str, Row]]]:
     found = []
     for size, rows in table.groupby("n_hidden", sort=False):
         removed = float(rows["compression_pct"].iloc[0])
         start = [Cell(int(str(size)), f"{size}"), Cell(removed, f"{removed:.1f}")]
-        found.append((start, rows.set_index("column")))
+        by_column: dict[str, Row] = {str(row["column"]): row for row in rows.to_dict("records")}
+        found.append((start, by_column))
     return found
 
 
@@ -279,5 +287,11 @@ def _script(content: object) -> Markup:
 
 def _library() -> str:
     # A third of its size, so that a page stays under a megabyte.
+<<<<<<< HEAD
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     return base64.b64encode(gzip.compress(bundle.encode(), 9, mtime=0)).decode()
+=======
+    return base64.b64encode(
+        gzip.compress(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode(), 9, mtime=0)
+    ).decode()
+>>>>>>> report

@@ -115,9 +115,8 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
     # One that has ended stands still while the others go on.
     padded = [episode + [episode[-1]] * (length - len(episode)) for episode in episodes]
     frames = [np.concatenate(row, axis=1) for row in zip(*padded, strict=True)]
-    with imageio.get_writer(mp4, fps=fps, codec="libx264", quality=6, macro_block_size=2) as writer:
-        for frame in frames:
-            writer.append_data(frame)  # type: ignore[attr-defined]
+    options: Any = {"fps": fps, "codec": "libx264", "quality": 6, "macro_block_size": 2}
+    imageio.mimwrite(mp4, list[Any](frames), **options)
     gif.write_bytes(_small_gif(frames, fps))
 
 

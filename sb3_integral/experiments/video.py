@@ -21,7 +21,13 @@ SECONDS = 8.0
 BACKENDS = ("egl", "osmesa", "glfw")
 """MuJoCo's ways to OpenGL: with a graphics driver, in software, and on a desktop."""
 
-PROBE = "import mujoco; mujoco.GLContext(64, 64).make_current()"
+PROBE = """
+import mujoco
+context = mujoco.GLContext(64, 64)
+context.make_current()
+mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100)
+"""
+"""Fails where there is no OpenGL; to make a context current does not, where there is no screen."""
 
 REMEDY = (
     "MuJoCo's environments need OpenGL, which works without a screen: on Debian and Ubuntu "
