@@ -74,18 +74,12 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     y = alt.Y("mean:Q", title=title, scale=scale)
     x = alt.X("n:Q", title="neurons in each hidden layer, N", scale=alt.Scale(zero=False, padding=8))
 
-<<<<<<< HEAD
-    def lines(of: pd.DataFrame, width: float, dash: list[int], opacity: float) -> alt.Chart:
-        chart: alt.Chart = (
-=======
     def lines(of: pd.DataFrame, width: float, dash: list[int], opacity: float) -> Any:
         return (
->>>>>>> report
             alt.Chart(of)
             .mark_line(clip=True, strokeWidth=width, strokeDash=dash)
             .encode(x=x, y=y, color=colour, opacity=_when(picked, opacity))
         )
-        return chart
 
     band = (
         alt.Chart(loud)

@@ -143,11 +143,7 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
         )
         baselines = table[(table["kind"] != "student") & (table["n_hidden"] == small)]
         if len(baselines):
-<<<<<<< HEAD
-            best = baselines.sort_values("score_mean").iloc[-1]
-=======
             best = baselines.sort_values("score_mean", ascending=False, kind="stable").iloc[0]
->>>>>>> report
             numbers.append(
                 (
                     f"{best['score_mean']:.2f}",
@@ -246,13 +242,14 @@ def _column(table: pd.DataFrame, name: str) -> tuple[str, pd.DataFrame]:
     return str(rows["label"].iloc[0]), rows
 
 
-def _spread(mean: Any, std: Any) -> Cell:
+def _spread(mean: float, std: float) -> Cell:
     return _number(mean, ",.1f", "" if pd.isna(std) else f" ± {std:,.1f}")
 
 
-def _number(value: Any, form: str, behind: str = "") -> Cell:
+def _number(value: float, form: str, behind: str = "") -> Cell:
     if pd.isna(value):
         return Cell("", "–")
+    # Without a sign where it is rounded to zero.
     # What is rounded to zero has no sign.
     text = f"{value:{form}}"
     return Cell(float(value), f"{text.lstrip('-') if not text.strip('-0.,') else text}{behind}")
@@ -287,11 +284,6 @@ def _script(content: object) -> Markup:
 
 def _library() -> str:
     # A third of its size, so that a page stays under a megabyte.
-<<<<<<< HEAD
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    return base64.b64encode(gzip.compress(bundle.encode(), 9, mtime=0)).decode()
-=======
     return base64.b64encode(
         gzip.compress(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode(), 9, mtime=0)
     ).decode()
->>>>>>> report

@@ -184,11 +184,7 @@ def _paper_rows(table: pd.DataFrame, name: str, random: float, measure: Measure)
         {"n": known["n_hidden"], "mean": known[f"{name}_mean"], "std": known[f"{name}_std"].fillna(0.0)}
     )
     if measure == "score" and len(rows):
-<<<<<<< HEAD
-        scale = float(known.sort_values("n_hidden")["paper_nn_mean"].iloc[-1]) - random
-=======
         scale = known.sort_values("n_hidden")["paper_nn_mean"].iloc[-1] - random
->>>>>>> report
         rows = rows.assign(mean=(rows["mean"] - random) / scale, std=rows["std"] / abs(scale))
     return rows
 
