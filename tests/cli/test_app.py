@@ -92,7 +92,7 @@ def test_help_teaches_every_verb(invoke):
     assert result.exit_code == 0
     for said in (
         "Policies for Stable-Baselines3 whose size is chosen after training.",
-        "Run an experiment: train an expert, clone it",
+        "Run experiments: train an expert, clone it",
         "Print the table of a finished experiment.",
         "Draw reward against size of several experiments",
         "Run a script of imitation with integral students",
@@ -234,7 +234,7 @@ def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_con
     assert result.stdout == ""
     # Nothing is left of the stage but why it failed, nor made of what needs it.
     root = tmp_path / "runs" / "tiny-standard"
-    assert {path.name for path in root.iterdir()} <= {".lock", "failures"}
+    assert {path.name for path in root.iterdir()} <= {".lock", "failures", "output.log"}
     assert "Traceback" in (root / "failures" / "expert.txt").read_text()
     assert invoke("show", root).exit_code == 1
 
@@ -277,7 +277,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         )
     assert result.stderr.count("done") == 18
     assert "failed" not in result.stderr
-    assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 13 stages", result.stderr)
+    assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 18 stages", result.stderr)
 
     # when it is run again
     before = files(root)

@@ -14,7 +14,6 @@ from sb3_integral.atomic import PARTIAL_PREFIX
 
 STAGES = (
     "expert",
-    "references",
     "seed-0/demonstrations",
     "seed-0/inn/student",
     "seed-0/inn/sweep",
