@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config, load_presets
-from sb3_integral.experiments.forecast import Forecast, Measurements, forecast, pace_of
+from sb3_integral.experiments.forecast import SECONDS_OF, Forecast, Measurements, forecast, pace_of
 from sb3_integral.experiments.miniature import miniature
 from sb3_integral.experiments.pipeline import build_stages
 from sb3_integral.experiments.plan import Plan
-from sb3_integral.experiments.report import REPORT
 
 MINIATURES = ".miniatures"
 """The folder, beside those of experiments, in which miniatures are timed."""
@@ -41,7 +40,7 @@ class Experiment:
         missing = {
             pace_of(stage)
             for stage in self.plan.pending()
-            if stage.name != REPORT and not any(source.knows(stage) for source in sources)
+            if stage.run not in SECONDS_OF and not any(source.knows(stage) for source in sources)
         }
         small = self._miniature()
         names = {pace_of(stage): stage.name for stage in small.stages if pace_of(stage) in missing}
