@@ -21,7 +21,7 @@ help:
 	@echo "make clean       remove the environment and what was built (runs/ is kept)"
 
 quickstart: $(READY)
-	$(BIN)/sb3-integral run zoo_configs/acrobot.yml
+	$(BIN)/sb3-integral run zoo_configs/acrobot.yml --preset quick
 
 quick: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/acrobot.yml zoo_configs/lunarlander.yml \

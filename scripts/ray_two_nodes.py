@@ -2,6 +2,11 @@
 
     python scripts/ray_two_nodes.py zoo_configs/acrobot.yml --preset quick
 
+Ray puts the machine's own address in the place of the loopback's. To keep to the loopback, take the
+machine's network away for it (as root, or with unshare's --map-root-user):
+
+    unshare --net sh -c 'ip link set lo up && python scripts/ray_two_nodes.py ...'
+
 Each node is a raylet with one processor and an object store of its own, on the loopback interface only.
 Stages' folders reach them through Ray alone.
 """

@@ -99,7 +99,7 @@ def test_a_miniature_has_the_paces_of_the_experiment(content, write_config):
     real = {pace_of(stage): stage.name for stage in build_stages(config)}
     small = build_stages(miniature(config))
     assert {pace_of(stage) for stage in small} == set(real)
-    assert len(small) < len(build_stages(config)) 
+    assert len(small) < len(build_stages(config))
     by_name = {stage.name: stage for stage in small}
     assert by_name["expert"].inputs["n_timesteps"] == 2 * 256
     assert by_name["seed-0/inn/student"].inputs["cloning"]["epochs"] == 1
