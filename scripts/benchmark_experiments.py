@@ -160,10 +160,10 @@ def sweeping(rounds: int, cores: int, raw_seconds: float) -> Iterator[Row]:
     for env_id in (CHEETAH, ACROBOT):
         policy = student(env_id)
         sides: dict[str, Callable[[], float]] = {
-            "sweep": lambda p=policy, e=env_id: sweep_rate(p, e, SIZES, 15, cores),  # type: ignore[misc]
-            "one": lambda p=policy, e=env_id: sweep_rate(p, e, (100, 30), 15, 1),  # type: ignore[misc]
+            "sweep": lambda p=policy, e=env_id: sweep_rate(p, e, SIZES, 30, cores),  # type: ignore[misc]
+            "one": lambda p=policy, e=env_id: sweep_rate(p, e, (100, 30), 30, 1),  # type: ignore[misc]
             "sb3": lambda p=policy, e=env_id: sb3_rate(p, e, (100, 30), 1, 1),  # type: ignore[misc]
-            "sb3 of 15": lambda p=policy, e=env_id: sb3_rate(p, e, (100, 30), 15, 15),  # type: ignore[misc]
+            "sb3 of 15": lambda p=policy, e=env_id: sb3_rate(p, e, (100, 30), 30, 15),  # type: ignore[misc]
         }
         loops = RawLoop(env_id, cores, raw_seconds), RawLoop(env_id, 1, raw_seconds)
         rates: dict[str, list[float]] = {name: [] for name in (*sides, "raw", "raw one")}
