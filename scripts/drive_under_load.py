@@ -86,11 +86,15 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
         save_episodes(episodes, folder / "episodes")
         demonstrations = load_demonstrations(folder / "episodes")
         spaces = venv.observation_space, venv.action_space
-        narrow = StudentArchitecture("integral", hidden_sizes=(NARROW, NARROW)).build(*spaces, seed=0)
+        # Even partitions, for only along these is a finer sampling of the same functions wanted.
+        narrow_architecture = StudentArchitecture("integral", (NARROW, NARROW), nested=False)
+        narrow = narrow_architecture.build(*spaces, seed=0)
         clone(narrow, demonstrations, n_epochs=60, random_sizes=LogUniformSizes(SMALLEST, NARROW))
         # Functions can be sampled more finely than they were trained: the wide student starts where the
         # narrow one ended, and learns what its larger grid adds. Wide from the beginning takes hours.
-        architecture = StudentArchitecture("integral", hidden_sizes=(WIDTH, WIDTH), standardize=False)
+        architecture = StudentArchitecture(
+            "integral", hidden_sizes=(WIDTH, WIDTH), standardize=False, nested=False
+        )
         wide = architecture.build(*spaces, seed=0)
         wide.load_state_dict(wide.state_dict() | narrow.discretize(WIDTH).state_dict())
         sizes = LogUniformSizes(SMALLEST, WIDTH)

@@ -141,7 +141,8 @@ def load_student(
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            architecture = json.loads(header["architecture"])
+            # Before partitions could nest, none did, and nothing was said of it.
+            architecture = {"nested": False, **json.loads(header["architecture"])}
             made_for = json.loads(header["spaces"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         policy = StudentArchitecture(**architecture).build(observation_space, action_space, seed=0)

@@ -291,3 +291,28 @@ def test_weights_that_are_not_all_there_are_an_error(cart_pole, saved, tmp_path,
     # when, then
     with pytest.raises(ValueError, match=r"broken\.safetensors (is not a whole|has weights)"):
         load_student(path, cart_pole.observation_space, cart_pole.action_space)
+
+
+def test_a_file_from_before_partitions_nested_is_read_as_it_was_meant(cart_pole, tmp_path):
+    # given a file whose architecture does not speak of nesting
+    architecture = StudentArchitecture("integral", (12, 10), nested=False)
+    policy = build(cart_pole, architecture)
+    path = tmp_path / "student.safetensors"
+    save_student(policy, architecture, path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    said = json.loads(header["architecture"])
+    del said["nested"], said["scale_levels"]
+    save_file(tensors, path, metadata={**header, "architecture": json.dumps(said)})
+
+    # when
+    loaded = load_student(path, cart_pole.observation_space, cart_pole.action_space)
+
+    # then
+    obs = cart_pole.demonstrations.observations[:20].numpy()
+    for size in (12, 5):
+        np.testing.assert_array_equal(
+            loaded.resize([size, 7]).predict(obs, deterministic=True)[0],
+            policy.resize([size, 7]).predict(obs, deterministic=True)[0],
+        )
