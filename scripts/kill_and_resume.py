@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,10 +62,21 @@ def main() -> None:
         whole = time.monotonic() - began
         print(f"undisturbed: {whole:.0f} s, {stages_done(undisturbed / name)} stages", flush=True)
 
+        def check() -> None:
+            table = Path(name, "report", "table.csv")
+            equal = (undisturbed / table).read_bytes() == (disturbed / table).read_bytes()
+            leftovers = list((disturbed / name).rglob(".partial-*"))
+            print(
+                f"tables equal, byte for byte: {equal}; half-done leftovers: {len(leftovers)}",
+                flush=True,
+            )
+            if not equal or leftovers:
+                sys.exit(1)
+
         kills = 0
         while kills < arguments.kills:
             process = start(arguments, disturbed)
-            moment = generator.uniform(0, 4 * whole / arguments.kills)
+            moment = generator.uniform(0, whole / 2)
             try:
                 process.communicate(timeout=moment)
             except subprocess.TimeoutExpired:
@@ -76,16 +88,10 @@ def main() -> None:
                 continue
             if process.returncode != 0:
                 sys.exit("the run failed after a kill")
-            print(f"it was done before it could be killed after {moment:.1f} s", flush=True)
-            break
+            check()  # it was done before it could be killed; another one is killed from here on
+            shutil.rmtree(disturbed)
         finish(start(arguments, disturbed))
-        print(f"at the end: {stages_done(disturbed / name)} stages", flush=True)
-
-        table = Path(name, "report", "table.csv")
-        equal = (undisturbed / table).read_bytes() == (disturbed / table).read_bytes()
-        leftovers = list((disturbed / name).rglob(".partial-*"))
-        print(f"tables equal, byte for byte: {equal}; half-done leftovers: {len(leftovers)}")
-        sys.exit(0 if equal and not leftovers else 1)
+        check()
 
 
 if __name__ == "__main__":
