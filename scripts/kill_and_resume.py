@@ -2,8 +2,8 @@
 
     python scripts/kill_and_resume.py zoo_configs/acrobot.yml --preset quick --kills 20
 
-The whole process group is killed (SIGKILL). The moments are drawn from the time that the undisturbed run
-took, whose share between two kills is a fraction of it, so that they are spread over all its stages.
+The whole process group is killed (SIGKILL), at a moment drawn from the first half of the time that the
+undisturbed run took; what is done stays, so that kills reach every stage.
 """
 
 from __future__ import annotations
