@@ -36,7 +36,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_integral import LogUniformSizes
 from sb3_integral.deploy import DrivingPredictor
 from sb3_integral.deploy.latency import one_thread
-from sb3_integral.experiments.expert import expert_hyperparams, load_expert, train_expert
+from sb3_integral.experiments.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
     StudentArchitecture,
     clone,
@@ -63,18 +63,8 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
     venv = make_vec_env(env_id, 8, seed=0)
     student = folder / "student.safetensors"
     if not student.exists():
-        if not (experts / ALGO / f"{env_id}_1" / f"{env_id}.zip").exists():
-            console.print(f"training the expert with hyperparams/{ALGO}.yml, once")
-            experts.mkdir(parents=True, exist_ok=True)
-            train_expert(
-                experts,
-                lambda _: None,
-                env_id=env_id,
-                algo=ALGO,
-                hyperparams=expert_hyperparams(Path(f"hyperparams/{ALGO}.yml"), env_id),
-                seed=0,
-                n_timesteps=None,
-            )
+        console.print(f"an expert of hyperparams/{ALGO}.yml, trained if it is not there")
+        ensure_expert(experts, env_id, ALGO, Path(f"hyperparams/{ALGO}.yml"))
         expert = load_expert(experts, env_id, ALGO, venv)
         console.print(f"cloning it into a student of {NARROW} x {NARROW}, and growing that, once")
         episodes = collect_episodes(

@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral import evaluate_resize_sweep
 from sb3_integral.deploy import smallest_size
-from sb3_integral.experiments.expert import expert_hyperparams, load_expert, train_expert
+from sb3_integral.experiments.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
     StudentArchitecture,
     clone,
@@ -46,18 +46,8 @@ def prepare(folder: Path, console: Console, venv: VecEnv) -> ActorCriticPolicy:
     student = folder / "student.safetensors"
     if not student.exists():
         expert_folder = folder / "expert"
-        if not (expert_folder / ALGO / f"{ENV}_1" / f"{ENV}.zip").exists():
-            console.print(f"training the expert with hyperparams/{ALGO}.yml, once")
-            expert_folder.mkdir(parents=True, exist_ok=True)
-            train_expert(
-                expert_folder,
-                lambda _: None,
-                env_id=ENV,
-                algo=ALGO,
-                hyperparams=expert_hyperparams(Path(f"hyperparams/{ALGO}.yml"), ENV),
-                seed=0,
-                n_timesteps=None,
-            )
+        console.print(f"an expert of hyperparams/{ALGO}.yml, trained if it is not there")
+        ensure_expert(expert_folder, ENV, ALGO, Path(f"hyperparams/{ALGO}.yml"))
         expert = load_expert(expert_folder, ENV, ALGO, venv)
         console.print("cloning it into a student of 100 x 100, at full size only")
         episodes = collect_episodes(

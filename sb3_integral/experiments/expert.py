@@ -116,6 +116,37 @@ def train_expert(
         environment.close()
 
 
+def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bool:
+    """Train an expert with seed 0 where the folder holds none yet.
+
+    Args:
+        folder: As for :func:`train_expert`.
+        env_id: The environment.
+        algo: An algorithm of rl-zoo3.
+        hyperparams: A YAML file in rl-zoo3's format.
+
+    Returns:
+        Whether one was trained.
+
+    Raises:
+        ValueError: If the file has no entry for the environment.
+    """
+    if (folder / algo / f"{env_id}_1" / f"{env_id}.zip").exists():
+        return False
+    settings = expert_hyperparams(hyperparams, env_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    train_expert(
+        folder,
+        lambda _: None,
+        env_id=env_id,
+        algo=algo,
+        hyperparams=settings,
+        seed=0,
+        n_timesteps=None,
+    )
+    return True
+
+
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
     """Load what :func:`train_expert` left, by SB3's own loaders.
 

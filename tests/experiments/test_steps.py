@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral.experiments.expert import load_expert, train_expert
+from sb3_integral.experiments.expert import ensure_expert, load_expert, train_expert
 from sb3_integral.experiments.steps import (
     EPISODES,
     STUDENT,
@@ -128,3 +128,19 @@ def test_networks_from_scratch_are_evaluated_at_their_own_sizes(
         assert (
             alone["episode_return"].tolist() == table[table["size"] == size]["episode_return"].tolist()
         )
+
+
+def test_an_expert_is_trained_once(tmp_path: Path) -> None:
+    """Given a folder without an expert, when one is asked for twice, then it is trained once."""
+    hyperparams = tmp_path / "ppo.yml"
+    hyperparams.write_text("CartPole-v1: {policy: MlpPolicy, n_timesteps: 64, n_steps: 64, n_envs: 1}")
+    zipped = tmp_path / "expert" / "ppo" / "CartPole-v1_1" / "CartPole-v1.zip"
+
+    assert ensure_expert(tmp_path / "expert", "CartPole-v1", "ppo", hyperparams)
+    made = zipped.read_bytes()
+
+    assert not ensure_expert(tmp_path / "expert", "CartPole-v1", "ppo", hyperparams)
+    assert zipped.read_bytes() == made
+    with pytest.raises(ValueError, match="no entry for 'Acrobot-v1'"):
+        ensure_expert(tmp_path / "other", "Acrobot-v1", "ppo", hyperparams)
+    assert not (tmp_path / "other").exists()
