@@ -57,7 +57,7 @@ def test_a_small_layer_is_the_beginning_of_the_large_one(size: int) -> None:
 
 @pytest.mark.parametrize("size", [5, 16, 40])
 def test_matrices_do_what_the_beginning_does(size: int) -> None:
-    """Given a network that samples by matrices, when resized, then it is the layers' beginning."""
+    """Given a nested axis, then its matrices sample and integrate as the layers themselves do."""
     torch.manual_seed(0)
     mlp = IntegralMLP(3, (16,), 2)
     axis = Axis(16, nested=True)
