@@ -23,6 +23,7 @@ from rl_zoo3 import ALGOS
 from sb3_integral.experiments.presets import apply_preset, preset_names
 from sb3_integral.imitation import (
     ACTIVATIONS,
+    LOSSES,
     SUCCESS_CRITERIA,
     LogUniformSizes,
     MinReturn,
@@ -124,8 +125,9 @@ class RandomSizesConfig(Section):
         high: The largest size.
         exponent: How fast the density of a power law falls.
         largest: Its probability of the largest size, whatever the law says.
-        sandwich: Whether every step has the largest, the smallest and two random sizes, with in-place
-            distillation: how slimmable networks are trained.
+        small: How many small sizes every step has beside the one that is drawn.
+        sandwich: Whether every step instead has the largest, the smallest and two random sizes, with
+            in-place distillation: how slimmable networks are trained.
     """
 
     distribution: Literal["uniform", "log-uniform", "power-law"] = "power-law"
@@ -133,6 +135,7 @@ class RandomSizesConfig(Section):
     high: Count = 100
     exponent: float = 1.5
     largest: float = 0.15
+    small: NonNegativeInt = 3
     sandwich: bool = False
 
     @model_validator(mode="after")
@@ -156,13 +159,14 @@ class StudentConfig(Section):
             what that size can hold.
         label: What tables and plots call it.
         hidden_sizes: Full size of each hidden layer.
-        activation: Of the hidden layers.
+        activation: Of the hidden layers; SB3's own default is tanh, the paper has ReLU.
         standardize: Whether observations are standardised.
         grid_size: λ nodes per hidden layer, if integral.
         kernel: If integral.
         quadrature: If integral.
         nested: If integral: whether partitions nest; the paper's do not.
-        scale_levels: If nested: how many scales λ has corrections for; null for the default.
+        scale_levels: If nested: how far down λ has corrections that depend on the scale; null for the
+            default.
         random_sizes: If integral: sizes drawn in training; null trains at full size only.
         resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
     """
@@ -170,7 +174,7 @@ class StudentConfig(Section):
     kind: Literal["integral", "plain", "scratch"]
     label: str
     hidden_sizes: tuple[Count, ...] = (100, 100)
-    activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "relu"
+    activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "tanh"
     standardize: bool = True
     grid_size: Count | None = None
     kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
@@ -227,12 +231,14 @@ class CloningConfig(Section):
         batch_size: Transitions in a step.
         learning_rate: Adam's.
         schedule: ``cosine`` to zero, or ``constant``.
+        loss: ``clipped``, which sees actions as the environment does, or ``paper``.
     """
 
     epochs: Count = 30
     batch_size: Count = 256
     learning_rate: PositiveFloat = 3e-3
     schedule: Literal["constant", "cosine"] = "cosine"
+    loss: Annotated[str, _one_of(LOSSES, "loss")] = "clipped"
 
 
 class EvaluationConfig(Section):

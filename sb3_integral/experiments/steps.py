@@ -27,6 +27,7 @@ from sb3_integral.experiments.config import (
 from sb3_integral.experiments.expert import Expert, load_expert
 from sb3_integral.experiments.stage import Report
 from sb3_integral.imitation import (
+    LOSSES,
     StudentArchitecture,
     clone,
     load_demonstrations,
@@ -133,7 +134,9 @@ def train_student(
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         schedule=training.schedule,
+        loss=LOSSES[training.loss](policy.action_space),
         random_sizes=False if sizes is None else sizes.build(),
+        small_sizes=0 if sizes is None else sizes.small,
         sandwich=sizes is not None and sizes.sandwich,
         seed=_derived_seed(seed, "cloning"),
         on_epoch_end=on_epoch_end,

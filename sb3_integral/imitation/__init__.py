@@ -18,11 +18,14 @@ from sb3_integral.imitation.demonstrations import (  # noqa: E402
     save_episodes,
 )
 from sb3_integral.imitation.losses import (  # noqa: E402
+    LOSSES,
     AtRandomSizes,
+    ClippedSquaredError,
     CrossEntropy,
     LossCalculator,
     MeanSquaredError,
     Sandwich,
+    clipped_loss,
     paper_loss,
 )
 from sb3_integral.imitation.students import (  # noqa: E402
@@ -45,9 +48,11 @@ from sb3_integral.policies.random_sizes import (  # noqa: E402
 
 __all__ = [
     "ACTIVATIONS",
+    "LOSSES",
     "SUCCESS_CRITERIA",
     "Aggregated",
     "AtRandomSizes",
+    "ClippedSquaredError",
     "CrossEntropy",
     "Demonstrations",
     "LogUniformSizes",
@@ -61,6 +66,7 @@ __all__ = [
     "SuccessCriterion",
     "TensorBatches",
     "UniformSizes",
+    "clipped_loss",
     "clone",
     "collect_episodes",
     "dagger",

@@ -17,12 +17,15 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, Sandwich, paper_loss
+from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, Sandwich, clipped_loss
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
 from sb3_integral.policies.random_sizes import PowerLawSizes, SizeDistribution
 
 SMALLEST_RANDOM_SIZE = 5
 """The smallest size of the paper's tables, and so of the default distribution."""
+
+DEFAULT_SMALL_SIZES = 3
+"""See :class:`~sb3_integral.imitation.AtRandomSizes`."""
 
 Schedule = Literal["constant", "cosine"]
 
@@ -49,6 +52,7 @@ def make_trainer(
     learning_rate: float = 1e-3,
     loss: LossCalculator | None = None,
     random_sizes: SizeDistribution | None = None,
+    small_sizes: int = DEFAULT_SMALL_SIZES,
     sandwich: bool = False,
     seed: int = 0,
 ) -> BC:
@@ -60,11 +64,13 @@ def make_trainer(
         demonstrations: What to clone.
         batch_size: Transitions in a step.
         learning_rate: Adam's.
-        loss: The paper's loss for the action space by default.
+        loss: That of :func:`clipped_loss` by default.
         random_sizes: Draw an integral student's size from this in every step; None trains at the
             size in force.
-        sandwich: Train at the largest, the smallest and two random sizes in every step, with in-place
-            distillation: how slimmable networks are trained. It takes three to four times as long.
+        small_sizes: How many small sizes every step has beside the one that is drawn: fewer take less
+            time, and leave the smallest networks worse.
+        sandwich: Instead train at the largest, the smallest and two random sizes in every step, with
+            in-place distillation: how slimmable networks are trained.
         seed: Orders the batches and draws the sizes.
 
     Raises:
@@ -86,11 +92,13 @@ def make_trainer(
         device=policy.device,
         custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
     )
-    chosen = paper_loss(policy.action_space) if loss is None else loss
+    chosen = clipped_loss(policy.action_space) if loss is None else loss
     if random_sizes is not None:
         rng = np.random.default_rng(sizes_seed)
-        at_sizes = Sandwich if sandwich else AtRandomSizes
-        chosen = at_sizes(chosen, random_sizes, rng)
+        if sandwich:
+            chosen = Sandwich(chosen, random_sizes, rng)
+        else:
+            chosen = AtRandomSizes(chosen, random_sizes, rng, small_sizes)
     trainer.loss_calculator = chosen  # type: ignore[assignment]
     return trainer
 
@@ -103,7 +111,9 @@ def clone(
     batch_size: int = 256,
     learning_rate: float = 3e-3,
     schedule: Schedule = "cosine",
+    loss: LossCalculator | None = None,
     random_sizes: SizeDistribution | bool = True,
+    small_sizes: int = DEFAULT_SMALL_SIZES,
     sandwich: bool = False,
     seed: int = 0,
     on_epoch_end: Callable[[], None] | None = None,
@@ -117,10 +127,12 @@ def clone(
         batch_size: Transitions in a step.
         learning_rate: Adam's; the paper has a constant 0.001.
         schedule: ``cosine`` lets the learning rate fall to zero by the last step, ``constant`` keeps it.
+        loss: See :func:`make_trainer`.
         random_sizes: For an integral student: True draws a size in every step, from 5 to its full size
             and small ones more often (:class:`~sb3_integral.PowerLawSizes`); False trains at full
             size only, as in the paper; or a distribution. A plain student has one size and ignores True.
-        sandwich: See :func:`make_trainer`.
+        small_sizes: See :func:`make_trainer`.
+        sandwich: Likewise.
         seed: Orders the batches and draws the sizes.
         on_epoch_end: Called after each pass.
 
@@ -136,7 +148,9 @@ def clone(
         demonstrations,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        loss=loss,
         random_sizes=random_sizes_or_none,
+        small_sizes=small_sizes,
         sandwich=sandwich,
         seed=seed,
     )

@@ -1,4 +1,4 @@
-"""The paper's losses as loss calculators of imitation's ``bc.BC``."""
+"""What cloning minimises, as loss calculators of imitation's ``bc.BC``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sb3_integral.policies import IntegralActorCriticPolicy
-from sb3_integral.policies.random_sizes import SizeDistribution
+from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution
 
 LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
 """What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""
@@ -42,24 +42,64 @@ class MeanSquaredError:
 
 
 @dataclass(frozen=True)
-class AtRandomSizes:
-    """Another loss, of an integral policy at a size that is drawn for each batch.
+class ClippedSquaredError:
+    """Squared error between what the expert does and what the student would, after clipping.
 
-    The policy has its own size again when the call returns; gradients reach λ through the size at
+    SB3 clips actions to their space. Where the expert is at a bound, a mean beyond it is as good: there
+    the error is zero, and a small network need not spend its few weights on hitting the bound exactly.
+    A mean that is beyond the bound on the wrong side has its whole error, and so its gradient.
+
+    Args:
+        low: Bounds of the actions, flat. Shape: (actions,).
+        high: Likewise.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
+        mean = actor_output(policy, obs)
+        acts = acts.flatten(start_dim=1)
+        low, high = self.low.to(acts.device), self.high.to(acts.device)
+        # What is as good as the action lies between these two.
+        least = acts.masked_fill(acts <= low, -torch.inf)
+        most = acts.masked_fill(acts >= high, torch.inf)
+        target = torch.minimum(torch.maximum(mean.detach(), least), most)
+        return _metrics(F.mse_loss(mean, target), neglogp=torch.tensor(torch.nan))
+
+
+@dataclass(frozen=True)
+class AtRandomSizes:
+    """Another loss, of an integral policy at sizes that are drawn for each batch.
+
+    The policy has its own size again when the call returns; gradients reach λ through the sizes at
     which the loss was computed.
 
     Args:
         loss: The loss to compute.
         sizes: What to draw sizes from.
         rng: Draws them.
+        small_sizes: How many more sizes a batch is seen at, all of them small: the logarithm is
+            uniform, up to a fifth of the largest size. A small network has most to gain from steps,
+            and costs least.
+
+    Raises:
+        ValueError: If ``small_sizes`` is negative.
     """
 
     loss: LossCalculator
     sizes: SizeDistribution
     rng: np.random.Generator
+    small_sizes: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the number of sizes."""
+        if self.small_sizes < 0:
+            raise ValueError(f"small_sizes must not be negative, got {self.small_sizes}")
 
     def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the loss at a random size.
+        """Compute the sum of the losses at random sizes; the other metrics are those of the first.
 
         Raises:
             ValueError: If the policy is not integral.
@@ -67,7 +107,15 @@ class AtRandomSizes:
         if not isinstance(policy, IntegralActorCriticPolicy):
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
         with policy.actor_axes.resized(self.sizes.draw(self.rng)):
-            return self.loss(policy, obs, acts)
+            metrics = self.loss(policy, obs, acts)
+        if not self.small_sizes:
+            return metrics
+        small = _small(self.sizes)
+        total = metrics.loss
+        for _ in range(self.small_sizes):
+            with policy.actor_axes.resized(small.draw(self.rng)):
+                total = total + self.loss(policy, obs, acts).loss
+        return dataclasses.replace(metrics, loss=total)
 
 
 @dataclass(frozen=True)
@@ -112,6 +160,10 @@ class Sandwich:
         return dataclasses.replace(metrics, loss=total)
 
 
+def _small(sizes: SizeDistribution) -> LogUniformSizes:
+    return LogUniformSizes(sizes.low, max(sizes.low, sizes.high // 5))
+
+
 def _distillation(policy: ActorCriticPolicy, output: Tensor, taught: Tensor) -> Tensor:
     """Return how far an output is from another one: cross-entropy if discrete, else squared error."""
     if isinstance(policy.action_space, spaces.Discrete):
@@ -139,6 +191,25 @@ def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[ty
     if isinstance(action_space, spaces.MultiDiscrete | spaces.MultiBinary):
         return BehaviorCloningLossCalculator(ent_weight=0.0, l2_weight=0.0)
     raise ValueError(f"no loss for {action_space}, expected a discrete space or a Box")
+
+
+def clipped_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+    """Return the default loss for an action space: the paper's, blind to what clipping takes away.
+
+    Raises:
+        ValueError: If there is no loss for such a space.
+    """
+    if isinstance(action_space, spaces.Box):
+        low, high = (torch.from_numpy(end.flatten()) for end in (action_space.low, action_space.high))
+        return ClippedSquaredError(low, high)
+    return paper_loss(action_space)
+
+
+LOSSES: dict[str, Callable[[spaces.Space], LossCalculator]] = {  # type: ignore[type-arg]
+    "clipped": clipped_loss,
+    "paper": paper_loss,
+}
+"""Losses that can be named in a configuration, made from the action space."""
 
 
 def actor_output(policy: ActorCriticPolicy, obs: Tensor) -> Tensor:

@@ -40,14 +40,14 @@ class StudentArchitecture:
     Args:
         kind: ``integral`` or ``plain``.
         hidden_sizes: Full size of each hidden layer; the paper has (100, 100).
-        activation: A key of :data:`ACTIVATIONS`; the paper has ReLU.
+        activation: A key of :data:`ACTIVATIONS`; SB3's own default is tanh, the paper has ReLU.
         standardize: Whether observations are standardised by the demonstrations' statistics.
         grid_size: λ nodes per hidden layer of an integral student; ``hidden_sizes`` if None.
         kernel: Kernel of an integral student, by name.
         quadrature: Quadrature of an integral student, by name.
         nested: Whether the partitions of an integral student nest; the paper's do not.
-        scale_levels: If they do: how many scales λ has corrections for; nine by default. With none, the
-            student is what the literature calls a slimmable network.
+        scale_levels: If they do: how far down λ has corrections that depend on the scale, in steps of
+            1/√2; nine by default. With none, the student is what the literature calls slimmable.
 
     Raises:
         ValueError: If the kind or the activation is unknown.
@@ -55,7 +55,7 @@ class StudentArchitecture:
 
     kind: Literal["integral", "plain"]
     hidden_sizes: Sequence[int] = (100, 100)
-    activation: str = "relu"
+    activation: str = "tanh"
     standardize: bool = True
     grid_size: int | None = None
     kernel: str = "cubic"

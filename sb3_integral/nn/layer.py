@@ -71,7 +71,7 @@ class IntegralLayer(nn.Module):
         A layer between two axes is at the geometric mean of their scales.
 
         Args:
-            levels: How many, each for a scale that is 1/√2 of the one before.
+            levels: How far down, in steps of 1/√2; see :class:`ScaleCorrections`.
 
         Raises:
             ValueError: If ``levels`` is not a positive integer, if the layer is on no axis, or if the

@@ -3,8 +3,10 @@
 A weight function that has to serve every size is a compromise at each. So F_W gets a third
 coordinate, the fraction s of the grid's nodes that is sampled: F_W(x_out, x_in, s) is the sum of the
 coefficients that hold at every scale and of corrections on a grid along log s, linear between its
-nodes and zero at s = 1. A node's corrections reach no further than the partition at the next larger
-node, so all of them together have about two and a half times as many elements as the weight itself.
+nodes and zero at s = 1. Where sizes are few, below 16 neurons, each is a node: there the next size is
+another network, and what is best for one is not for the other. A node's corrections reach no further
+than the partition at the next larger node, so all of them together have little more than twice as
+many elements as the weight itself.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 RATIO = math.sqrt(2.0)
-"""Between neighbouring scales."""
+"""Between neighbouring scales, where sizes are many."""
+
+FINE = 16
+"""From this size down each size is a scale of its own."""
 
 SMALLEST_FACTOR = 1e-9
 """Below it a hat function is zero but for rounding."""
@@ -46,9 +51,11 @@ class ScaleCorrections(nn.Module):
         weight: The weight as (out, in, ...). Its first two dimensions are those of the axes.
         bias: The bias, if there is one. Shape: (out,).
         ends: Whether the output, and the input, is an axis.
-        levels: Number of nodes along the scale: at 1/√2 of full size, at half of it, and so on.
+        levels: How far down scales have corrections of their own: to 1/√2 of full size, to half of it,
+            and so on.
 
     Attributes:
+        scales: The nodes along the scale, largest first.
         weights: The corrections of the weight, largest scale first. Shapes: (out_k, in_k, ...).
         biases: Those of the bias. Shapes: (out_k,).
 
@@ -63,11 +70,13 @@ class ScaleCorrections(nn.Module):
         if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
             raise ValueError(f"scale_levels must be a positive integer, got {levels!r}")
         full = weight.shape
+        on_axes = [features for features, is_axis in zip(full[:2], ends, strict=True) if is_axis]
+        self.scales = _nodes(math.prod(on_axes) ** (1.0 / len(on_axes)), levels)
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for level in range(levels):
+        for larger in (1.0, *self.scales[:-1]):
             rows, columns = (
-                math.ceil(features / RATIO**level) if is_axis else features
+                math.ceil(features * larger - SMALLEST_FACTOR) if is_axis else features
                 for features, is_axis in zip(full[:2], ends, strict=True)
             )
             self.weights.append(nn.Parameter(weight.new_zeros(rows, columns, *full[2:])))
@@ -85,18 +94,45 @@ class ScaleCorrections(nn.Module):
         biases = tuple(self.biases._parameters.values()) or (None,) * len(weights)
         return [
             Level(cast(Tensor, weights[level]), biases[level], factor)
-            for level, factor in _hats(scale, len(weights))
+            for level, factor in _factors(scale, self.scales)
         ]
 
 
+def _nodes(full: float, levels: int) -> tuple[float, ...]:
+    """Return the scales that have corrections, largest first.
+
+    Args:
+        full: How many neurons there are at full size.
+        levels: As in :class:`ScaleCorrections`.
+    """
+    coarse = [full / RATIO**level for level in range(1, levels + 1)]
+    sizes = [size for size in coarse if size > FINE + SMALLEST_FACTOR]
+    smallest = math.ceil(coarse[-1] - SMALLEST_FACTOR)
+    sizes += range(min(FINE, math.ceil(full) - 1), smallest - 1, -1)
+    return tuple(size / full for size in sizes or coarse[-1:])
+
+
 @functools.lru_cache(maxsize=4096)
-def _hats(scale: float, levels: int) -> tuple[tuple[int, float], ...]:
-    """Return the levels whose hat functions are not zero at a scale, and what they are there."""
-    # 0 at full size, 1 at the first level.
-    place = min(max(-math.log(scale) / math.log(RATIO), 0.0), float(levels))
-    below = math.floor(place)
-    hats = ((below - 1, 1.0 - (place - below)), (below, place - below))
-    return tuple((level, hat) for level, hat in hats if level >= 0 and hat > SMALLEST_FACTOR)
+def _factors(scale: float, nodes: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
+    """Return the levels that count at a scale, and how much.
+
+    A level's hat function is times √(1 / its scale). Steps of Adam have the same length whatever is
+    learned, and a network learns the faster the fewer neurons it has, if it may.
+    """
+    ends = (1.0, *nodes)
+    index = next((index for index, node in enumerate(ends) if node <= scale), len(ends))
+    if index == 0:
+        return ()
+    if index == len(ends):
+        hats: tuple[tuple[int, float], ...] = ((len(nodes) - 1, 1.0),)
+    else:
+        below = math.log(ends[index - 1] / scale) / math.log(ends[index - 1] / ends[index])
+        hats = ((index - 2, 1.0 - below), (index - 1, below))
+    return tuple(
+        (level, hat / math.sqrt(nodes[level]))
+        for level, hat in hats
+        if level >= 0 and hat > SMALLEST_FACTOR
+    )
 
 
 def corrected(

@@ -56,7 +56,8 @@ class IntegralPolicy(BasePolicy):
         kernel: Kernel of the axes, or its name.
         quadrature: Quadrature of the axes, or its name.
         nested: Whether the axes' partitions nest: a small actor has neurons of each larger one.
-        scale_levels: If nested: how many scales λ has corrections for, each 1/√2 of the one before.
+        scale_levels: If nested: how far down λ has corrections that depend on the scale, in steps of
+            1/√2.
         **kwargs: As for the plain policy.
 
     Raises:

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from imitation.algorithms.bc import BC, BehaviorCloningLossCalculator
 from imitation.data import rollout
 from imitation.util.logger import HierarchicalLogger
@@ -12,6 +15,7 @@ from stable_baselines3.common.logger import Logger
 from torch.nn import functional as F
 
 from sb3_integral.imitation import (
+    LOSSES,
     AtRandomSizes,
     CrossEntropy,
     LogUniformSizes,
@@ -19,6 +23,7 @@ from sb3_integral.imitation import (
     Sandwich,
     StudentArchitecture,
     UniformSizes,
+    clipped_loss,
     paper_loss,
 )
 from sb3_integral.imitation.losses import actor_output
@@ -85,6 +90,39 @@ def test_mean_squared_error_takes_actions_of_several_dimensions():
     # then
     mean = policy.get_distribution(obs).distribution.mean.view(5, 2, 2)
     torch.testing.assert_close(loss, ((mean - acts) ** 2).mean())
+
+
+def test_clipped_squared_error_counts_what_clipping_leaves():
+    # given mean actions of 0.9, -1.5 and 1.5, whatever is observed
+    action_space = spaces.Box(-1.0, 1.0, (3,))
+    policy = StudentArchitecture("plain", (8,)).build(spaces.Box(-1.0, 1.0, (2,)), action_space, seed=0)
+    torch.nn.init.zeros_(policy.action_net.weight)
+    policy.action_net.bias.data = torch.tensor([0.9, -1.5, 1.5])
+    obs, acts = torch.randn(1, 2), torch.tensor([[1.0, -1.0, -1.0]])
+
+    # when
+    loss = clipped_loss(action_space)(policy, obs, acts).loss
+    loss.backward()
+
+    # then the first is short of its bound, the second beyond it, the third beyond the wrong one
+    torch.testing.assert_close(loss.detach(), torch.tensor((0.1**2 + 0.0 + 2.5**2) / 3))
+    expected = torch.tensor([2 * -0.1, 0.0, 2 * 2.5]) / 3
+    torch.testing.assert_close(policy.action_net.bias.grad, expected)
+
+
+@given(arrays(np.float32, (4, 2), elements=st.floats(-0.75, 0.75, width=32)))
+@settings(max_examples=25, deadline=None)
+def test_clipped_squared_error_is_the_paper_s_within_the_bounds(actions):
+    # given
+    action_space = spaces.Box(-1.0, 1.0, (2,))
+    policy = StudentArchitecture("plain", (8,)).build(spaces.Box(-1.0, 1.0, (3,)), action_space, seed=0)
+    obs, acts = torch.randn(4, 3), torch.from_numpy(actions)
+
+    # when
+    clipped, paper = (loss(action_space)(policy, obs, acts).loss for loss in LOSSES.values())
+
+    # then
+    torch.testing.assert_close(clipped, paper)
 
 
 def test_losses_take_the_policy_of_an_sb3_model(cart_pole):

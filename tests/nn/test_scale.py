@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -39,43 +41,63 @@ def test_at_full_size_the_weight_is_the_parameter() -> None:
     assert bias is layer.bias
 
 
-def test_halfway_by_hand() -> None:
-    """Given 16 nodes, when sampled at 8, then the second level (a half) counts, and no other."""
+def test_half_a_layer_by_hand() -> None:
+    """Given 16 nodes, when sampled at 8, then its own corrections count, √2 times, and no other."""
     in_axis, out_axis, layer = _layer()
     in_axis.resize(8)
     out_axis.resize(8)
 
     weight, bias = layer.discrete_parameters()
 
-    assert torch.allclose(weight, layer.weight[:8, :8] + layer.corrections.weights[1][:8, :8])
-    assert torch.allclose(bias, layer.bias[:8] + layer.corrections.biases[1][:8])
+    own = layer.corrections.scales.index(0.5)
+    root = 2**0.5
+    assert torch.allclose(weight, layer.weight[:8, :8] + root * layer.corrections.weights[own][:8, :8])
+    assert torch.allclose(bias, layer.bias[:8] + root * layer.corrections.biases[own][:8])
 
 
 def test_between_two_levels_both_count() -> None:
-    """Given 16 nodes, when sampled at 8 x 16 (so at 1/√2), then the first level counts."""
-    in_axis, out_axis, layer = _layer()
+    """Given 16 nodes, when sampled at 8 x 16, so at 11.3 of 16, then 12 and 11 count by logarithms."""
+    _, out_axis, layer = _layer()
     out_axis.resize(8)
 
+    twelve, eleven = layer.corrections.at((8 * 16) ** 0.5 / 16)
+
+    scales = (12 / 16, 11 / 16)
+    near = math.log(12 / (8 * 16) ** 0.5) / math.log(12 / 11)
+    assert twelve.factor == pytest.approx((1 - near) / scales[0] ** 0.5)
+    assert eleven.factor == pytest.approx(near / scales[1] ** 0.5)
     weight, _ = layer.discrete_parameters()
-
-    assert torch.allclose(weight, layer.weight[:8] + layer.corrections.weights[0][:8])
-    in_axis.resize(8)
-    out_axis.resize(10)
-    first, second = layer.corrections.at((8 * 10) ** 0.5 / 16)
-    assert first.factor + second.factor == pytest.approx(1.0)
+    expected = layer.weight[:8].clone()
+    expected[:, :13] += twelve.factor * twelve.weight[:8]
+    expected[:, :12] += eleven.factor * eleven.weight[:8]
+    assert torch.allclose(weight, expected)
 
 
-@given(st.floats(0.01, 2.0))
-def test_factors_are_a_partition_of_unity_below_the_first_level(scale: float) -> None:
-    _, _, layer = _layer(levels=5)
+def test_levels_by_hand() -> None:
+    """Given 64 nodes and five levels, then 1/√2, ..., and below 16 neurons each size, down to 11.3."""
+    layer = IntegralLinear(Axis(64, nested=True), 3)
 
-    factors = [level.factor for level in layer.corrections.at(scale)]
+    corrections = layer.correct(5)
 
-    assert sum(factors) <= 1.0 + 1e-9
+    sizes = [scale * 64 for scale in corrections.scales]
+    assert sizes == pytest.approx([64 / 2**0.5, 32, 32 / 2**0.5, 16, 15, 14, 13, 12])
+    # and each reaches to the next larger
+    assert [weight.shape[1] for weight in corrections.weights] == [64, 46, 32, 23, 16, 15, 14, 13]
+
+
+@given(st.floats(0.01, 2.0), st.integers(3, 40))
+def test_hats_are_a_partition_of_unity_below_the_first_level(scale: float, nodes: int) -> None:
+    corrections = IntegralLinear(Axis(nodes, nested=True), 3).correct(5)
+
+    levels = corrections.at(scale)
+
+    index = {id(weight): index for index, weight in enumerate(corrections.weights)}
+    hats = sum(level.factor * corrections.scales[index[id(level.weight)]] ** 0.5 for level in levels)
+    assert hats <= 1.0 + 1e-9
     if scale >= 1.0:
-        assert factors == []
-    if scale <= 0.5**0.5:
-        assert sum(factors) == pytest.approx(1.0, abs=1e-6)
+        assert levels == []
+    if scale <= corrections.scales[0]:
+        assert hats == pytest.approx(1.0, abs=1e-6)
 
 
 def test_below_the_last_level_it_goes_on() -> None:
@@ -85,7 +107,8 @@ def test_below_the_last_level_it_goes_on() -> None:
 
     weight, _ = layer.discrete_parameters()
 
-    assert torch.allclose(weight, layer.weight[:2, :2] + layer.corrections.weights[1][:2, :2])
+    factor = layer.corrections.scales[-1] ** -0.5
+    assert torch.allclose(weight, layer.weight[:2, :2] + factor * layer.corrections.weights[-1][:2, :2])
 
 
 @pytest.mark.parametrize("sizes", [(4, 4), (2, 2), (1, 3), (4, 2), (6, 2)])
@@ -113,12 +136,12 @@ def test_convolutions_too() -> None:
     axis = Axis(8, nested=True)
     layer = IntegralConv2d(3, axis, 3)
     corrections = layer.correct(2)
-    nn.init.ones_(corrections.weights[1])
+    nn.init.ones_(corrections.weights[corrections.scales.index(0.5)])
     axis.resize(4)
 
     weight, _ = layer.discrete_parameters()
 
-    assert torch.allclose(weight, layer.weight[:4] + 1.0)
+    assert torch.allclose(weight, layer.weight[:4] + 2**0.5)
 
 
 def test_only_where_partitions_nest() -> None:

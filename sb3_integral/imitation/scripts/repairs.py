@@ -23,7 +23,7 @@ from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_integral.imitation.cloning import default_sizes
+from sb3_integral.imitation.cloning import DEFAULT_SMALL_SIZES, default_sizes
 from sb3_integral.imitation.losses import AtRandomSizes
 from sb3_integral.imitation.scripts.saved_policies import (
     load_student_policy,
@@ -111,7 +111,7 @@ def _train_at_random_sizes() -> None:
         trainer: bc.BC = stock(venv, expert_trajs, custom_logger)
         sizes = default_sizes(trainer.policy) if random_sizes else None
         if sizes is not None:
-            at_random_sizes = AtRandomSizes(trainer.loss_calculator, sizes, _rnd)
+            at_random_sizes = AtRandomSizes(trainer.loss_calculator, sizes, _rnd, DEFAULT_SMALL_SIZES)
             trainer.loss_calculator = at_random_sizes  # type: ignore[assignment]
         return trainer
 
