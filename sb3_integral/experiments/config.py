@@ -60,21 +60,34 @@ class Section(BaseModel):
 
 
 class ExpertConfig(Section):
-    """The expert, trained by rl-zoo3.
+    """The expert, trained by rl-zoo3, or one that is there already.
 
     Attributes:
-        algo: An algorithm of rl-zoo3.
+        model: An expert that is there already: the file that an SB3 model's ``save`` left. It is loaded
+            as SB3 loads it, which can run code that is in the file.
+        vecnormalize: The file of its ``VecNormalize``, if it was trained with one. Likewise.
+        algo: An algorithm of rl-zoo3; with ``model``, that of the model.
         hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format.
         seed: Its seed.
         n_timesteps: In place of the file's.
         n_eval_episodes: Deterministic episodes over which its return is reported.
     """
 
+    model: Path | None = None
+    vecnormalize: Path | None = None
     algo: Annotated[str, _one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
     hyperparams: Path
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
     n_eval_episodes: Count = 100
+
+    @model_validator(mode="after")
+    def _check_model(self) -> ExpertConfig:
+        if self.vecnormalize is not None and self.model is None:
+            raise ValueError("`vecnormalize` belongs to a `model`, expected both")
+        if self.n_timesteps is not None and self.model is not None:
+            raise ValueError("a `model` is not trained, expected no `n_timesteps`")
+        return self
 
 
 class MinReturnConfig(Section):
@@ -246,13 +259,22 @@ class EvaluationConfig(Section):
 
     Attributes:
         episodes: Episodes per student, size and seed.
+        baseline_episodes: Likewise for each method by which a plain student is resized, but the first;
+            as many as for a student by default.
         n_envs: Environments stepped at once.
         deterministic: Whether the student takes its most likely action.
     """
 
     episodes: Count = 30
+    baseline_episodes: Count | None = None
     n_envs: Count = 15
     deterministic: bool = True
+
+    def of(self, baseline: bool) -> dict[str, Any]:
+        """Return the settings for a student, or for a baseline."""
+        episodes = self.baseline_episodes if baseline else None
+        settings = self.model_dump(mode="json", exclude={"baseline_episodes"})
+        return {**settings, "episodes": episodes or self.episodes}
 
 
 class ExperimentConfig(Section):
@@ -283,6 +305,14 @@ class ExperimentConfig(Section):
         """The name of the folder of its results."""
         return f"{self.name}-{self.preset}"
 
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as what a reader of results has to know, with no path in it."""
+        paths = {"hyperparams", "model", "vecnormalize"}
+        config = self.model_dump(mode="json", exclude={"expert": paths})
+        if self.expert.model is not None:
+            config["expert"]["model"] = self.expert.model.name
+        return config
+
     @model_validator(mode="after")
     def _check(self) -> ExperimentConfig:
         if self.env not in gym.registry:
@@ -311,7 +341,7 @@ class ConfigError(ValueError):
 
 
 def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
-    """Read and check a configuration; ``expert.hyperparams`` is relative to the file.
+    """Read and check a configuration; the expert's files are relative to it.
 
     Args:
         path: The file.
@@ -335,12 +365,16 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
             for problem in error.errors()
         )
         raise ConfigError(f"{path} is not a valid experiment:\n{problems}") from error
-    hyperparams = (path.parent / config.expert.hyperparams).resolve()
-    if not hyperparams.is_file():
-        raise ConfigError(
-            f"{path} is not a valid experiment:\n  expert.hyperparams: no file {hyperparams}"
-        )
-    expert = config.expert.model_copy(update={"hyperparams": hyperparams})
+    files = {}
+    for name in ("hyperparams",) if config.expert.model is None else ("model", "vecnormalize"):
+        given = getattr(config.expert, name)
+        if given is not None:
+            files[name] = (path.parent / given).resolve()
+            if not files[name].is_file():
+                raise ConfigError(
+                    f"{path} is not a valid experiment:\n  expert.{name}: no file {files[name]}"
+                )
+    expert = config.expert.model_copy(update=files)
     return config.model_copy(update={"expert": expert})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -116,6 +118,58 @@ def train_expert(
         environment.close()
 
 
+def saved_expert(model: Path, vecnormalize: Path | None) -> dict[str, Any]:
+    """Return what :func:`take_expert` needs to know of an expert that is there already.
+
+    Args:
+        model: What an SB3 model's ``save`` left.
+        vecnormalize: What ``VecNormalize.save`` left, if it was trained on normalised observations.
+    """
+    return {
+        "model": str(model),
+        "vecnormalize": None if vecnormalize is None else str(vecnormalize),
+        "digests": [_digest(path) for path in (model, vecnormalize) if path is not None],
+    }
+
+
+def take_expert(
+    folder: Path,
+    report: Callable[[float], None],
+    *,
+    env_id: str,
+    algo: str,
+    model: str,
+    vecnormalize: str | None,
+    digests: list[str],
+) -> None:
+    """Copy an expert that is there already to where :func:`train_expert` would have left it.
+
+    Args:
+        folder: As there.
+        report: Not called.
+        env_id: The environment.
+        algo: The algorithm of the model, as rl-zoo3 calls it.
+        model: As for :func:`saved_expert`.
+        vecnormalize: Likewise.
+        digests: What it returned: the files must still be the same.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    run = folder / algo / f"{env_id}_1"
+    (run / env_id).mkdir(parents=True)
+    copies = [run / f"{env_id}.zip", run / env_id / "vecnormalize.pkl"]
+    originals = [Path(path) for path in (model, vecnormalize) if path is not None]
+    for original, copy, digest in zip(originals, copies, digests, strict=False):
+        shutil.copyfile(original, copy)
+        if _digest(copy) != digest:
+            raise ValueError(f"{original} has changed since the experiment began")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bool:
     """Train an expert with seed 0 where the folder holds none yet.
 
@@ -148,9 +202,9 @@ def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bo
 
 
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
-    """Load what :func:`train_expert` left, by SB3's own loaders.
+    """Load what :func:`train_expert` or :func:`take_expert` left, by SB3's own loaders.
 
-    They unpickle: this is for folders that this experiment made, not for a stranger's.
+    They unpickle: this is for experts of one's own, not for a stranger's.
 
     Args:
         folder: The folder that was given to :func:`train_expert`.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import pandas as pd
 
-from sb3_integral.experiments.expert import train_expert
+from sb3_integral.experiments.expert import take_expert, train_expert
 from sb3_integral.experiments.figures import draw_figures
 from sb3_integral.experiments.page import write_page
 from sb3_integral.experiments.plan import Plan
@@ -94,6 +94,7 @@ def _sweep_steps(stage: Stage, lengths: EpisodeLengths) -> float:
 
 KINDS: Mapping[Callable[..., None], Kind] = {
     train_expert: Kind("expert", _training_steps, ("seed", "n_timesteps")),
+    take_expert: Kind("expert", lambda *_: 1.0, ("model", "vecnormalize", "digests")),
     evaluate_references: Kind("references", _reference_steps, ("seed", "episodes", "n_envs")),
     collect_demonstrations: Kind("demonstrations", _demonstration_steps, ("seed", "demonstrations")),
     train_student: Kind(

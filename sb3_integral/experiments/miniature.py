@@ -29,13 +29,12 @@ def miniature(config: ExperimentConfig) -> ExperimentConfig:
     Students, batch sizes and environments are those of the experiment, so its stages have the pace
     of the real ones. Its results mean nothing.
     """
-    hyperparams = expert_hyperparams(config.expert.hyperparams, config.env)
     changes: dict[str, Any] = {
         "seeds": config.seeds[:1],
         "sizes": config.sizes[:SIZES],
         "expert": config.expert.model_copy(
             update={
-                "n_timesteps": ROLLOUTS * _rollout_steps(hyperparams),
+                "n_timesteps": _timesteps(config) if config.expert.model is None else None,
                 "n_eval_episodes": min(config.expert.n_eval_episodes, config.evaluation.n_envs),
             }
         ),
@@ -48,12 +47,16 @@ def miniature(config: ExperimentConfig) -> ExperimentConfig:
         ),
         "cloning": config.cloning.model_copy(update={"epochs": min(EPOCHS, config.cloning.epochs)}),
         "evaluation": config.evaluation.model_copy(
-            update={"episodes": min(config.evaluation.episodes, config.evaluation.n_envs)}
+            update={
+                "episodes": min(config.evaluation.episodes, config.evaluation.n_envs),
+                "baseline_episodes": None,
+            }
         ),
     }
     return config.model_copy(update=changes)
 
 
-def _rollout_steps(hyperparams: dict[str, Any]) -> int:
+def _timesteps(config: ExperimentConfig) -> int:
+    hyperparams = expert_hyperparams(config.expert.hyperparams, config.env)
     steps = int(hyperparams.get("n_steps", DEFAULT_ROLLOUT_STEPS))
-    return steps * int(hyperparams.get("n_envs", 1))
+    return ROLLOUTS * steps * int(hyperparams.get("n_envs", 1))

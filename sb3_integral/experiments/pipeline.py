@@ -6,7 +6,12 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
-from sb3_integral.experiments.expert import expert_hyperparams, train_expert
+from sb3_integral.experiments.expert import (
+    expert_hyperparams,
+    saved_expert,
+    take_expert,
+    train_expert,
+)
 from sb3_integral.experiments.presentation import presentation_stages
 from sb3_integral.experiments.report import REPORT, write_report
 from sb3_integral.experiments.stage import Stage
@@ -81,8 +86,8 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         REPORT,
         write_report,
         {
-            "config": config.model_dump(mode="json", exclude={"expert": {"hyperparams"}}),
-            "hyperparams": expert.inputs["hyperparams"],
+            "config": config.record(),
+            "hyperparams": expert.inputs.get("hyperparams"),
             "columns": [source.column._asdict() for source in swept],
         },
         (references, *order),
@@ -113,6 +118,10 @@ def _swept_columns(config: ExperimentConfig) -> list[SweptColumn]:
 
 
 def _expert(config: ExperimentConfig) -> Stage:
+    own = config.expert
+    if own.model is not None:
+        saved = saved_expert(own.model, own.vecnormalize)
+        return Stage("expert", take_expert, {"env_id": config.env, "algo": own.algo, **saved})
     return Stage(
         "expert",
         train_expert,
@@ -171,10 +180,12 @@ def _sweep(
     demonstrations: Stage,
 ) -> Stage:
     method = source.method
+    # The first method stands for the plain student itself: scores refer to it at full size.
+    first = config.students[source.student].resize[:1]
     inputs = {
         "env_id": config.env,
         "sizes": list(config.sizes),
-        "evaluation": config.evaluation.model_dump(mode="json"),
+        "evaluation": config.evaluation.of(baseline=method is not None and (method,) != first),
         "seed": seed,
     }
     if config.students[source.student].kind == "scratch":

@@ -39,7 +39,7 @@ def presentation_stages(
     page = Stage(
         PAGE,
         write_page,
-        {"config": config.model_dump(mode="json", exclude={"expert": {"hyperparams"}})},
+        {"config": config.record()},
         (report, figures, video),
     )
     return [figures, video, page]

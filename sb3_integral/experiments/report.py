@@ -55,7 +55,7 @@ def write_report(
     references_folder: Path,
     *sweep_folders: Path,
     config: dict[str, Any],
-    hyperparams: dict[str, Any],
+    hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
 ) -> None:
     """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and what made them.
@@ -66,7 +66,7 @@ def write_report(
         references_folder: Returns of the expert and of random actions.
         *sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
-        hyperparams: The expert's.
+        hyperparams: The expert's, if it was trained here.
         columns: The fields of each :class:`~sb3_integral.experiments.tables.Column`.
     """
     all_columns = [Column(**column) for column in columns]
@@ -97,11 +97,13 @@ def write_report(
 
 def _introduction(config: dict[str, Any], references: dict[str, Any]) -> str:
     expert, random = references["expert"], references["random"]
+    baseline_episodes = config["evaluation"].get("baseline_episodes")
+    of_baselines = f" ({baseline_episodes} for baselines)" if baseline_episodes else ""
     return (
         f"Expert: {expert['mean']:.1f} ± {expert['std']:.1f} over {expert['episodes']} "
         f"deterministic episodes; random actions: {random['mean']:.1f} ± {random['std']:.1f}. "
         f"Seeds {', '.join(map(str, config['seeds']))}; "
-        f"{config['evaluation']['episodes']} episodes per seed and size."
+        f"{config['evaluation']['episodes']} episodes per seed and size{of_baselines}."
     )
 
 

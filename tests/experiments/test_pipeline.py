@@ -179,7 +179,7 @@ def test_sizes_cost_the_sweeps_but_not_the_students(remade):
 
 
 def test_evaluation_episodes_cost_the_sweeps_but_not_the_students(remade):
-    changed = remade(lambda content: content["evaluation"].update(episodes=5))
+    changed = remade(lambda content: content["evaluation"].update(episodes=5, baseline_episodes=5))
     assert changed == SWEEPS | {REPORT}
 
 
@@ -228,3 +228,57 @@ def test_another_seed_costs_only_itself(remade, stages_of):
 def test_every_seed_has_keys_of_its_own(stages_of):
     keys = [stage.key for stage in stages_of().values()]
     assert len(set(keys)) == len(keys)
+
+
+def test_baselines_can_have_episodes_of_their_own_but_for_the_first(root):
+    # given
+    config = load_config(root / "zoo_configs" / "acrobot.yml", "standard")
+
+    # when
+    stages = {stage.name: stage for stage in build_stages(config)}
+
+    # then
+    def episodes(name):
+        return stages[f"seed-0/{name}"].inputs["evaluation"]["episodes"]
+
+    assert (config.evaluation.episodes, config.evaluation.baseline_episodes) == (30, 15)
+    assert [episodes(name) for name in ("inn/sweep", "scratch/sweep", "nn/sweep-bicubic")] == [30] * 3
+    assert episodes("nn/sweep-svd") == 15
+
+
+def test_an_expert_that_is_there_already_is_taken_and_known_by_what_is_in_it(stages_of, tmp_path):
+    # given
+    model = tmp_path / "mine.zip"
+    model.write_bytes(b"a model")
+
+    def own(content):
+        content["expert"] = {"model": str(model), "algo": "ppo"}
+
+    before = stages_of(own)["expert"]
+
+    # when
+    before.execute(tmp_path / "run", lambda _: None)
+
+    # then
+    env = before.inputs["env_id"]
+    copy = tmp_path / "run" / "expert" / "ppo" / f"{env}_1" / f"{env}.zip"
+    assert copy.read_bytes() == b"a model"
+    assert before.is_done(tmp_path / "run")
+    # and when it is another, under the same name
+    model.write_bytes(b"another")
+    assert stages_of(own)["expert"].key != before.key
+    with pytest.raises(ValueError, match="has changed since"):
+        before.execute(tmp_path / "run", lambda _: None)
+
+
+def test_no_path_of_this_machine_is_in_what_is_recorded(stages_of, tmp_path):
+    model = tmp_path / "mine.zip"
+    model.write_bytes(b"a model")
+
+    def own(content):
+        content["expert"] = {"model": str(model)}
+
+    recorded = stages_of(own)[REPORT].inputs["config"]
+
+    assert recorded["expert"]["model"] == "mine.zip"
+    assert str(tmp_path) not in json.dumps(recorded)
