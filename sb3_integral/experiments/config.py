@@ -181,6 +181,7 @@ class StudentConfig(Section):
         scale_levels: If nested: how far down λ has corrections that depend on the scale; null for the
             default.
         random_sizes: If integral: sizes drawn in training; null trains at full size only.
+        cloning: What is other than in the experiment's :class:`CloningConfig` for this student.
         resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
     """
 
@@ -195,6 +196,7 @@ class StudentConfig(Section):
     nested: bool = True
     scale_levels: NonNegativeInt | None = None
     random_sizes: RandomSizesConfig | None = None
+    cloning: dict[str, Any] = {}
     resize: Annotated[
         tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...],
         BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),
@@ -305,6 +307,10 @@ class ExperimentConfig(Section):
         """The name of the folder of its results."""
         return f"{self.name}-{self.preset}"
 
+    def cloning_of(self, student: StudentConfig) -> CloningConfig:
+        """Return how a student is cloned."""
+        return CloningConfig.model_validate({**self.cloning.model_dump(), **student.cloning})
+
     def record(self) -> dict[str, Any]:
         """Return the configuration as what a reader of results has to know, with no path in it."""
         paths = {"hyperparams", "model", "vecnormalize"}
@@ -323,6 +329,11 @@ class ExperimentConfig(Section):
         if not any(student.kind == "integral" for student in self.students.values()):
             raise ValueError("expected at least one integral student")
         for name, student in self.students.items():
+            try:
+                self.cloning_of(student)
+            except ValidationError as error:
+                problems = "; ".join(f"{p['loc'][0]}: {p['msg']}" for p in error.errors())
+                raise ValueError(f"{name}.cloning: {problems}") from error
             if len(set(student.resize)) != len(student.resize):
                 raise ValueError(f"{name}.resize names a method twice: {list(student.resize)}")
             for other in self.students:

@@ -165,7 +165,7 @@ def _student(
             "env_id": config.env,
             "architecture": asdict(student.architecture(size)),
             "random_sizes": None if sizes is None else sizes.model_dump(mode="json"),
-            "cloning": config.cloning.model_dump(mode="json"),
+            "cloning": config.cloning_of(student).model_dump(mode="json"),
             "seed": seed,
         },
         (demonstrations,),

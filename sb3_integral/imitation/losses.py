@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,38 +12,64 @@ import torch
 from gymnasium import spaces
 from imitation.algorithms.bc import BCTrainingMetrics, BehaviorCloningLossCalculator
 from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor
 from torch.nn import functional as F
 
-from sb3_integral.policies import IntegralActorCriticPolicy
+from sb3_integral.nn import run_at_sizes
+from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
 from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution
 
 LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
 """What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""
 
 
-@dataclass(frozen=True)
-class CrossEntropy:
-    """Cross-entropy between a discrete expert's action and the student's logits."""
+class OutputLoss(ABC):
+    """A loss that compares what the student's action layer gives with the expert's actions."""
+
+    @abstractmethod
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the loss as a function of the output alone.
+
+        Args:
+            acts: What the expert did. Shape: (batch, *action).
+        """
+
+    def metrics(self, loss: Tensor) -> BCTrainingMetrics:
+        """Return what imitation's trainer logs of a loss."""
+        return _metrics(loss, neglogp=torch.tensor(torch.nan))
 
     def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the loss. Shapes: (batch, *observation), (batch,)."""
-        loss = F.cross_entropy(actor_output(policy, obs), acts.long())
+        """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
+        return self.metrics(self.against(acts)(actor_output(policy, obs)))
+
+
+@dataclass(frozen=True)
+class CrossEntropy(OutputLoss):
+    """Cross-entropy between a discrete expert's action and the student's logits."""
+
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`OutputLoss.against`."""
+        acts = acts.long()
+        return lambda logits: F.cross_entropy(logits, acts)
+
+    def metrics(self, loss: Tensor) -> BCTrainingMetrics:
+        """See :meth:`OutputLoss.metrics`."""
         return _metrics(loss, neglogp=loss)
 
 
 @dataclass(frozen=True)
-class MeanSquaredError:
+class MeanSquaredError(OutputLoss):
     """Squared error between a continuous expert's action and the student's mean action."""
 
-    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
-        loss = F.mse_loss(actor_output(policy, obs), acts.flatten(start_dim=1))
-        return _metrics(loss, neglogp=torch.tensor(torch.nan))
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`OutputLoss.against`."""
+        acts = acts.flatten(start_dim=1)
+        return lambda mean: F.mse_loss(mean, acts)
 
 
 @dataclass(frozen=True)
-class ClippedSquaredError:
+class ClippedSquaredError(OutputLoss):
     """Squared error between what the expert does and what the student would, after clipping.
 
     SB3 clips actions to their space. Where the expert is at a bound, a mean beyond it is as good: there
@@ -57,16 +84,14 @@ class ClippedSquaredError:
     low: Tensor
     high: Tensor
 
-    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
-        mean = actor_output(policy, obs)
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`OutputLoss.against`."""
         acts = acts.flatten(start_dim=1)
         low, high = self.low.to(acts.device), self.high.to(acts.device)
         # What is as good as the action lies between these two.
         least = acts.masked_fill(acts <= low, -torch.inf)
         most = acts.masked_fill(acts >= high, torch.inf)
-        target = torch.minimum(torch.maximum(mean.detach(), least), most)
-        return _metrics(F.mse_loss(mean, target), neglogp=torch.tensor(torch.nan))
+        return lambda mean: F.mse_loss(mean, mean.detach().maximum(least).minimum(most))
 
 
 @dataclass(frozen=True)
@@ -106,16 +131,16 @@ class AtRandomSizes:
         """
         if not isinstance(policy, IntegralActorCriticPolicy):
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        with policy.actor_axes.resized(self.sizes.draw(self.rng)):
-            metrics = self.loss(policy, obs, acts)
-        if not self.small_sizes:
-            return metrics
-        small = _small(self.sizes)
-        total = metrics.loss
-        for _ in range(self.small_sizes):
-            with policy.actor_axes.resized(small.draw(self.rng)):
-                total = total + self.loss(policy, obs, acts).loss
-        return dataclasses.replace(metrics, loss=total)
+        small = LogUniformSizes(self.sizes.low, max(self.sizes.low, self.sizes.high // 5))
+        sizes = [
+            self.sizes.draw(self.rng),
+            *(small.draw(self.rng) for _ in range(self.small_sizes)),
+        ]
+        first, *others = _at_sizes(self.loss, policy, obs, acts, sizes)
+        total = first.loss
+        for other in others:
+            total = total + other.loss
+        return dataclasses.replace(first, loss=total)
 
 
 @dataclass(frozen=True)
@@ -160,8 +185,28 @@ class Sandwich:
         return dataclasses.replace(metrics, loss=total)
 
 
-def _small(sizes: SizeDistribution) -> LogUniformSizes:
-    return LogUniformSizes(sizes.low, max(sizes.low, sizes.high // 5))
+def _at_sizes(
+    loss: LossCalculator,
+    policy: IntegralActorCriticPolicy,
+    obs: Tensor,
+    acts: Tensor,
+    sizes: Sequence[int],
+) -> list[BCTrainingMetrics]:
+    """Compute a loss at several sizes; what no size can change is computed once."""
+    axes, extractor = policy.actor_axes, policy.pi_features_extractor
+    if not isinstance(loss, OutputLoss) or type(extractor) not in (
+        FlattenExtractor,
+        StandardizeExtractor,
+    ):
+        losses = []
+        for size in sizes:
+            with axes.resized(size):
+                losses.append(loss(policy, obs, acts))
+        return losses
+    features = BaseModel.extract_features(policy, obs, extractor)
+    modules = [*policy.mlp_extractor.policy_net, policy.action_net]
+    against = loss.against(acts)
+    return [loss.metrics(against(output)) for output in run_at_sizes(features, modules, axes, sizes)]
 
 
 def _distillation(policy: ActorCriticPolicy, output: Tensor, taught: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
 
+from sb3_integral.nn.at_sizes import run_at_sizes
 from sb3_integral.nn.axis import Axes, Axis, AxisMatrices, axis_matrices, matrices_at
 from sb3_integral.nn.conversion import Conversion, convert
 from sb3_integral.nn.convolution import IntegralConv2d
@@ -72,6 +73,7 @@ __all__ = [
     "mean_spectrum",
     "nested_order",
     "permute_axis",
+    "run_at_sizes",
     "shortest_path",
     "string_on_axes",
     "to_torch_integral",

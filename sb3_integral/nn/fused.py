@@ -96,9 +96,12 @@ class Chain(NamedTuple):
 
 def find_chain(module: nn.Module) -> Chain | None:
     """Return a module as a chain, or None where it is anything else."""
-    if type(module) is not nn.Sequential:
-        return None
-    parts = tuple(module)
+    return chain_of(tuple(module)) if type(module) is nn.Sequential else None
+
+
+def chain_of(modules: Sequence[nn.Module]) -> Chain | None:
+    """Return modules that are run one after the other as a chain, or None where they are none."""
+    parts = tuple(modules)
     layers, between = parts[::2], parts[1::2]
     if len(layers) != len(between) + 1:
         return None

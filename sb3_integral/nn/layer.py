@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.scale import ScaleCorrections, corrected
+from sb3_integral.nn.scale import Level, ScaleCorrections, corrected
 
 
 class IntegralLayer(nn.Module):
@@ -124,8 +124,7 @@ class IntegralLayer(nn.Module):
             features if axis is None or axis.prefix is None else axis.prefix
             for features, axis in zip(full, ends, strict=True)
         )
-        corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
-        levels = [] if corrections is None else corrections.at(self._scale())
+        levels = self.levels()
         if all(axis is None or axis.prefix == axis.grid_size for axis in ends) and not levels:
             return self.weight, bias
         operator, bias = corrected(operator, bias, size, levels)
@@ -142,6 +141,11 @@ class IntegralLayer(nn.Module):
             if bias is not None and sampling is not None:
                 bias = torch.mv(sampling, bias)
         return operator if operator.dim() == self.weight.dim() else operator.flatten(start_dim=1), bias
+
+    def levels(self) -> list[Level]:
+        """Return the corrections that count at the sizes in force."""
+        corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
+        return [] if corrections is None else corrections.at(self._scale())
 
     def _scale(self) -> float:
         """Return the fraction of full size at which the layer is sampled."""

@@ -150,7 +150,7 @@ def corrected(
         Shapes: (size[0], size[1], ...), (size[0],).
     """
     if not levels:
-        return _beginning(weight, size), None if bias is None else _beginning(bias, size[:1])
+        return beginning(weight, size), None if bias is None else beginning(bias, size[:1])
     factors = tuple([level.factor for level in levels])
     tensors = [weight, *[level.weight for level in levels]]
     if bias is None:
@@ -171,10 +171,10 @@ class _Corrected(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, ...]:
         ctx.factors, ctx.shapes = factors, [tensor.shape for tensor in tensors]
         each = len(factors) + 1
-        weight = _sum(tensors[:each], size, factors)
+        weight = sum_of_beginnings(tensors[:each], size, factors)
         if len(tensors) == each:
             return weight
-        return weight, _sum(tensors[each:], size[:1], factors)
+        return weight, sum_of_beginnings(tensors[each:], size[:1], factors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -186,13 +186,22 @@ class _Corrected(torch.autograd.Function):
         return tuple(parts)
 
 
-def _sum(tensors: Sequence[Tensor], size: Sequence[int], factors: Sequence[float]) -> Tensor:
-    result = _beginning(tensors[0], size)
+def sum_of_beginnings(
+    tensors: Sequence[Tensor], size: Sequence[int], factors: Sequence[float]
+) -> Tensor:
+    """Return the beginning of the first tensor, and added to it that of each other, times a factor.
+
+    Args:
+        tensors: The first is at least of that size.
+        size: Of the first one or two dimensions.
+        factors: Of all tensors but the first.
+    """
+    result = beginning(tensors[0], size)
     for index, (tensor, factor) in enumerate(zip(tensors[1:], factors, strict=True)):
-        part = _beginning(tensor, size)
+        part = beginning(tensor, size)
         if part.shape != result.shape:
             result = result.clone() if index == 0 else result
-            _beginning(result, part.shape[: len(size)]).add_(part, alpha=factor)
+            beginning(result, part.shape[: len(size)]).add_(part, alpha=factor)
         elif index == 0:
             result = torch.add(result, part, alpha=factor)
         else:
@@ -216,7 +225,8 @@ def _spread(gradient: Tensor, shape: torch.Size, factor: float) -> Tensor:
     return part if factor == 1.0 else part * factor
 
 
-def _beginning(tensor: Tensor, size: Sequence[int]) -> Tensor:
+def beginning(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    """Return as much of a tensor's first dimensions as there is, at most a size; a view."""
     shape = tensor.shape
     for dimension, length in enumerate(size):
         if length < shape[dimension]:
