@@ -9,11 +9,19 @@ ifneq ($(strip $(PIP_FIND_LINKS)),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 
-.PHONY: help quickstart quick test check format build clean
+# Where experiments go; what is finished there is not made again.
+RUNS ?= runs
+PAPERS = acrobot lunarlander halfcheetah ant
+NEWCOMERS = cartpole hopper bipedalwalker
+
+.PHONY: help quickstart quick results newcomers study test check format build clean
 
 help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
 	@echo "make quick       the same for the paper's four environments, at the scale of minutes"
+	@echo "make results     the same with five seeds, hours of it, into results/"
+	@echo "make newcomers   three environments that nothing was tuned on, into results/newcomers/"
+	@echo "make study       which ingredient of training does what, into results/study/"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format and types"
 	@echo "make format      format the code"
@@ -26,6 +34,20 @@ quickstart: $(READY)
 quick: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/acrobot.yml zoo_configs/lunarlander.yml \
 		zoo_configs/halfcheetah.yml zoo_configs/ant.yml --preset quick
+
+results: $(READY)
+	$(BIN)/sb3-integral run $(PAPERS:%=zoo_configs/%.yml) --preset standard --runs $(RUNS)
+	$(BIN)/sb3-integral figure $(PAPERS:%=$(RUNS)/%-standard) -o results/fig3.png
+	for name in $(PAPERS); do sh scripts/keep_results.sh $(RUNS)/$$name-standard results/$$name; done
+
+newcomers: $(READY)
+	$(BIN)/sb3-integral run $(NEWCOMERS:%=zoo_configs/newcomer_%.yml) --preset quick --runs $(RUNS)
+	for name in $(NEWCOMERS); do sh scripts/keep_results.sh $(RUNS)/newcomer-$$name-quick results/newcomers/$$name; done
+
+study: $(READY)
+	$(BIN)/sb3-integral run zoo_configs/study.yml --preset halfcheetah --runs $(RUNS)
+	$(BIN)/sb3-integral run zoo_configs/study.yml --preset ant --runs $(RUNS)
+	for name in halfcheetah ant; do sh scripts/keep_results.sh $(RUNS)/study-$$name results/study/$$name; done
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
