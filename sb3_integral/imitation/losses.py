@@ -136,11 +136,11 @@ class AtRandomSizes:
             self.sizes.draw(self.rng),
             *(small.draw(self.rng) for _ in range(self.small_sizes)),
         ]
-        first, *others = _at_sizes(self.loss, policy, obs, acts, sizes)
-        total = first.loss
+        metrics, others = _at_sizes(self.loss, policy, obs, acts, sizes)
+        total = metrics.loss
         for other in others:
-            total = total + other.loss
-        return dataclasses.replace(first, loss=total)
+            total = total + other
+        return dataclasses.replace(metrics, loss=total)
 
 
 @dataclass(frozen=True)
@@ -191,22 +191,25 @@ def _at_sizes(
     obs: Tensor,
     acts: Tensor,
     sizes: Sequence[int],
-) -> list[BCTrainingMetrics]:
-    """Compute a loss at several sizes; what no size can change is computed once."""
+) -> tuple[BCTrainingMetrics, list[Tensor]]:
+    """Compute a loss at several sizes; what no size can change is computed once.
+
+    Returns:
+        The metrics at the first size, and the loss at each of the others.
+    """
     axes, extractor = policy.actor_axes, policy.pi_features_extractor
-    if not isinstance(loss, OutputLoss) or type(extractor) not in (
-        FlattenExtractor,
-        StandardizeExtractor,
-    ):
-        losses = []
+    is_fixed = type(extractor) in (FlattenExtractor, StandardizeExtractor)
+    if not isinstance(loss, OutputLoss) or not is_fixed:
+        all_metrics = []
         for size in sizes:
             with axes.resized(size):
-                losses.append(loss(policy, obs, acts))
-        return losses
+                all_metrics.append(loss(policy, obs, acts))
+        return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
     features = BaseModel.extract_features(policy, obs, extractor)
     modules = [*policy.mlp_extractor.policy_net, policy.action_net]
     against = loss.against(acts)
-    return [loss.metrics(against(output)) for output in run_at_sizes(features, modules, axes, sizes)]
+    losses = [against(output) for output in run_at_sizes(features, modules, axes, sizes)]
+    return loss.metrics(losses[0]), losses[1:]
 
 
 def _distillation(policy: ActorCriticPolicy, output: Tensor, taught: Tensor) -> Tensor:

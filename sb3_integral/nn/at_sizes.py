@@ -7,8 +7,10 @@ what the sizes have in common is done once, and each gradient is added where it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -16,22 +18,103 @@ from torch import Tensor, nn
 from sb3_integral.nn.axis import Axes
 from sb3_integral.nn.fused import Activation, Chain, chain_of, run_chain
 from sb3_integral.nn.linear import IntegralLinear
-from sb3_integral.nn.scale import beginning, sum_of_beginnings
-from sb3_integral.nn.sizes import Size
+from sb3_integral.nn.scale import ScaleCorrections, beginning
+from sb3_integral.nn.sizes import Size, as_sizes
+
+
+class Term(NamedTuple):
+    """A tensor that counts in a layer's weight or bias at one size.
+
+    Attributes:
+        number: Which tensor.
+        factor: How much it counts.
+        shape: How much of it, from its beginning, counts.
+    """
+
+    number: int
+    factor: float
+    shape: tuple[int, ...]
 
 
 class Part(NamedTuple):
     """A layer at one size.
 
     Attributes:
-        size: Of the weight. Shape: (out, in).
-        weights: Which tensors the weight is the sum of, as indices, and how much each counts.
-        biases: Likewise for the bias; empty if there is none.
+        weight: What its weight is the sum of.
+        bias: Likewise; empty if there is none.
     """
 
-    size: tuple[int, int]
-    weights: tuple[tuple[int, float], ...]
-    biases: tuple[tuple[int, float], ...]
+    weight: tuple[Term, ...]
+    bias: tuple[Term, ...]
+
+
+class Plan(NamedTuple):
+    """An MLP at one size.
+
+    Attributes:
+        parts: Its layers.
+        numbers: The tensors that count.
+    """
+
+    parts: tuple[Part, ...]
+    numbers: frozenset[int]
+
+
+class Prepared:
+    """An MLP and what was found out of it at each size, which is kept from one step to the next.
+
+    Args:
+        chain: The MLP.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.layers = [module for module in chain.modules if isinstance(module, IntegralLinear)]
+        self.tensors = _tensors(self.layers)
+        self.plans: dict[tuple[int, ...], Plan] = {}
+
+    def is_of(self, modules: Sequence[nn.Module]) -> bool:
+        """Whether these are still the modules, and their tensors the same."""
+        return self.chain.modules == tuple(modules) and _are_the_same(
+            self.tensors, _tensors(self.layers)
+        )
+
+    def plan(self, axes: Axes, size: Size) -> Plan | None:
+        """Return the layers at a size; None if it is beyond an axis' grid.
+
+        Raises:
+            ValueError: If it is not a positive integer for each axis.
+        """
+        sizes = as_sizes(size, len(axes))
+        plan = self.plans.get(sizes)
+        if plan is None:
+            if any(entry > axis.grid_size for entry, axis in zip(sizes, axes, strict=True)):
+                return None
+            numbers = {id(tensor): number for number, tensor in enumerate(self.tensors)}
+            with axes.resized(size):
+                parts = tuple([_part(layer, numbers) for layer in self.layers])
+            terms = [term for part in parts for term in (*part.weight, *part.bias)]
+            plan = self.plans[sizes] = Plan(parts, frozenset(term.number for term in terms))
+        return plan
+
+
+def _tensors(layers: Sequence[IntegralLinear]) -> tuple[Tensor, ...]:
+    """Return all parameters of layers; faster than ``parameters()``, for it happens in every step."""
+    tensors: list[Tensor | None] = []
+    for layer in layers:
+        tensors += layer._parameters.values()
+        corrections = layer._modules.get("corrections")
+        if isinstance(corrections, ScaleCorrections):
+            tensors += corrections.weights._parameters.values()
+            tensors += corrections.biases._parameters.values()
+    return tuple([tensor for tensor in tensors if tensor is not None])
+
+
+def _are_the_same(tensors: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return len(tensors) == len(others) and all(map(operator.is_, tensors, others))
+
+
+_prepared: WeakKeyDictionary[Axes, Prepared] = WeakKeyDictionary()
 
 
 def run_at_sizes(
@@ -54,18 +137,25 @@ def run_at_sizes(
     Raises:
         ValueError: If a size is not a positive integer or their number is wrong.
     """
-    chain = chain_of(modules)
-    if chain is None or not _can_run(chain, inputs):
+    prepared = _prepared.get(axes)
+    if prepared is None or not prepared.is_of(modules):
+        chain = chain_of(modules)
+        if chain is None:
+            return _size_by_size(inputs, modules, axes, sizes)
+        prepared = _prepared[axes] = Prepared(chain)
+    plans: list[Plan] = []
+    for size in sizes if _can_run(prepared.chain, inputs) else ():
+        plan = prepared.plan(axes, size)
+        if plan is not None:
+            plans.append(plan)
+    if len(plans) < len(sizes):
         return _size_by_size(inputs, modules, axes, sizes)
-    layers = [module for module in chain.modules if isinstance(module, IntegralLinear)]
-    tensors: dict[Tensor, int] = {}
-    plans = []
-    for size in sizes:
-        with axes.resized(size):
-            if any(axis.prefix is None for axis in axes):  # beyond the grid
-                return _size_by_size(inputs, modules, axes, sizes)
-            plans.append(tuple([_part(layer, tensors) for layer in layers]))
-    results: tuple[Tensor, ...] = _AtSizes.apply(inputs, tuple(plans), chain, *tensors)  # type: ignore[no-untyped-call]
+    # Only those that count: each costs, used or not.
+    numbers = sorted(frozenset().union(*(plan.numbers for plan in plans)))
+    tensors = [prepared.tensors[number] for number in numbers]
+    results: tuple[Tensor, ...] = _AtSizes.apply(  # type: ignore[no-untyped-call]
+        inputs, [plan.parts for plan in plans], prepared.chain, numbers, *tensors
+    )
     return list(results)
 
 
@@ -102,28 +192,31 @@ def _can_run(chain: Chain, inputs: Tensor) -> bool:
     return True
 
 
-def _part(layer: IntegralLinear, tensors: dict[Tensor, int]) -> Part:
-    """Return a layer at the size in force, its tensors added to those that are there."""
+def _part(layer: IntegralLinear, numbers: dict[int, int]) -> Part:
+    """Return a layer at the size in force.
 
-    def indexed(terms: Sequence[tuple[Tensor, float]]) -> tuple[tuple[int, float], ...]:
-        return tuple([(tensors.setdefault(tensor, len(tensors)), factor) for tensor, factor in terms])
-
+    Args:
+        layer: The layer.
+        numbers: The number of each tensor, by its id.
+    """
     weight, bias, levels = layer.weight, layer.bias, layer.levels()
-    out_axis, in_axis = layer.out_axis, layer.in_axis
-    size = (
-        weight.shape[0] if out_axis is None else out_axis.size,
-        weight.shape[1] if in_axis is None else in_axis.size,
+    ends = (layer.out_axis, layer.in_axis)
+    size = tuple(
+        features if axis is None else axis.size
+        for features, axis in zip(weight.shape, ends, strict=True)
     )
+
+    def term(tensor: Tensor, factor: float) -> Term:
+        shape = tuple(min(pair) for pair in zip(size, tensor.shape, strict=False))
+        return Term(numbers[id(tensor)], factor, shape)
+
     return Part(
-        size,
-        indexed([(weight, 1.0), *((level.weight, level.factor) for level in levels)]),
+        (term(weight, 1.0), *(term(level.weight, level.factor) for level in levels)),
         ()
         if bias is None
-        else indexed(
-            [
-                (bias, 1.0),
-                *((level.bias, level.factor) for level in levels if level.bias is not None),
-            ]
+        else (
+            term(bias, 1.0),
+            *(term(level.bias, level.factor) for level in levels if level.bias is not None),
         ),
     )
 
@@ -131,18 +224,23 @@ def _part(layer: IntegralLinear, tensors: dict[Tensor, int]) -> Part:
 class _AtSizes(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, plans: tuple[tuple[Part, ...], ...], chain: Chain, *tensors: Tensor
+        ctx: Any,
+        inputs: Tensor,
+        plans: list[tuple[Part, ...]],
+        chain: Chain,
+        numbers: list[int],
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        ctx.plans, ctx.chain = plans, chain
+        ctx.plans, ctx.chain, ctx.numbers = plans, chain, numbers
+        numbered = dict(zip(numbers, tensors, strict=True))
         outputs, hidden, weights = [], [], []
         for plan in plans:
             values = inputs
             for index, part in enumerate(plan):
-                weight = _summed(part.weights, part.size, tensors)
+                weight = _summed(part.weight, numbered)
                 weights.append(weight)
-                if part.biases:
-                    bias = _summed(part.biases, part.size[:1], tensors)
-                    values = torch.addmm(bias, values, weight.t())
+                if part.bias:
+                    values = torch.addmm(_summed(part.bias, numbered), values, weight.t())
                 else:
                     values = torch.mm(values, weight.t())
                 if index < len(plan) - 1:
@@ -164,7 +262,8 @@ class _AtSizes(torch.autograd.Function):
             return _traced_gradients(ctx, inputs, tensors, gradients)
         hidden, weights = rest[len(tensors) : -n_weights], rest[-n_weights:]
         to_inputs: Tensor | None = None
-        to_tensors: list[Tensor | None] = [None] * len(tensors)
+        numbered = dict(zip(ctx.numbers, tensors, strict=True))
+        to_numbered: dict[int, Tensor] = {}
         # The last size first: in the order in which autograd would add up the gradients.
         for number in range(len(plans) - 1, -1, -1):
             gradient = gradients[number]
@@ -174,20 +273,33 @@ class _AtSizes(torch.autograd.Function):
                     weight = weights[number * n_layers + index + 1]
                     gradient = _through(activations[index], gradient, weight, values[index + 1])
                 part = plans[number][index]
-                _add(torch.mm(gradient.t(), values[index]), part.weights, tensors, to_tensors)
-                if part.biases:
-                    _add(gradient.sum(0), part.biases, tensors, to_tensors)
+                _add(torch.mm(gradient.t(), values[index]), part.weight, numbered, to_numbered)
+                if part.bias:
+                    _add(gradient.sum(0), part.bias, numbered, to_numbered)
             if ctx.needs_input_grad[0]:
                 to_these = torch.mm(gradient, weights[number * n_layers])
                 to_inputs = to_these if to_inputs is None else to_inputs + to_these
-        return to_inputs, None, None, *to_tensors
+        return to_inputs, None, None, None, *[to_numbered.get(number) for number in ctx.numbers]
 
 
-def _summed(
-    terms: Sequence[tuple[int, float]], size: tuple[int, ...], tensors: Sequence[Tensor]
-) -> Tensor:
-    factors = [factor for _, factor in terms[1:]]
-    return sum_of_beginnings([tensors[index] for index, _ in terms], size, factors)
+def _beginning(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a view of the beginning of a contiguous tensor, in one operation."""
+    return tensor if tensor.shape == shape else tensor.as_strided(shape, tensor.stride())
+
+
+def _summed(terms: Sequence[Term], tensors: Mapping[int, Tensor]) -> Tensor:
+    first, *others = terms
+    total = _beginning(tensors[first.number], first.shape)
+    for place, (number, factor, shape) in enumerate(others):
+        part = _beginning(tensors[number], shape)
+        if shape != first.shape:
+            total = total.clone() if place == 0 else total
+            _beginning(total, shape).add_(part, alpha=factor)
+        elif place == 0:
+            total = torch.add(total, part, alpha=factor)
+        else:
+            total.add_(part, alpha=factor)
+    return total
 
 
 def _through(activation: Activation, gradient: Tensor, weight: Tensor, output: Tensor) -> Tensor:
@@ -197,54 +309,49 @@ def _through(activation: Activation, gradient: Tensor, weight: Tensor, output: T
 
 def _add(
     gradient: Tensor,
-    terms: Sequence[tuple[int, float]],
-    tensors: Sequence[Tensor],
-    to_tensors: list[Tensor | None],
+    terms: Sequence[Term],
+    tensors: Mapping[int, Tensor],
+    to_tensors: dict[int, Tensor],
 ) -> None:
-    """Add the gradient of a sum of beginnings to those of its terms."""
-    for index, factor in terms:
-        shape = tensors[index].shape
-        part = beginning(gradient, shape)
+    """Add the gradient of a sum to those of its terms."""
+    for number, factor, shape in terms:
+        part = _beginning(gradient, shape)
         if factor != 1.0:
             part = part * factor
-        there = to_tensors[index]
+        there = to_tensors.get(number)
         if there is None:
-            if part.shape == shape:
-                to_tensors[index] = part
+            whole = tensors[number].shape
+            if shape == whole:
+                to_tensors[number] = part
                 continue
-            there = to_tensors[index] = part.new_zeros(shape)
-        beginning(there, part.shape).add_(part)
+            there = to_tensors[number] = part.new_zeros(whole)
+        _beginning(there, shape).add_(part)
 
 
 def _traced_gradients(
     ctx: Any, inputs: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]
 ) -> tuple[Tensor | None, ...]:
-    outputs = []
+    outputs, numbered = [], dict(zip(ctx.numbers, tensors, strict=True))
     for plan in ctx.plans:
         parameters = [
-            (
-                _spelled_out(part.weights, part.size, tensors),
-                _spelled_out(part.biases, part.size[:1], tensors) if part.biases else None,
-            )
+            (_traced_sum(part.weight, numbered), _traced_sum(part.bias, numbered) if part.bias else None)
             for part in plan
         ]
         outputs.append(run_chain(inputs, parameters, ctx.chain))
-    needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+    needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[4:])
     wanted = [tensor for tensor, is_needed in zip((inputs, *tensors), needed, strict=True) if is_needed]
     found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=True, allow_unused=True))
     to_inputs, *to_tensors = [next(found) if is_needed else None for is_needed in needed]
-    return to_inputs, None, None, *to_tensors
+    return to_inputs, None, None, None, *to_tensors
 
 
-def _spelled_out(
-    terms: Sequence[tuple[int, float]], size: tuple[int, ...], tensors: Sequence[Tensor]
-) -> Tensor:
-    """Return a sum of beginnings, of which each operation is seen by autograd."""
-    total = beginning(tensors[terms[0][0]], size)
-    for index, factor in terms[1:]:
-        part = beginning(tensors[index], size) * factor
+def _traced_sum(terms: Sequence[Term], tensors: Mapping[int, Tensor]) -> Tensor:
+    """Return what :func:`_summed` does, by operations that autograd sees."""
+    first, *others = terms
+    total = beginning(tensors[first.number], first.shape)
+    for number, factor, shape in others:
         padding: list[int] = []
-        for wanted, there in zip(reversed(total.shape), reversed(part.shape), strict=True):
+        for wanted, there in zip(reversed(first.shape), reversed(shape), strict=True):
             padding += (0, wanted - there)
-        total = total + nn.functional.pad(part, padding)
+        total = total + nn.functional.pad(beginning(tensors[number], shape) * factor, padding)
     return total

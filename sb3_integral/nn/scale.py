@@ -171,10 +171,10 @@ class _Corrected(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, ...]:
         ctx.factors, ctx.shapes = factors, [tensor.shape for tensor in tensors]
         each = len(factors) + 1
-        weight = sum_of_beginnings(tensors[:each], size, factors)
+        weight = _sum(tensors[:each], size, factors)
         if len(tensors) == each:
             return weight
-        return weight, sum_of_beginnings(tensors[each:], size[:1], factors)
+        return weight, _sum(tensors[each:], size[:1], factors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -186,9 +186,7 @@ class _Corrected(torch.autograd.Function):
         return tuple(parts)
 
 
-def sum_of_beginnings(
-    tensors: Sequence[Tensor], size: Sequence[int], factors: Sequence[float]
-) -> Tensor:
+def _sum(tensors: Sequence[Tensor], size: Sequence[int], factors: Sequence[float]) -> Tensor:
     """Return the beginning of the first tensor, and added to it that of each other, times a factor.
 
     Args:
