@@ -172,16 +172,23 @@ class Sandwich:
         """
         if not isinstance(policy, IntegralActorCriticPolicy):
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        with policy.actor_axes.resized(self.sizes.high):
-            metrics = self.loss(policy, obs, acts)
-            taught = actor_output(policy, obs).detach() if self.distill else None
+        sizes = [
+            self.sizes.high,
+            self.sizes.low,
+            *(self.sizes.draw(self.rng) for _ in range(self.n_random)),
+        ]
+        if self.distill and isinstance(self.loss, OutputLoss):
+            largest, *outputs = _outputs_at(policy, obs, sizes)
+            metrics = self.loss.metrics(self.loss.against(acts)(largest))
+            taught = largest.detach()
+            others = [_distillation(policy, output, taught) for output in outputs]
+        elif self.distill:
+            raise ValueError(f"no distillation with {self.loss!r}, expected a loss of the output alone")
+        else:
+            metrics, others = _at_sizes(self.loss, policy, obs, acts, sizes)
         total = metrics.loss
-        for size in (self.sizes.low, *(self.sizes.draw(self.rng) for _ in range(self.n_random))):
-            with policy.actor_axes.resized(size):
-                if taught is None:
-                    total = total + self.loss(policy, obs, acts).loss
-                else:
-                    total = total + _distillation(policy, actor_output(policy, obs), taught)
+        for other in others:
+            total = total + other
         return dataclasses.replace(metrics, loss=total)
 
 
@@ -197,19 +204,29 @@ def _at_sizes(
     Returns:
         The metrics at the first size, and the loss at each of the others.
     """
+    if isinstance(loss, OutputLoss):
+        against = loss.against(acts)
+        losses = [against(output) for output in _outputs_at(policy, obs, sizes)]
+        return loss.metrics(losses[0]), losses[1:]
+    all_metrics = []
+    for size in sizes:
+        with policy.actor_axes.resized(size):
+            all_metrics.append(loss(policy, obs, acts))
+    return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
+
+
+def _outputs_at(policy: IntegralActorCriticPolicy, obs: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """Return what the action layer gives at each of several sizes. Shapes: (batch, outputs)."""
     axes, extractor = policy.actor_axes, policy.pi_features_extractor
-    is_fixed = type(extractor) in (FlattenExtractor, StandardizeExtractor)
-    if not isinstance(loss, OutputLoss) or not is_fixed:
-        all_metrics = []
-        for size in sizes:
-            with axes.resized(size):
-                all_metrics.append(loss(policy, obs, acts))
-        return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
-    features = BaseModel.extract_features(policy, obs, extractor)
-    modules = [*policy.mlp_extractor.policy_net, policy.action_net]
-    against = loss.against(acts)
-    losses = [against(output) for output in run_at_sizes(features, modules, axes, sizes)]
-    return loss.metrics(losses[0]), losses[1:]
+    if type(extractor) in (FlattenExtractor, StandardizeExtractor):  # no size changes the features
+        features = BaseModel.extract_features(policy, obs, extractor)
+        modules = [*policy.mlp_extractor.policy_net, policy.action_net]
+        return run_at_sizes(features, modules, axes, sizes)
+    outputs = []
+    for size in sizes:
+        with axes.resized(size):
+            outputs.append(actor_output(policy, obs))
+    return outputs
 
 
 def _distillation(policy: ActorCriticPolicy, output: Tensor, taught: Tensor) -> Tensor:

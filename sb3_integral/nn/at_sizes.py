@@ -273,7 +273,11 @@ class _AtSizes(torch.autograd.Function):
                     weight = weights[number * n_layers + index + 1]
                     gradient = _through(activations[index], gradient, weight, values[index + 1])
                 part = plans[number][index]
-                _add(torch.mm(gradient.t(), values[index]), part.weight, numbered, to_numbered)
+                if weights[number * n_layers + index].is_contiguous():
+                    to_weight = torch.mm(gradient.t(), values[index])
+                else:  # a view of a larger one: as autograd would
+                    to_weight = torch.mm(values[index].t(), gradient).t()
+                _add(to_weight, part.weight, numbered, to_numbered)
                 if part.bias:
                     _add(gradient.sum(0), part.bias, numbered, to_numbered)
             if ctx.needs_input_grad[0]:
