@@ -261,8 +261,8 @@ class EvaluationConfig(Section):
 
     Attributes:
         episodes: Episodes per student, size and seed.
-        baseline_episodes: Likewise for each method by which a plain student is resized, but the first;
-            as many as for a student by default.
+        baseline_episodes: At most so many for each method by which a plain student is resized, but the
+            first; as many as for a student by default.
         n_envs: Environments stepped at once.
         deterministic: Whether the student takes its most likely action.
     """
@@ -274,9 +274,10 @@ class EvaluationConfig(Section):
 
     def of(self, baseline: bool) -> dict[str, Any]:
         """Return the settings for a student, or for a baseline."""
-        episodes = self.baseline_episodes if baseline else None
-        settings = self.model_dump(mode="json", exclude={"baseline_episodes"})
-        return {**settings, "episodes": episodes or self.episodes}
+        episodes = self.episodes
+        if baseline and self.baseline_episodes is not None:
+            episodes = min(episodes, self.baseline_episodes)
+        return {"episodes": episodes, "n_envs": self.n_envs, "deterministic": self.deterministic}
 
 
 class ExperimentConfig(Section):

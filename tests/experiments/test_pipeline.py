@@ -179,7 +179,7 @@ def test_sizes_cost_the_sweeps_but_not_the_students(remade):
 
 
 def test_evaluation_episodes_cost_the_sweeps_but_not_the_students(remade):
-    changed = remade(lambda content: content["evaluation"].update(episodes=5, baseline_episodes=5))
+    changed = remade(lambda content: content["evaluation"].update(episodes=5))
     assert changed == SWEEPS | {REPORT}
 
 
