@@ -54,7 +54,7 @@ def run(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="The scale: quick, standard, paper, or another of the file's own.",
+            help="The scale: quick, standard, students, paper, or another of the file's own.",
             show_default="the file's default_preset, or standard",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from sb3_integral.experiments import ConfigError, build_stages, load_config
 from sb3_integral.experiments.config import load_presets
 from sb3_integral.experiments.presets import apply_preset, merge
 
-PRESETS = ("quick", "standard", "paper")
+PRESETS = ("quick", "standard", "students", "paper")
 
 contents = st.recursive(
     st.none() | st.integers() | st.lists(st.integers(), max_size=3),
@@ -91,7 +91,12 @@ def test_a_preset_that_nobody_chose_is_the_files_default(scaled, write_config, d
 @pytest.mark.parametrize(
     ("key", "value", "preset", "said"),
     [
-        ("seeds", [0], "tiny", "unknown preset 'tiny'; known are quick, standard, paper, huge"),
+        (
+            "seeds",
+            [0],
+            "tiny",
+            "unknown preset 'tiny'; known are quick, standard, students, paper, huge",
+        ),
         ("default_preset", "tiny", None, "unknown preset 'tiny'"),
         ("presets", [1], None, "`presets` must map names to partial configurations, got [1]"),
         ("presets", {"quick": 3}, None, "must map names to partial configurations, got {'quick': 3}"),
@@ -145,10 +150,12 @@ def test_the_files_own_keys_win_over_the_defaults_presets():
     "name", ["acrobot", "lunarlander", "halfcheetah", "halfcheetah_v5", "ant", "ant_v5"]
 )
 def test_the_shipped_configurations_have_the_scales_that_are_promised(root, name):
-    quick, standard, paper = (
+    quick, standard, students, paper = (
         load_config(root / "zoo_configs" / f"{name}.yml", preset) for preset in PRESETS
     )
     assert len(standard.seeds) >= 5
+    assert students.demonstrations == standard.demonstrations
+    assert students.students["nn"].resize == ("bicubic",)
     assert standard.evaluation.episodes == 30
     assert paper.seeds == tuple(range(10))
     assert (paper.demonstrations.episodes, paper.cloning.epochs) == (10_000, 30)
@@ -157,5 +164,5 @@ def test_the_shipped_configurations_have_the_scales_that_are_promised(root, name
     assert len(quick.seeds) <= 2
     assert quick.demonstrations.episodes < standard.demonstrations.episodes
     # The expert is the same at every scale, so it is trained once.
-    keys = {build_stages(config)[0].key for config in (quick, standard, paper)}
+    keys = {build_stages(config)[0].key for config in (quick, standard, students, paper)}
     assert len(keys) == 1
