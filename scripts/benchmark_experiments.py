@@ -37,9 +37,11 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import evaluate_resize_sweep
 from sb3_integral.imitation import (
+    DEFAULT_SMALL_SIZES,
     Demonstrations,
     StudentArchitecture,
     UniformSizes,
+    default_sizes,
     load_demonstrations,
     make_trainer,
     save_episodes,
@@ -261,10 +263,19 @@ def samples_per_second(trainer: BC, n_batches: int) -> float:
 def cloning(rounds: int, n_episodes: int) -> Iterator[Row]:
     episodes = random_episodes(n_episodes)
     demonstrations = as_demonstrations(episodes)
-    for kind, sizes in (("plain", None), ("integral", UniformSizes(5, 100))):
+    for label, kind, small_sizes in (
+        ("plain", "plain", 0),
+        ("integral", "integral", DEFAULT_SMALL_SIZES),
+        ("integral, one size a step", "integral", 0),
+    ):
         for batch_size, bound in CLONING_BOUNDS.items():
+            policy = student(CHEETAH, kind)
             ours = make_trainer(
-                student(CHEETAH, kind), demonstrations, batch_size=batch_size, random_sizes=sizes
+                policy,
+                demonstrations,
+                batch_size=batch_size,
+                random_sizes=default_sizes(policy),
+                small_sizes=small_sizes,
             )
             same_loss = stock_trainer(student(CHEETAH, kind), episodes, batch_size)
             same_loss.loss_calculator = ours.loss_calculator
@@ -278,7 +289,7 @@ def cloning(rounds: int, n_episodes: int) -> Iterator[Row]:
             for _ in range(rounds):
                 for rate, trainer in zip(rates, trainers, strict=True):
                     rate.append(samples_per_second(trainer, n_batches))
-            what = f"cloning, {kind}, batch {batch_size}"
+            what = f"cloning, {label}, batch {batch_size}"
             yield compared(f"{what} : stock loader", rates[0], rates[1], bound, "samples/s")
             yield compared(f"{what} : stock loader and loss", rates[0], rates[2], None, "samples/s")
 

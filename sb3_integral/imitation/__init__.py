@@ -9,7 +9,12 @@ from sb3_integral.requirements import require
 require("imitation", "imitation", "datasets", "safetensors")
 
 from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
-from sb3_integral.imitation.cloning import clone, default_sizes, make_trainer  # noqa: E402
+from sb3_integral.imitation.cloning import (  # noqa: E402
+    DEFAULT_SMALL_SIZES,
+    clone,
+    default_sizes,
+    make_trainer,
+)
 from sb3_integral.imitation.collecting import collect_episodes, stream_episodes  # noqa: E402
 from sb3_integral.imitation.dagger import Aggregated, dagger  # noqa: E402
 from sb3_integral.imitation.demonstrations import (  # noqa: E402
@@ -48,6 +53,7 @@ from sb3_integral.policies.random_sizes import (  # noqa: E402
 
 __all__ = [
     "ACTIVATIONS",
+    "DEFAULT_SMALL_SIZES",
     "LOSSES",
     "SUCCESS_CRITERIA",
     "Aggregated",
