@@ -287,7 +287,7 @@ class _AtSizes(torch.autograd.Function):
 
 
 def _beginning(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a view of the beginning of a contiguous tensor, in one operation."""
+    """Return a view of the beginning of a tensor, in one operation."""
     return tensor if tensor.shape == shape else tensor.as_strided(shape, tensor.stride())
 
 
