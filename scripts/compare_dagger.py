@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral import UniformSizes, evaluate_resize_sweep
 from sb3_integral.evaluation import welch_p
-from sb3_integral.experiments.expert import Expert, expert_hyperparams, load_expert, train_expert
+from sb3_integral.experiments.expert import Expert, ensure_expert, load_expert
 from sb3_integral.imitation import StudentArchitecture, clone, collect_episodes, dagger
 from sb3_integral.imitation.demonstrations import Demonstrations
 
@@ -87,19 +87,8 @@ def main(
     """Print mean returns at each size, and Welch's p of DAgger against BC over seeds."""
     torch.set_num_threads(1)
     console = Console(width=120)
-    if not (folder / ALGO / f"{env_id}_1" / f"{env_id}.zip").exists():
-        console.print(f"training the expert with hyperparams/{ALGO}.yml, once")
-        folder.mkdir(parents=True, exist_ok=True)
-        hyperparams = expert_hyperparams(Path(f"hyperparams/{ALGO}.yml"), env_id)
-        train_expert(
-            folder,
-            lambda _: None,
-            env_id=env_id,
-            algo=ALGO,
-            hyperparams=hyperparams,
-            seed=0,
-            n_timesteps=None,
-        )
+    console.print(f"the expert, with hyperparams/{ALGO}.yml, is trained once")
+    ensure_expert(folder, env_id, ALGO, Path(f"hyperparams/{ALGO}.yml"))
     eval_venv = make_vec_env(env_id, N_EVAL_ENVS)
     counts, numbers = ([int(one) for one in text.split(",")] for text in (labels, seeds))
     rows = []
