@@ -177,13 +177,14 @@ class Sandwich:
             self.sizes.low,
             *(self.sizes.draw(self.rng) for _ in range(self.n_random)),
         ]
-        if self.distill and isinstance(self.loss, OutputLoss):
+        if self.distill:
             largest, *outputs = _outputs_at(policy, obs, sizes)
-            metrics = self.loss.metrics(self.loss.against(acts)(largest))
+            if isinstance(self.loss, OutputLoss):
+                metrics = self.loss.metrics(self.loss.against(acts)(largest))
+            else:
+                metrics, _ = _at_sizes(self.loss, policy, obs, acts, sizes[:1])
             taught = largest.detach()
             others = [_distillation(policy, output, taught) for output in outputs]
-        elif self.distill:
-            raise ValueError(f"no distillation with {self.loss!r}, expected a loss of the output alone")
         else:
             metrics, others = _at_sizes(self.loss, policy, obs, acts, sizes)
         total = metrics.loss

@@ -313,3 +313,19 @@ def test_a_sandwich_refuses_a_plain_policy(cart_pole):
     loss = Sandwich(CrossEntropy(), UniformSizes(4, 16), np.random.default_rng(0))
     with pytest.raises(ValueError, match="need an integral policy, got ActorCriticPolicy"):
         loss(build(cart_pole, "plain"), *batch(cart_pole))
+
+
+def test_a_sandwich_takes_a_loss_of_ones_own(pendulum):
+    # given a loss that is no more than a function
+    policy = build(pendulum, "integral")
+    obs, acts = batch(pendulum)
+    known = paper_loss(pendulum.action_space)
+
+    # when
+    losses = [
+        Sandwich(loss, UniformSizes(4, 16), np.random.default_rng(0))(policy, obs, acts).loss
+        for loss in (known, lambda *arguments: known(*arguments))
+    ]
+
+    # then
+    torch.testing.assert_close(*losses)
