@@ -8,6 +8,7 @@ sb3-contrib.
 from sb3_integral._version import __version__
 from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
 from sb3_integral.policies import (
+    GivenSizes,
     IntegralActorCriticPolicy,
     IntegralPolicy,
     LogUniformSizes,
@@ -21,6 +22,7 @@ from sb3_integral.policies import (
 register_policies()
 
 __all__ = [
+    "GivenSizes",
     "IntegralActorCriticPolicy",
     "IntegralPolicy",
     "LogUniformSizes",

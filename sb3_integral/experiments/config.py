@@ -25,6 +25,7 @@ from sb3_integral.imitation import (
     ACTIVATIONS,
     LOSSES,
     SUCCESS_CRITERIA,
+    GivenSizes,
     LogUniformSizes,
     MinReturn,
     PowerLawSizes,
@@ -33,7 +34,7 @@ from sb3_integral.imitation import (
     SuccessCriterion,
     UniformSizes,
 )
-from sb3_integral.nn import KERNELS, QUADRATURES
+from sb3_integral.nn import KERNELS, QUADRATURES, SmoothnessPenalty
 from sb3_integral.resize import RESIZE_METHODS
 
 
@@ -133,9 +134,11 @@ class RandomSizesConfig(Section):
     """Which sizes an integral student is trained at.
 
     Attributes:
-        distribution: ``uniform``, ``log-uniform``, or ``power-law`` with the two settings below.
-        low: The smallest size.
-        high: The largest size.
+        distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
+            ``given``.
+        sizes: If given: each of these equally often, and none between.
+        low: The smallest size, unless sizes are given.
+        high: The largest size, likewise.
         exponent: How fast the density of a power law falls.
         largest: Its probability of the largest size, whatever the law says.
         small: How many small sizes every step has beside the one that is drawn.
@@ -143,7 +146,8 @@ class RandomSizesConfig(Section):
             in-place distillation: how slimmable networks are trained.
     """
 
-    distribution: Literal["uniform", "log-uniform", "power-law"] = "power-law"
+    distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
+    sizes: tuple[Count, ...] | None = None
     low: Count = 5
     high: Count = 100
     exponent: float = 1.5
@@ -152,16 +156,31 @@ class RandomSizesConfig(Section):
     sandwich: bool = False
 
     @model_validator(mode="after")
-    def _check_ends(self) -> RandomSizesConfig:
+    def _check(self) -> RandomSizesConfig:
+        if (self.sizes is not None) != (self.distribution == "given"):
+            raise ValueError("`sizes` belong to `distribution: given`, expected both")
         self.build()
         return self
 
     def build(self) -> SizeDistribution:
         """Return the distribution itself."""
+        if self.sizes is not None:
+            return GivenSizes(self.sizes)
         if self.distribution == "power-law":
             return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
         kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
         return kind(self.low, self.high)
+
+
+class SmoothnessConfig(Section):
+    """See :class:`~sb3_integral.nn.SmoothnessPenalty`."""
+
+    total_variation: Annotated[float, Field(ge=0.0)] = 0.0
+    spectral: Annotated[float, Field(ge=0.0)] = 0.0
+
+    def build(self) -> SmoothnessPenalty:
+        """Return the penalty itself."""
+        return SmoothnessPenalty(self.total_variation, self.spectral)
 
 
 class StudentConfig(Section):
@@ -178,9 +197,11 @@ class StudentConfig(Section):
         kernel: If integral.
         quadrature: If integral.
         nested: If integral: whether partitions nest; the paper's do not.
-        scale_levels: If nested: how far down λ has corrections that depend on the scale; null for the
-            default.
+        scale_levels: If nested: how far down λ has corrections that depend on the scale, one number or
+            one for each layer (``[0, 0, 9]`` corrects the output alone); null for the default.
         random_sizes: If integral: sizes drawn in training; null trains at full size only.
+        smoothness: If integral: penalties on how fast weights vary along an axis.
+        start: If integral: the plain student of whose trained and permuted weights it is made at first.
         cloning: What is other than in the experiment's :class:`CloningConfig` for this student.
         resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
     """
@@ -194,8 +215,10 @@ class StudentConfig(Section):
     kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
     quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
     nested: bool = True
-    scale_levels: NonNegativeInt | None = None
+    scale_levels: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
     random_sizes: RandomSizesConfig | None = None
+    smoothness: SmoothnessConfig | None = None
+    start: Name | None = None
     cloning: dict[str, Any] = {}
     resize: Annotated[
         tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...],
@@ -212,6 +235,11 @@ class StudentConfig(Section):
             raise ValueError(
                 "a student from scratch is trained at each size, expected neither `resize` "
                 "nor `random_sizes`"
+            )
+        if self.kind != "integral" and (self.smoothness is not None or self.start is not None):
+            raise ValueError(
+                f"a {self.kind} student has no functions along an axis, "
+                f"expected neither `smoothness` nor `start`"
             )
         if self.scale_levels and not self.nested:
             raise ValueError(f"scale_levels={self.scale_levels} needs partitions that nest")
@@ -246,7 +274,8 @@ class CloningConfig(Section):
         batch_size: Transitions in a step.
         learning_rate: Adam's.
         schedule: ``cosine`` to zero, or ``constant``.
-        loss: ``clipped``, which sees actions as the environment does, or ``paper``.
+        loss: ``clipped``, which sees actions as the environment does, ``paper``, or ``distribution``:
+            how far the student's action distribution is from the expert's own.
     """
 
     epochs: Count = 30
@@ -340,12 +369,27 @@ class ExperimentConfig(Section):
             for other in self.students:
                 if any(other == f"{name}_{method.replace('-', '_')}" for method in student.resize):
                     raise ValueError(f"student {other!r} has the name of a column of {name!r}")
+            self._check_start(name, student)
             if set(student.hidden_sizes) != {self.sizes[0]}:
                 raise ValueError(
                     f"sizes must begin with the full size of every student, got {self.sizes[0]} "
                     f"and {name}.hidden_sizes {list(student.hidden_sizes)}"
                 )
         return self
+
+    def _check_start(self, name: str, student: StudentConfig) -> None:
+        if student.start is None:
+            return
+        plain = self.students.get(student.start)
+        if plain is None or plain.kind != "plain":
+            raise ValueError(f"{name}.start must name a plain student, got {student.start!r}")
+        for what in ("hidden_sizes", "activation", "standardize"):
+            own, other = getattr(student, what), getattr(plain, what)
+            if own != other:
+                raise ValueError(
+                    f"{name} starts from {student.start}, expected the same {what}, "
+                    f"got {own} and {other}"
+                )
 
 
 class ConfigError(ValueError):

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import Tensor
+
+from sb3_integral.imitation import expert_distribution
 
 Array = np.ndarray[Any, Any]
 
@@ -45,6 +49,13 @@ class Expert:
         if self.normalize is not None:
             observation = self.normalize.normalize_obs(observation)  # type: ignore[assignment]
         return self.model.predict(observation, state, episode_start, deterministic)
+
+    def distribution(self, observations: Tensor) -> Tensor:
+        """Return the action distribution on raw observations; see :func:`expert_distribution`."""
+        if self.normalize is not None:
+            normalized = self.normalize.normalize_obs(observations.numpy())
+            observations = torch.from_numpy(np.asarray(normalized, dtype=np.float32))
+        return expert_distribution(self.model.policy, observations)
 
 
 def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:

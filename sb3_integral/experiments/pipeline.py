@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sb3_integral.experiments.config import ExperimentConfig, StudentConfig
+from sb3_integral.experiments.config import ExperimentConfig
 from sb3_integral.experiments.expert import (
     expert_hyperparams,
     saved_expert,
@@ -68,13 +68,13 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         stages.append(demonstrations)
         students = {
             name: [
-                _student(config, name, student, seed, demonstrations, size)
+                _student(config, name, seed, demonstrations, size)
                 for size in (config.sizes if student.kind == "scratch" else [None])
             ]
             for name, student in config.students.items()
         }
-        for trained in students.values():
-            stages += trained
+        for name in sorted(students, key=lambda name: config.students[name].start is not None):
+            stages += students[name]
         first_students = first_students or {name: first for name, (first, *_) in students.items()}
         for source in swept:
             sweeps[source.column.name, seed] = _sweep(
@@ -150,26 +150,28 @@ def _demonstrations(config: ExperimentConfig, seed: int, expert: Stage) -> Stage
 
 
 def _student(
-    config: ExperimentConfig,
-    name: str,
-    student: StudentConfig,
-    seed: int,
-    demonstrations: Stage,
-    size: int | None,
+    config: ExperimentConfig, name: str, seed: int, demonstrations: Stage, size: int | None
 ) -> Stage:
-    sizes = student.random_sizes
-    return Stage(
-        f"seed-{seed}/{name}/student" if size is None else f"seed-{seed}/{name}/{size}",
-        train_student,
-        {
-            "env_id": config.env,
-            "architecture": asdict(student.architecture(size)),
-            "random_sizes": None if sizes is None else sizes.model_dump(mode="json"),
-            "cloning": config.cloning_of(student).model_dump(mode="json"),
-            "seed": seed,
-        },
-        (demonstrations,),
-    )
+    student = config.students[name]
+    sizes, cloning = student.random_sizes, config.cloning_of(student)
+    # What a student has not is not among its inputs: one that was made before it could have it stays.
+    inputs: dict[str, Any] = {
+        "env_id": config.env,
+        "architecture": asdict(student.architecture(size)),
+        "random_sizes": None if sizes is None else sizes.model_dump(mode="json", exclude_none=True),
+        "cloning": cloning.model_dump(mode="json"),
+        "seed": seed,
+    }
+    needs = [demonstrations]
+    if student.smoothness is not None:
+        inputs["smoothness"] = student.smoothness.model_dump(mode="json")
+    if cloning.loss == "distribution":
+        inputs["expert"] = config.expert.algo
+        needs += demonstrations.needs
+    if student.start is not None:
+        needs.append(_student(config, student.start, seed, demonstrations, None))
+    folder = "student" if size is None else str(size)
+    return Stage(f"seed-{seed}/{name}/{folder}", train_student, inputs, tuple(needs))
 
 
 def _sweep(

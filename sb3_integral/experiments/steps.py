@@ -23,6 +23,7 @@ from sb3_integral.experiments.config import (
     DemonstrationsConfig,
     EvaluationConfig,
     RandomSizesConfig,
+    SmoothnessConfig,
 )
 from sb3_integral.experiments.expert import Expert, load_expert
 from sb3_integral.experiments.stage import Report
@@ -36,7 +37,7 @@ from sb3_integral.imitation import (
     save_student,
     stream_episodes,
 )
-from sb3_integral.policies import Resizable, ResizablePolicy
+from sb3_integral.policies import IntegralActorCriticPolicy, Resizable, ResizablePolicy, begin_at
 
 EPISODES = "episodes"
 STUDENT = "student.safetensors"
@@ -107,19 +108,44 @@ def train_student(
     folder: Path,
     report: Report,
     demonstrations_folder: Path,
-    *,
+    *more_folders: Path,
     env_id: str,
     architecture: dict[str, Any],
     random_sizes: dict[str, Any] | None,
     cloning: dict[str, Any],
     seed: int,
+    smoothness: dict[str, Any] | None = None,
+    expert: str | None = None,
 ) -> None:
-    """Clone the expert into one student."""
+    """Clone the expert into one student.
+
+    Args:
+        folder: Where to write.
+        report: Is told of progress.
+        demonstrations_folder: What to clone.
+        *more_folders: The expert's, if its distribution is cloned, and then that of a plain student to
+            start from, if there is one.
+        env_id: The environment.
+        architecture: A :class:`StudentArchitecture`.
+        random_sizes: A :class:`RandomSizesConfig`.
+        cloning: A :class:`CloningConfig`.
+        seed: Of the run.
+        smoothness: A :class:`SmoothnessConfig`.
+        expert: The expert's algorithm, if its distribution is cloned.
+    """
+    folders = list(more_folders)
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
     student = StudentArchitecture(**architecture)
     policy = student.build(*_spaces(env_id), seed=_derived_seed(seed, "initial weights"))
+    targets = None
+    if expert is not None:
+        trained = load_expert(folders.pop(0), env_id, expert, make_vec_env(env_id))
+        targets = trained.distribution(demonstrations.observations)
+    if folders:
+        assert isinstance(policy, IntegralActorCriticPolicy)
+        begin_at(policy, load_student(folders.pop(0) / STUDENT, *_spaces(env_id)))
     epochs_done = 0
 
     def on_epoch_end() -> None:
@@ -138,6 +164,8 @@ def train_student(
         random_sizes=False if sizes is None else sizes.build(),
         small_sizes=0 if sizes is None else sizes.small,
         sandwich=sizes is not None and sizes.sandwich,
+        smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
+        targets=targets,
         seed=_derived_seed(seed, "cloning"),
         on_epoch_end=on_epoch_end,
     )

@@ -22,13 +22,16 @@ from sb3_integral.imitation.demonstrations import (  # noqa: E402
     load_demonstrations,
     save_episodes,
 )
+from sb3_integral.imitation.distribution import expert_distribution  # noqa: E402
 from sb3_integral.imitation.losses import (  # noqa: E402
     LOSSES,
     AtRandomSizes,
     ClippedSquaredError,
     CrossEntropy,
+    DistributionDivergence,
     LossCalculator,
     MeanSquaredError,
+    Penalized,
     Sandwich,
     clipped_loss,
     paper_loss,
@@ -45,6 +48,7 @@ from sb3_integral.imitation.success import (  # noqa: E402
     SuccessCriterion,
 )
 from sb3_integral.policies.random_sizes import (  # noqa: E402
+    GivenSizes,
     LogUniformSizes,
     PowerLawSizes,
     SizeDistribution,
@@ -61,10 +65,13 @@ __all__ = [
     "ClippedSquaredError",
     "CrossEntropy",
     "Demonstrations",
+    "DistributionDivergence",
+    "GivenSizes",
     "LogUniformSizes",
     "LossCalculator",
     "MeanSquaredError",
     "MinReturn",
+    "Penalized",
     "PowerLawSizes",
     "Sandwich",
     "SizeDistribution",
@@ -77,6 +84,7 @@ __all__ = [
     "collect_episodes",
     "dagger",
     "default_sizes",
+    "expert_distribution",
     "load_demonstrations",
     "load_student",
     "make_trainer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -12,12 +13,20 @@ from imitation.algorithms.bc import BC
 from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.losses import AtRandomSizes, LossCalculator, Sandwich, clipped_loss
+from sb3_integral.imitation.losses import (
+    AtRandomSizes,
+    LossCalculator,
+    Penalized,
+    Sandwich,
+    clipped_loss,
+)
+from sb3_integral.nn import SmoothnessPenalty
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
 from sb3_integral.policies.random_sizes import PowerLawSizes, SizeDistribution
 
@@ -54,6 +63,8 @@ def make_trainer(
     random_sizes: SizeDistribution | None = None,
     small_sizes: int = DEFAULT_SMALL_SIZES,
     sandwich: bool = False,
+    smoothness: SmoothnessPenalty | None = None,
+    targets: Tensor | None = None,
     seed: int = 0,
 ) -> BC:
     """Set up imitation's ``bc.BC`` for a student, its random choices all drawn from ``seed``.
@@ -71,12 +82,18 @@ def make_trainer(
             time, and leave the smallest networks worse.
         sandwich: Instead train at the largest, the smallest and two random sizes in every step, with
             in-place distillation: how slimmable networks are trained.
+        smoothness: Added to an integral student's loss.
+        targets: What the loss gets in place of the actions, such as the expert's action distribution
+            (:func:`~sb3_integral.imitation.expert_distribution`). Shape: (transitions, ...).
         seed: Orders the batches and draws the sizes.
 
     Raises:
-        ValueError: If the demonstrations do not fit the student's spaces or the batch size.
+        ValueError: If the demonstrations do not fit the student's spaces or the batch size, or there
+            is not a target for each transition.
     """
     demonstrations.check_spaces(policy.observation_space, policy.action_space)
+    if targets is not None:
+        demonstrations = _aiming_at(targets, demonstrations)
     if isinstance(policy.features_extractor, StandardizeExtractor):
         policy.features_extractor.fit(demonstrations.observations)
     batches_seed, sizes_seed = np.random.SeedSequence(seed).spawn(2)
@@ -99,6 +116,8 @@ def make_trainer(
             chosen = Sandwich(chosen, random_sizes, rng)
         else:
             chosen = AtRandomSizes(chosen, random_sizes, rng, small_sizes)
+    if smoothness is not None:
+        chosen = Penalized(chosen, smoothness)
     trainer.loss_calculator = chosen  # type: ignore[assignment]
     return trainer
 
@@ -115,6 +134,8 @@ def clone(
     random_sizes: SizeDistribution | bool = True,
     small_sizes: int = DEFAULT_SMALL_SIZES,
     sandwich: bool = False,
+    smoothness: SmoothnessPenalty | None = None,
+    targets: Tensor | None = None,
     seed: int = 0,
     on_epoch_end: Callable[[], None] | None = None,
 ) -> ActorCriticPolicy:
@@ -133,11 +154,13 @@ def clone(
             size only, as in the paper; or a distribution. A plain student has one size and ignores True.
         small_sizes: See :func:`make_trainer`.
         sandwich: Likewise.
+        smoothness: Likewise.
+        targets: Likewise.
         seed: Orders the batches and draws the sizes.
         on_epoch_end: Called after each pass.
 
     Raises:
-        ValueError: If the demonstrations do not fit the student's spaces or the batch size.
+        ValueError: See :func:`make_trainer`.
     """
     if isinstance(random_sizes, bool):
         random_sizes_or_none = default_sizes(policy) if random_sizes else None
@@ -152,6 +175,8 @@ def clone(
         random_sizes=random_sizes_or_none,
         small_sizes=small_sizes,
         sandwich=sandwich,
+        smoothness=smoothness,
+        targets=targets,
         seed=seed,
     )
     n_batches = n_epochs * (len(demonstrations.observations) // batch_size)
@@ -168,3 +193,12 @@ def clone(
         )
     policy.set_training_mode(False)
     return policy
+
+
+def _aiming_at(targets: Tensor, demonstrations: Demonstrations) -> Demonstrations:
+    n_transitions = len(demonstrations.actions)
+    if len(targets) != n_transitions:
+        raise ValueError(
+            f"expected a target for each of {n_transitions} transitions, got {len(targets)}"
+        )
+    return dataclasses.replace(demonstrations, actions=targets)

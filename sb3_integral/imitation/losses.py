@@ -16,9 +16,9 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor
 from torch.nn import functional as F
 
-from sb3_integral.nn import run_at_sizes
+from sb3_integral.nn import IntegralLayer, SmoothnessPenalty, run_at_sizes
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
-from sb3_integral.policies.random_sizes import LogUniformSizes, SizeDistribution
+from sb3_integral.policies.random_sizes import GivenSizes, LogUniformSizes, SizeDistribution
 
 LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
 """What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""
@@ -69,6 +69,43 @@ class MeanSquaredError(OutputLoss):
 
 
 @dataclass(frozen=True)
+class DistributionDivergence(OutputLoss):
+    """How far the student's action distribution is from the expert's, given instead of actions.
+
+    For discrete actions the cross-entropy with the expert's probabilities. For continuous ones, half
+    of the squared distance of the means in the expert's standard deviations: the Kullback-Leibler
+    divergence of two Gaussians of the same width, the mean over actions. Either is least where the
+    distributions are equal. See :func:`~sb3_integral.imitation.expert_distribution`.
+
+    Args:
+        discrete: Whether actions are discrete.
+    """
+
+    discrete: bool
+
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`OutputLoss.against`.
+
+        Args:
+            acts: Probabilities, shape (batch, actions), or means and standard deviations,
+                shape (batch, 2, actions).
+
+        Raises:
+            ValueError: If they are not.
+        """
+        if acts.dim() != (2 if self.discrete else 3):
+            wanted = "(batch, actions)" if self.discrete else "(batch, 2, actions)"
+            raise ValueError(
+                f"expected the expert's action distributions, {wanted}, "
+                f"got a tensor of shape {tuple(acts.shape)}"
+            )
+        if self.discrete:
+            return lambda logits: F.cross_entropy(logits, acts)
+        mean, std = acts.unbind(dim=1)
+        return lambda output: 0.5 * ((output - mean) / std).square().mean()
+
+
+@dataclass(frozen=True)
 class ClippedSquaredError(OutputLoss):
     """Squared error between what the expert does and what the student would, after clipping.
 
@@ -106,8 +143,8 @@ class AtRandomSizes:
         sizes: What to draw sizes from.
         rng: Draws them.
         small_sizes: How many more sizes a batch is seen at, all of them small: the logarithm is
-            uniform, up to a fifth of the largest size. A small network has most to gain from steps,
-            and costs least.
+            uniform, up to a fifth of the largest size; where sizes are given, those that are so small.
+            A small network has most to gain from steps, and costs least.
 
     Raises:
         ValueError: If ``small_sizes`` is negative.
@@ -131,7 +168,7 @@ class AtRandomSizes:
         """
         if not isinstance(policy, IntegralActorCriticPolicy):
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        small = LogUniformSizes(self.sizes.low, max(self.sizes.low, self.sizes.high // 5))
+        small = _small(self.sizes)
         sizes = [
             self.sizes.draw(self.rng),
             *(small.draw(self.rng) for _ in range(self.small_sizes)),
@@ -141,6 +178,14 @@ class AtRandomSizes:
         for other in others:
             total = total + other
         return dataclasses.replace(metrics, loss=total)
+
+
+def _small(sizes: SizeDistribution) -> SizeDistribution:
+    """Return the distribution of the small sizes among others."""
+    largest = max(sizes.low, sizes.high // 5)
+    if isinstance(sizes, GivenSizes):
+        return GivenSizes(tuple(size for size in sizes.sizes if size <= largest))
+    return LogUniformSizes(sizes.low, largest)
 
 
 @dataclass(frozen=True)
@@ -191,6 +236,25 @@ class Sandwich:
         for other in others:
             total = total + other
         return dataclasses.replace(metrics, loss=total)
+
+
+@dataclass(frozen=True)
+class Penalized:
+    """Another loss, and how rough an integral policy's weight functions are.
+
+    Args:
+        loss: The loss.
+        penalty: What is added to it.
+    """
+
+    loss: LossCalculator
+    penalty: SmoothnessPenalty
+
+    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+        """Compute the loss with the penalty; the other metrics are the loss's own."""
+        metrics = self.loss(policy, obs, acts)
+        rough = self.penalty(m for m in policy.modules() if isinstance(m, IntegralLayer))
+        return dataclasses.replace(metrics, loss=metrics.loss + rough)
 
 
 def _at_sizes(
@@ -271,9 +335,21 @@ def clipped_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[
     return paper_loss(action_space)
 
 
+def distribution_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+    """Return the loss against an expert's action distribution, to be given as the targets of cloning.
+
+    Raises:
+        ValueError: If there is no loss for such a space.
+    """
+    if isinstance(action_space, spaces.Discrete | spaces.Box):
+        return DistributionDivergence(isinstance(action_space, spaces.Discrete))
+    raise ValueError(f"no loss for {action_space}, expected a discrete space or a Box")
+
+
 LOSSES: dict[str, Callable[[spaces.Space], LossCalculator]] = {  # type: ignore[type-arg]
     "clipped": clipped_loss,
     "paper": paper_loss,
+    "distribution": distribution_loss,
 }
 """Losses that can be named in a configuration, made from the action space."""
 

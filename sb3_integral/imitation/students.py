@@ -47,7 +47,8 @@ class StudentArchitecture:
         quadrature: Quadrature of an integral student, by name.
         nested: Whether the partitions of an integral student nest; the paper's do not.
         scale_levels: If they do: how far down λ has corrections that depend on the scale, in steps of
-            1/√2; nine by default. With none, the student is what the literature calls slimmable.
+            1/√2; nine by default. With none, the student is what the literature calls slimmable. One
+            number, or one for each layer, the output's last.
 
     Raises:
         ValueError: If the kind or the activation is unknown.
@@ -61,7 +62,7 @@ class StudentArchitecture:
     kernel: str = "cubic"
     quadrature: str = "trapezoidal"
     nested: bool = True
-    scale_levels: int | None = None
+    scale_levels: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -101,7 +102,7 @@ class StudentArchitecture:
             torch.manual_seed(seed)
             return policy_class(observation_space, action_space, **arguments)
 
-    def _scale_levels(self) -> int:
+    def _scale_levels(self) -> int | Sequence[int]:
         if self.scale_levels is not None:
             return self.scale_levels
         return DEFAULT_SCALE_LEVELS if self.nested else 0

@@ -29,6 +29,7 @@ from sb3_integral.nn.quadratures import (
 )
 from sb3_integral.nn.scale import ScaleCorrections
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
+from sb3_integral.nn.smoothness import SmoothnessPenalty
 from sb3_integral.nn.spectrum import (
     cut_high_frequencies,
     mean_spectrum,
@@ -61,6 +62,7 @@ __all__ = [
     "ScaleCorrections",
     "Simpson",
     "Size",
+    "SmoothnessPenalty",
     "TrainablePartition",
     "Trapezoidal",
     "as_size",

@@ -5,9 +5,10 @@ from sb3_integral.policies.actor_critic import (
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
 )
-from sb3_integral.policies.conversion import make_integral
+from sb3_integral.policies.conversion import begin_at, make_integral
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import (
+    GivenSizes,
     LogUniformSizes,
     PowerLawSizes,
     SizeDistribution,
@@ -19,6 +20,7 @@ from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeExtractor
 
 __all__ = [
+    "GivenSizes",
     "IntegralActorCriticCnnPolicy",
     "IntegralActorCriticPolicy",
     "IntegralMultiInputActorCriticPolicy",
@@ -31,6 +33,7 @@ __all__ = [
     "SizeDistribution",
     "StandardizeExtractor",
     "UniformSizes",
+    "begin_at",
     "make_integral",
     "register_policies",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
-from torch import nn
+from torch import Tensor, nn
 
-from sb3_integral.nn import IntegralLayer, convert
+from sb3_integral.nn import Axis, IntegralLayer, convert, nested_order
 from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
-from sb3_integral.policies.anatomy import dissect
+from sb3_integral.policies.anatomy import dense, dissect, submodules
 from sb3_integral.policies.plain import constructor_arguments, find_gsde
 
 
@@ -26,22 +29,91 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
         ValueError: If it is of another class, has no hidden layer, or explores with gSDE.
         ImportError: If fast-tsp is wanted and not installed.
     """
-    if type(policy) is not ActorCriticPolicy:
-        raise ValueError(f"expected SB3's ActorCriticPolicy, got {type(policy).__name__}")
-    if find_gsde(policy) is not None:
-        raise ValueError("the noise of a policy with use_sde=True belongs to the order of its neurons")
-    net = dissect(policy).actors[0]
-    actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
-    network = convert(actor, permute=permute).network
-    layers = [module for module in network.modules() if isinstance(module, IntegralLayer)]
-    state = dict(policy.state_dict())
-    for name, layer in zip((*net.hidden, *net.heads), layers, strict=True):
-        state[f"{name}.weight"] = layer.weight.detach()
-        if layer.bias is not None:
-            state[f"{name}.bias"] = layer.bias.detach()
+    _check_convertible(policy)
+    state = _state_on_axes(policy, permute)
     with torch.random.fork_rng(devices=[]):
         integral = IntegralActorCriticPolicy(**constructor_arguments(policy, ActorCriticPolicy))
     integral = integral.to(policy.device)
     integral.load_state_dict(integral.state_dict() | state)
     integral.set_training_mode(False)
     return integral
+
+
+@torch.no_grad()
+def begin_at(
+    integral: IntegralActorCriticPolicy, policy: ActorCriticPolicy, permute: bool = True
+) -> IntegralActorCriticPolicy:
+    """Give an integral policy the weights of a trained plain one, to be trained on from there.
+
+    As in :func:`make_integral`; partitions may nest. Corrections that depend on the scale stay.
+
+    Args:
+        integral: Changed in place, and returned; at full size it acts as the plain one then.
+        policy: The plain policy; not changed.
+        permute: Whether neurons are ordered; needs fast-tsp.
+
+    Raises:
+        ValueError: If the plain policy is not of :func:`make_integral`'s kind, or has other sizes or
+            another activation, or partitions nest and λ grids are not as large as the layers.
+        ImportError: If fast-tsp is wanted and not installed.
+    """
+    _check_convertible(policy)
+    own, axes = integral.state_dict(), list(integral.actor_axes)
+    if any(axis.nested and axis.grid_size != axis.max_size for axis in axes):
+        raise ValueError("partitions that nest need a λ node for each neuron, expected no grid_size")
+    kinds = [kind.activation_fn.__name__ for kind in (integral, policy)]
+    theirs = [dense(policy, name).out_features for name in dissect(policy).actors[0].hidden]
+    if list(integral.max_sizes) != theirs or kinds[0] != kinds[1]:
+        raise ValueError(
+            f"expected a plain policy of sizes {list(integral.max_sizes)} and {kinds[0]}, "
+            f"got {theirs} and {kinds[1]}"
+        )
+    state = _state_on_axes(
+        policy,
+        permute,
+        grid_size=[axis.grid_size for axis in axes],
+        kernel=axes[0].kernel,
+        quadrature=axes[0].quadrature,
+    )
+    for name, layer in submodules(integral, IntegralLayer):
+        state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
+        if layer.bias is not None:
+            state[f"{name}.bias"] = _stored(state[f"{name}.bias"], (layer.out_axis,))
+    integral.load_state_dict(own | state)
+    return integral
+
+
+def _stored(values: Tensor, axes: Sequence[Axis | None]) -> Tensor:
+    """Return values on ascending nodes in the order in which axes keep them."""
+    for dim, axis in enumerate(axes):
+        if axis is not None and axis.nested:
+            order = torch.tensor(nested_order(axis.grid_size), device=values.device)
+            values = values.index_select(dim, order)
+    return values
+
+
+def _check_convertible(policy: ActorCriticPolicy) -> None:
+    if type(policy) is not ActorCriticPolicy:
+        raise ValueError(f"expected SB3's ActorCriticPolicy, got {type(policy).__name__}")
+    if find_gsde(policy) is not None:
+        raise ValueError("the noise of a policy with use_sde=True belongs to the order of its neurons")
+
+
+def _state_on_axes(policy: ActorCriticPolicy, permute: bool, **axes: Any) -> dict[str, Tensor]:
+    """Return a policy's state dict, its actor's hidden neurons as values on ascending nodes.
+
+    Args:
+        policy: The policy.
+        permute: Whether its neurons are ordered.
+        **axes: See :func:`~sb3_integral.nn.convert`.
+    """
+    net = dissect(policy).actors[0]
+    actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
+    network = convert(actor, permute=permute, **axes).network
+    layers = [module for module in network.modules() if isinstance(module, IntegralLayer)]
+    state = dict(policy.state_dict())
+    for name, layer in zip((*net.hidden, *net.heads), layers, strict=True):
+        state[f"{name}.weight"] = layer.weight.detach()
+        if layer.bias is not None:
+            state[f"{name}.bias"] = layer.bias.detach()
+    return state

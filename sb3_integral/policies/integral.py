@@ -57,11 +57,13 @@ class IntegralPolicy(BasePolicy):
         quadrature: Quadrature of the axes, or its name.
         nested: Whether the axes' partitions nest: a small actor has neurons of each larger one.
         scale_levels: If nested: how far down λ has corrections that depend on the scale, in steps of
-            1/√2.
+            1/√2; one number, or one for each layer of the actor (``[0, 0, 9]`` corrects the output
+            alone).
         **kwargs: As for the plain policy.
 
     Raises:
-        ValueError: If the actor has nothing to resize, or if a size is not a positive integer.
+        ValueError: If the actor has nothing to resize, if a size is not a positive integer, or if
+            ``scale_levels`` are not as many as the layers.
     """
 
     actor_axes: Axes
@@ -73,7 +75,7 @@ class IntegralPolicy(BasePolicy):
         kernel: Kernel | str = CubicConvolution(),
         quadrature: Quadrature | str = Trapezoidal(),
         nested: bool = False,
-        scale_levels: int = 0,
+        scale_levels: int | Sequence[int] = 0,
         **kwargs: Any,
     ) -> None:
         if scale_levels and not nested:
@@ -161,14 +163,21 @@ class IntegralPolicy(BasePolicy):
         if noisy is not None and last is not None:
             setattr(noisy.owner, "action_dist", AxisNoise.adopt(noisy.distribution, last))  # noqa: B010
         if self.scale_levels:
-            self._correct(self.scale_levels)
+            self._correct(self.scale_levels, len(anatomy.actors))
 
-    def _correct(self, levels: int) -> None:
-        """Give every layer on an axis corrections that depend on the scale, and train them too."""
+    def _correct(self, levels: int | Sequence[int], n_actors: int) -> None:
+        """Give layers on an axis corrections that depend on the scale, and train them too."""
+        layers = [layer for _, layer in submodules(self, IntegralLayer)]
+        each = [levels] * len(layers) if isinstance(levels, int) else [*levels] * n_actors
+        if len(each) != len(layers):
+            raise ValueError(
+                f"scale_levels must be one number, or one for each layer of the actor "
+                f"({len(layers) // n_actors}), got {levels!r}"
+            )
         added: dict[int, list[nn.Parameter]] = {}
-        for _, layer in submodules(self, IntegralLayer):
-            if "corrections" not in layer._modules:
-                added[id(layer.weight)] = list(layer.correct(levels).parameters())
+        for layer, layer_levels in zip(layers, each, strict=True):
+            if "corrections" not in layer._modules and layer_levels != 0:
+                added[id(layer.weight)] = list(layer.correct(layer_levels).parameters())
         for module in self.modules():
             optimizer = getattr(module, "optimizer", None)
             if isinstance(optimizer, torch.optim.Optimizer):

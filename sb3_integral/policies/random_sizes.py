@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -107,3 +108,40 @@ class PowerLawSizes(_SizesBetween):
         first, last = self.low**power, (self.high + 1) ** power
         drawn = int((first + rng.random() * (last - first)) ** (1.0 / power))
         return min(max(drawn, self.low), self.high)
+
+
+@dataclass(frozen=True)
+class GivenSizes:
+    """Each of some sizes equally often: those of the devices that a policy is meant for.
+
+    Args:
+        sizes: Which they are, in any order.
+
+    Raises:
+        ValueError: If there are none, one is not a positive integer, or one is there twice.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        if not self.sizes:
+            raise ValueError("sizes must name at least one size, got none")
+        for size in self.sizes:
+            as_size(size, "each of the sizes")
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ValueError(f"sizes must differ from each other, got {list(self.sizes)}")
+
+    @cached_property
+    def low(self) -> int:
+        """The smallest size."""
+        return min(self.sizes)
+
+    @cached_property
+    def high(self) -> int:
+        """The largest size."""
+        return max(self.sizes)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """See :meth:`SizeDistribution.draw`."""
+        return int(rng.choice(self.sizes))

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
-from sb3_integral.imitation import SUCCESS_CRITERIA, LogUniformSizes, MinReturn, UniformSizes
+from sb3_integral.imitation import (
+    SUCCESS_CRITERIA,
+    GivenSizes,
+    LogUniformSizes,
+    MinReturn,
+    UniformSizes,
+)
+from sb3_integral.nn import SmoothnessPenalty
 from sb3_integral.resize import RESIZE_METHODS
 
 MISSING = object()
@@ -91,6 +98,29 @@ def test_random_sizes_are_of_the_distribution_that_is_named(
     assert config.students["inn"].random_sizes.build() == expected
 
 
+def test_sizes_can_be_given(content, write_config):
+    sizes = {"distribution": "given", "sizes": [16, 4]}
+    config = load_config(write_config(changed(content, "students.inn.random_sizes", sizes)))
+    assert config.students["inn"].random_sizes.build() == GivenSizes((16, 4))
+
+
+def test_what_a_student_is_made_of_can_be_named(content, write_config):
+    named = {
+        "scale_levels": [0, 0, 3],
+        "smoothness": {"total_variation": 0.1},
+        "start": "nn",
+        "cloning": {"loss": "distribution"},
+    }
+    for key, value in named.items():
+        content = changed(content, f"students.inn.{key}", value)
+    config = load_config(write_config(content))
+    student = config.students["inn"]
+    assert student.architecture().scale_levels == (0, 0, 3)
+    assert student.smoothness.build() == SmoothnessPenalty(total_variation=0.1)
+    assert student.start == "nn"
+    assert config.cloning_of(student).loss == "distribution"
+
+
 WRONG = [
     # key, wrong value, what is named, what is said of it
     ("sizes", [16, 0], "sizes.1", "greater than 0 (got 0)"),
@@ -153,6 +183,29 @@ WRONG = [
         "students.inn.random_sizes",
         "low must not be above high (16)",
     ),
+    (
+        "students.inn.random_sizes.distribution",
+        "given",
+        "students.inn.random_sizes",
+        "`sizes` belong to `distribution: given`",
+    ),
+    (
+        "students.inn.random_sizes.sizes",
+        [4, 8],
+        "students.inn.random_sizes",
+        "`sizes` belong to `distribution: given`",
+    ),
+    ("students.inn.scale_levels", [1, -1], "students.inn.scale_levels", "(got -1)"),
+    (
+        "students.inn.smoothness",
+        {"spectral": -1.0},
+        "students.inn.smoothness.spectral",
+        "greater than or equal to 0 (got -1.0)",
+    ),
+    ("students.nn.smoothness", {}, "students.nn", "a plain student has no functions along an axis"),
+    ("students.inn.start", "inn", "experiment", "inn.start must name a plain student, got 'inn'"),
+    ("students.inn.start", "mlp", "experiment", "inn.start must name a plain student, got 'mlp'"),
+    ("cloning.loss", "huber", "cloning.loss", "unknown loss 'huber'; known are clipped, distribution"),
     ("students.inn.random_sizes.low", 0, "students.inn.random_sizes.low", "greater than 0 (got 0)"),
     (
         "students.inn.random_sizes.distribution",

@@ -282,3 +282,35 @@ def test_no_path_of_this_machine_is_in_what_is_recorded(stages_of, tmp_path):
 
     assert recorded["expert"]["model"] == "mine.zip"
     assert str(tmp_path) not in json.dumps(recorded)
+
+
+def test_a_student_that_starts_from_another_is_made_after_it_and_of_it(stages_of):
+    def start(content):
+        content["students"]["inn"]["start"] = "nn"
+
+    before, stages = stages_of(), stages_of(start)
+    names = list(stages)
+    assert names.index("seed-0/nn/student") < names.index("seed-0/inn/student")
+    needs = [need.name for need in stages["seed-0/inn/student"].needs]
+    assert needs == ["seed-0/demonstrations", "seed-0/nn/student"]
+    assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
+
+
+def test_a_student_of_the_expert_s_distribution_needs_the_expert(stages_of):
+    def clone_the_distribution(content):
+        content["students"]["inn"]["cloning"] = {"loss": "distribution"}
+
+    stages = stages_of(clone_the_distribution)
+    assert [need.name for need in stages["seed-1/inn/student"].needs] == [
+        "seed-1/demonstrations",
+        "expert",
+    ]
+    assert [need.name for need in stages["seed-1/nn/student"].needs] == ["seed-1/demonstrations"]
+
+
+def test_a_penalty_costs_its_student_only(remade):
+    def smooth(content):
+        content["students"]["inn"]["smoothness"] = {"spectral": 0.1}
+
+    made = {f"seed-{seed}/inn/{what}" for seed in (0, 1) for what in ("student", "sweep")}
+    assert remade(smooth) == {*made, "report"}

@@ -20,7 +20,7 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
-from sb3_integral.imitation import load_demonstrations
+from sb3_integral.imitation import load_demonstrations, load_student
 
 
 def _report(fraction: float) -> None:
@@ -128,6 +128,49 @@ def test_networks_from_scratch_are_evaluated_at_their_own_sizes(
         assert (
             alone["episode_return"].tolist() == table[table["size"] == size]["episode_return"].tolist()
         )
+
+
+def test_a_student_can_have_every_ingredient_at_once(expert: tuple[str, Path], tmp_path: Path) -> None:
+    """It starts from a plain student, and clones the distribution of an expert."""
+    pytest.importorskip("fast_tsp")
+    env_id, expert_folder = expert
+    _collect(expert, tmp_path / "demonstrations")
+    plain, student = tmp_path / "nn", tmp_path / "inn"
+    cloning = {"epochs": 1, "batch_size": 16}
+    architecture = {"hidden_sizes": (8, 8)}
+    plain.mkdir()
+    train_student(
+        plain,
+        _report,
+        tmp_path / "demonstrations",
+        env_id=env_id,
+        architecture={"kind": "plain", **architecture},
+        random_sizes=None,
+        cloning=cloning,
+        seed=0,
+    )
+    student.mkdir()
+    train_student(
+        student,
+        _report,
+        tmp_path / "demonstrations",
+        expert_folder,
+        plain,
+        env_id=env_id,
+        architecture={"kind": "integral", **architecture, "scale_levels": (0, 0, 2)},
+        random_sizes={"distribution": "given", "sizes": (8, 2)},
+        cloning={**cloning, "loss": "distribution", "learning_rate": 1e-9},
+        seed=1,
+        smoothness={"total_variation": 0.1, "spectral": 0.1},
+        expert="ppo",
+    )
+    # Hardly trained, it is still what it started from.
+    venv = make_vec_env(env_id)
+    spaces = (venv.observation_space, venv.action_space)
+    first, second = (load_student(folder / STUDENT, *spaces) for folder in (plain, student))
+    observations = load_demonstrations(tmp_path / "demonstrations" / EPISODES).observations.numpy()
+    of_first, of_second = (p.predict(observations, deterministic=True)[0] for p in (first, second))
+    np.testing.assert_allclose(of_second, of_first, atol=1e-4)
 
 
 def test_an_expert_is_trained_once(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sb3_integral.imitation import (
     make_trainer,
     paper_loss,
 )
+from sb3_integral.nn import SmoothnessPenalty, total_variation
 
 # A student, and whether it is trained at random sizes.
 WAYS = [("plain", False), ("plain", True), ("integral", False), ("integral", True)]
@@ -281,3 +282,31 @@ def test_a_cosine_ends_at_zero_and_a_constant_stays(cart_pole):
         )
         moved[schedule] = float((seen[-1] - seen[-2]).abs().mean())
     assert moved["cosine"] < 0.3 * moved["constant"]
+
+
+def test_a_smoothness_penalty_leaves_smoother_weights(cart_pole):
+    def variation(**arguments) -> float:
+        student = build(cart_pole, nested=False)
+        clone(student, cart_pole.demonstrations, n_epochs=5, batch_size=32, **arguments)
+        weight = student.mlp_extractor.policy_net[2].weight.detach()
+        return float(total_variation(weight, 0) + total_variation(weight, 1))
+
+    assert variation(smoothness=SmoothnessPenalty(total_variation=1.0)) < 0.5 * variation()
+
+
+def test_targets_take_the_place_of_actions(cart_pole):
+    # given the opposite of what the expert did
+    demonstrations = cart_pole.demonstrations
+    opposite = 1 - demonstrations.actions
+    # when
+    student = clone(build(cart_pole), demonstrations, n_epochs=10, batch_size=32, targets=opposite)
+    # then
+    actions, _ = student.predict(demonstrations.observations.numpy(), deterministic=True)
+    assert (actions == opposite.numpy()).mean() > 0.9
+
+
+def test_too_few_targets_are_an_error(cart_pole):
+    n_transitions = len(cart_pole.demonstrations.actions)
+    message = f"a target for each of {n_transitions} transitions, got 3"
+    with pytest.raises(ValueError, match=message):
+        clone(build(cart_pole), cart_pole.demonstrations, targets=torch.zeros(3))

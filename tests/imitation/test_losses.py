@@ -18,8 +18,11 @@ from sb3_integral.imitation import (
     LOSSES,
     AtRandomSizes,
     CrossEntropy,
+    DistributionDivergence,
+    GivenSizes,
     LogUniformSizes,
     MeanSquaredError,
+    Penalized,
     Sandwich,
     StudentArchitecture,
     UniformSizes,
@@ -27,6 +30,7 @@ from sb3_integral.imitation import (
     paper_loss,
 )
 from sb3_integral.imitation.losses import actor_output
+from sb3_integral.nn import IntegralLayer, SmoothnessPenalty
 
 KINDS = ("plain", "integral")
 
@@ -119,7 +123,7 @@ def test_clipped_squared_error_is_the_paper_s_within_the_bounds(actions):
     obs, acts = torch.randn(4, 3), torch.from_numpy(actions)
 
     # when
-    clipped, paper = (loss(action_space)(policy, obs, acts).loss for loss in LOSSES.values())
+    clipped, paper = (loss(action_space)(policy, obs, acts).loss for loss in (clipped_loss, paper_loss))
 
     # then
     torch.testing.assert_close(clipped, paper)
@@ -329,3 +333,69 @@ def test_a_sandwich_takes_a_loss_of_ones_own(pendulum):
 
     # then
     torch.testing.assert_close(*losses)
+
+
+def test_small_sizes_are_of_those_that_are_given(task):
+    # given sizes of which two are at most a fifth of the largest
+    policy, (obs, acts) = build(task, "integral"), batch(task)
+    loss = paper_loss(task.action_space)
+    at_random = AtRandomSizes(loss, GivenSizes((16, 9, 3, 2)), np.random.default_rng(0), small_sizes=2)
+    at = {size: loss_at(policy, loss, size, obs, acts) for size in (16, 9, 3, 2)}
+    # when
+    sums = {float(at_random(policy, obs, acts).loss.detach()) for _ in range(40)}
+    # then
+    possible = [at[a] + at[b] + at[c] for a in at for b in (3, 2) for c in (3, 2)]
+    assert len(sums) > 6
+    assert all(min(abs(total - other) for other in possible) < 1e-5 for total in sums)
+
+
+def test_a_penalty_is_added_to_the_loss(task):
+    policy, (obs, acts) = build(task, "integral"), batch(task)
+    loss, penalty = paper_loss(task.action_space), SmoothnessPenalty(0.3, 0.2)
+    plain, penalized = loss(policy, obs, acts), Penalized(loss, penalty)(policy, obs, acts)
+    rough = penalty([m for m in policy.modules() if isinstance(m, IntegralLayer)])
+    assert rough.item() > 0.01
+    torch.testing.assert_close(penalized.loss, plain.loss + rough)
+    penalized.loss.backward()
+    assert policy.action_net.weight.grad.abs().sum() > 0
+
+
+def test_the_divergence_of_gaussians_is_that_of_torch(pendulum, kind):
+    # given
+    policy, (obs, acts) = build(pendulum, kind), batch(pendulum)
+    std = torch.full_like(acts, 0.7)
+    # when
+    divergence = DistributionDivergence(discrete=False)(policy, obs, torch.stack([acts, std], dim=1))
+    # then
+    expert = torch.distributions.Normal(acts, std)
+    student = torch.distributions.Normal(actor_output(policy, obs), std)
+    expected = torch.distributions.kl_divergence(expert, student).mean()
+    torch.testing.assert_close(divergence.loss, expected)
+
+
+def test_the_divergence_of_discrete_actions_is_torch_s_and_the_expert_s_entropy(cart_pole, kind):
+    policy, (obs, _) = build(cart_pole, kind), batch(cart_pole)
+    probabilities = torch.rand(len(obs), 2, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
+    divergence = DistributionDivergence(discrete=True)(policy, obs, probabilities)
+    expert = torch.distributions.Categorical(probabilities)
+    student = torch.distributions.Categorical(logits=actor_output(policy, obs))
+    expected = (torch.distributions.kl_divergence(expert, student) + expert.entropy()).mean()
+    torch.testing.assert_close(divergence.loss, expected)
+
+
+@pytest.mark.parametrize("name", ["clipped", "paper"])
+def test_a_named_loss_is_made_for_several_actions(name):
+    LOSSES[name](spaces.MultiBinary(2))
+
+
+def test_actions_are_no_distributions(task):
+    policy, (obs, acts) = build(task, "integral"), batch(task)
+    with pytest.raises(
+        ValueError, match=r"expected the expert's action distributions, .*, got a tensor"
+    ):
+        LOSSES["distribution"](task.action_space)(policy, obs, acts)
+
+
+def test_several_discrete_actions_have_no_divergence():
+    with pytest.raises(ValueError, match=r"no loss for MultiBinary\(2\)"):
+        LOSSES["distribution"](spaces.MultiBinary(2))

@@ -551,3 +551,24 @@ def test_a_bad_option_is_named_with_what_was_expected(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make_policy(**kwargs)
+
+
+def test_corrections_can_be_of_the_output_alone(make_policy: MakePolicy, tmp_path: Path) -> None:
+    # given
+    policy = make_policy(nested=True, scale_levels=[0, 0, 3])
+    layers = [*policy.mlp_extractor.policy_net[::2], policy.action_net]
+    assert [hasattr(layer, "corrections") for layer in layers] == [False, False, True]
+    # when
+    policy.save(str(tmp_path / "policy.zip"))
+    loaded = IntegralActorCriticPolicy.load(str(tmp_path / "policy.zip"))
+    # then
+    assert loaded.scale_levels == [0, 0, 3]
+    for size in (16, 7):
+        ours, theirs = (p.discretize(min(size, 12)).state_dict() for p in (policy, loaded))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("levels", [[0, 3], [1, 1, 1, 1]])
+def test_corrections_are_for_each_layer_or_for_all(make_policy: MakePolicy, levels: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"one for each layer of the actor \(3\), got \["):
+        make_policy(nested=True, scale_levels=levels)

@@ -5,7 +5,7 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import IntegralActorCriticPolicy
-from sb3_integral.policies import make_integral
+from sb3_integral.policies import begin_at, make_integral
 
 
 def variation(policy: ActorCriticPolicy) -> float:
@@ -48,3 +48,52 @@ def test_what_cannot_be_converted_is_refused(make_policy):
     flat = make_policy(policy_class=ActorCriticPolicy, net_arch={"pi": [], "vf": [4]})
     with pytest.raises(ValueError, match="at least two"):
         make_integral(flat)
+
+
+@pytest.mark.parametrize("actions", ["discrete", "box"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"nested": True},
+        {"nested": True, "scale_levels": 4},
+        {},
+        {"grid_size": 20},
+        {"kernel": "b-spline", "quadrature": "midpoint"},
+    ],
+    ids=str,
+)
+def test_it_begins_at_a_trained_policy_and_acts_as_that(
+    make_policy, observations, outputs, actions, arguments
+):
+    pytest.importorskip("fast_tsp")
+    plain = make_policy(actions, policy_class=ActorCriticPolicy)
+    integral = make_policy(actions, seed=1, **arguments)
+    assert begin_at(integral, plain) is integral
+    torch.testing.assert_close(outputs(integral, observations), outputs(plain, observations))
+
+
+def test_neurons_that_are_alike_lie_side_by_side_where_partitions_nest(make_policy):
+    """Half of the nodes of a nested axis are every second one of the path, as of an even one."""
+    pytest.importorskip("fast_tsp")
+    plain = make_policy(policy_class=ActorCriticPolicy, net_arch=[16, 16])
+    first, second, last = *plain.mlp_extractor.policy_net[::2], plain.action_net
+    with torch.no_grad():  # each neuron twice
+        for layer in (first, second):
+            layer.weight[8:] = layer.weight[:8]
+            layer.bias[8:] = layer.bias[:8]
+        for layer in (second, last):
+            layer.weight[:, 8:] = layer.weight[:, :8]
+    integral = begin_at(make_policy(net_arch=[16, 16], nested=True), plain).resize(8)
+    weight, _ = integral.mlp_extractor.policy_net[0].discrete_parameters()
+    assert len(torch.unique(weight, dim=0)) == 8
+
+
+def test_what_it_cannot_begin_at_is_refused(make_policy):
+    plain = make_policy(policy_class=ActorCriticPolicy)
+    other = make_policy(policy_class=ActorCriticPolicy, net_arch=[16, 13])
+    relu = make_policy(policy_class=ActorCriticPolicy, activation_fn=torch.nn.ReLU)
+    for policy, got in ((other, r"\[16, 13\] and Tanh"), (relu, r"\[16, 12\] and ReLU")):
+        with pytest.raises(ValueError, match=rf"expected .* \[16, 12\] and Tanh, got {got}"):
+            begin_at(make_policy(), policy)
+    with pytest.raises(ValueError, match="expected no grid_size"):
+        begin_at(make_policy(nested=True, grid_size=20), plain)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_integral.policies import LogUniformSizes, PowerLawSizes, SizeDistribution, UniformSizes
+from sb3_integral.policies import (
+    GivenSizes,
+    LogUniformSizes,
+    PowerLawSizes,
+    SizeDistribution,
+    UniformSizes,
+)
 
 DISTRIBUTIONS = (UniformSizes, LogUniformSizes, PowerLawSizes)
 ends = st.tuples(st.integers(1, 500), st.integers(1, 500)).map(sorted)
@@ -112,3 +118,28 @@ def test_a_power_law_draws_small_sizes_more_often_and_the_largest_as_often_as_as
 def test_a_power_law_refuses_what_is_none(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PowerLawSizes(5, 100, **arguments)
+
+
+@given(sizes=st.sets(st.integers(1, 200), min_size=1, max_size=5), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
+def test_given_sizes_are_drawn_and_no_others(sizes: set[int], seed: int) -> None:
+    given_sizes, rng = GivenSizes(tuple(sizes)), np.random.default_rng(seed)
+    drawn = [given_sizes.draw(rng) for _ in range(200)]
+    assert isinstance(given_sizes, SizeDistribution)
+    assert set(drawn) == sizes
+    assert all(type(size) is int for size in drawn)
+    assert (given_sizes.low, given_sizes.high) == (min(sizes), max(sizes))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((), "at least one size, got none"),
+        ((5, 0), "at least 1, got 0"),
+        ((5, 2.5), "at least 1, got 2.5"),
+        ((5, 8, 5), r"differ from each other, got \[5, 8, 5\]"),
+    ],
+)
+def test_given_sizes_that_are_none_are_an_error(sizes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GivenSizes(sizes)
