@@ -20,6 +20,7 @@ from pydantic import (
 )
 from rl_zoo3 import ALGOS
 
+from sb3_integral.experiments.expert import shipped_hyperparams
 from sb3_integral.experiments.presets import apply_preset, preset_names
 from sb3_integral.imitation import (
     ACTIVATIONS,
@@ -68,7 +69,8 @@ class ExpertConfig(Section):
             as SB3 loads it, which can run code that is in the file.
         vecnormalize: The file of its ``VecNormalize``, if it was trained with one. Likewise.
         algo: An algorithm of rl-zoo3; with ``model``, that of the model.
-        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format.
+        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format; the one of this library
+            for TRPO, and rl-zoo3's own for another algorithm, if it is not given.
         seed: Its seed.
         n_timesteps: In place of the file's.
         n_eval_episodes: Deterministic episodes over which its return is reported.
@@ -81,6 +83,14 @@ class ExpertConfig(Section):
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
     n_eval_episodes: Count = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_shipped_hyperparams(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("hyperparams") is None:
+            algo = str(content.get("algo", "trpo"))
+            return {**content, "hyperparams": shipped_hyperparams(algo)}
+        return content
 
     @model_validator(mode="after")
     def _check_model(self) -> ExpertConfig:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rl_zoo3
 import torch
 import yaml
 from rl_zoo3 import ALGOS
@@ -56,6 +57,20 @@ class Expert:
             normalized = self.normalize.normalize_obs(observations.numpy())
             observations = torch.from_numpy(np.asarray(normalized, dtype=np.float32))
         return expert_distribution(self.model.policy, observations)
+
+
+def shipped_hyperparams(algo: str) -> Path:
+    """Return the file of hyperparameters for experts that says it for whoever has none of his own.
+
+    Args:
+        algo: An algorithm of rl-zoo3. For TRPO the file is this library's, for others rl-zoo3's.
+    """
+    package = Path(__file__).parents[1]
+    if algo == "trpo":
+        # In a checkout it is beside the package, in a wheel inside.
+        folders = [package.parent / "hyperparams", package / "hyperparams"]
+        return next((f / "trpo.yml" for f in folders if (f / "trpo.yml").is_file()), folders[0])
+    return Path(rl_zoo3.__file__).parent / "hyperparams" / f"{algo}.yml"
 
 
 def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:

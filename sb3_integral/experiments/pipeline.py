@@ -128,7 +128,7 @@ def _expert(config: ExperimentConfig) -> Stage:
         {
             "env_id": config.env,
             "algo": config.expert.algo,
-            "hyperparams": expert_hyperparams(config.expert.hyperparams, config.env),
+            "hyperparams": expert_hyperparams(own.hyperparams, config.env),
             "seed": config.expert.seed,
             "n_timesteps": config.expert.n_timesteps,
         },

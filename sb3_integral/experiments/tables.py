@@ -182,20 +182,3 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
     """Return the columns that a table has, the leader first."""
     names = table[["column", "label", "kind"]].drop_duplicates("column")
     return [Column(*row) for row in names.itertuples(index=False)]
-
-
-def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per size, with mean (``_ar``) and deviation (``_std``) of every column side by side.
-
-    The paper's are there too, as ``paper_inn_ar`` and so on, if it has the environment.
-    """
-    sizes = table.drop_duplicates("n_hidden").set_index("n_hidden")
-    wide = {}
-    for column in columns_of(table):
-        rows = table[table["column"] == column.name].set_index("n_hidden")
-        wide[f"{column.name}_ar"] = rows["return_mean"]
-        wide[f"{column.name}_std"] = rows["return_std"]
-    if sizes["paper_inn_mean"].notna().any():
-        for name, ours in PAPER.items():
-            wide[f"paper_{name}"] = sizes[ours]
-    return pd.DataFrame(wide, index=sizes.index).reset_index()

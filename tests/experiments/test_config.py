@@ -65,6 +65,16 @@ def test_a_configuration_is_what_the_file_says(content, write_config, tmp_path):
     assert config.expert.hyperparams == tmp_path / "hyperparams" / "trpo.yml"
 
 
+@pytest.mark.parametrize("algo", ["trpo", "ppo"])
+def test_hyperparameters_are_shipped_for_files_that_name_none(content, write_config, root, algo):
+    content["expert"] = {"algo": algo}
+    config = load_config(write_config(content))
+    shipped = config.expert.hyperparams
+    assert (shipped == root / "hyperparams" / "trpo.yml") == (algo == "trpo")
+    # They are of experts, whose policies are stock ones.
+    assert build_stages(config)[0].inputs["hyperparams"]["policy"] == "MlpPolicy"
+
+
 def test_a_configuration_needs_no_more_than_names_sizes_and_students(content, write_config):
     for section in ("demonstrations", "cloning", "evaluation"):
         del content[section]
@@ -146,7 +156,6 @@ WRONG = [
     ("expert.learning", 1, "expert.learning", "Extra inputs are not permitted (got 1)"),
     ("expert.seed", -1, "expert.seed", "greater than or equal to 0 (got -1)"),
     ("expert.n_timesteps", 0, "expert.n_timesteps", "greater than 0 (got 0)"),
-    ("expert.hyperparams", MISSING, "expert.hyperparams", "no file"),
     ("expert.hyperparams", "nowhere.yml", "expert.hyperparams", "nowhere.yml"),
     ("demonstrations.episodes", 0, "demonstrations.episodes", "greater than 0 (got 0)"),
     (

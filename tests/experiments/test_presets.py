@@ -119,12 +119,9 @@ def test_presets_that_cannot_be_used_are_errors_that_name_the_file(
 
 
 def test_an_environment_is_all_that_a_configuration_needs(root, tmp_path):
-    # given the file of hyperparameters where a configuration looks for it
-    (tmp_path / "hyperparams").mkdir()
+    # given a folder that has nothing else
     text = (root / "hyperparams" / "trpo.yml").read_text()
-    (tmp_path / "hyperparams" / "trpo.yml").write_text(text)
-    (tmp_path / "configs").mkdir()
-    path = tmp_path / "configs" / "pendulum.yml"
+    path = tmp_path / "pendulum.yml"
     path.write_text("env: Pendulum-v1\n")
 
     for preset in PRESETS:

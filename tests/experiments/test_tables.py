@@ -21,7 +21,6 @@ from sb3_integral.experiments.tables import (
     columns_of,
     read_runs,
     score_scale,
-    wide_table,
     with_scores,
 )
 
@@ -223,12 +222,3 @@ def test_the_figures_of_the_paper_stand_beside_ours():
     printed = [-409.0, 160.0, -500.0, 0.0, 0.11]
     names = ["paper_inn_mean", "paper_inn_std", "paper_nn_mean", "paper_nn_std", "paper_welch_p"]
     np.testing.assert_equal(table.loc[[1, 3], names].to_numpy(), [printed, printed])
-
-
-def test_the_columns_side_by_side_are_the_same_numbers():
-    wide = wide_table(table_of(runs_of(MEANS), paper=paper_table("Acrobot-v1")))
-    assert wide["n_hidden"].tolist() == [10, 5]
-    assert wide["nn_bicubic_ar"].tolist() == pytest.approx([100.0, 30.0])
-    assert wide["inn_std"].tolist() == pytest.approx([10.0, 10.0])
-    assert wide["paper_inn_ar"].tolist() == [-233.0, -409.0]
-    assert not [name for name in wide_table(table_of(runs_of(MEANS))) if name.startswith("paper")]
