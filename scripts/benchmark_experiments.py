@@ -260,38 +260,60 @@ def samples_per_second(trainer: BC, n_batches: int) -> float:
     return n_batches * trainer.batch_size / (time.perf_counter() - started)
 
 
+STUDENTS = {
+    "plain": ("plain", 0),
+    "integral": ("integral", DEFAULT_SMALL_SIZES),
+    "integral, one size a step": ("integral", 0),
+}
+"""Kind, and small sizes a step."""
+
+
+def our_trainer(label: str, demonstrations: Demonstrations, batch_size: int) -> BC:
+    kind, small_sizes = STUDENTS[label]
+    policy = student(CHEETAH, kind)
+    return make_trainer(
+        policy,
+        demonstrations,
+        batch_size=batch_size,
+        random_sizes=default_sizes(policy),
+        small_sizes=small_sizes,
+    )
+
+
+def rates_in_turn(trainers: Sequence[BC], rounds: int) -> list[list[float]]:
+    """Return the samples per second of each trainer in each round, one after the other."""
+    rates: list[list[float]] = [[] for _ in trainers]
+    n_batches = 40_000 // trainers[0].batch_size
+    for trainer in trainers:
+        trainer.policy.set_training_mode(True)
+        samples_per_second(trainer, n_batches // 4)
+    for _ in range(rounds):
+        for rate, trainer in zip(rates, trainers, strict=True):
+            rate.append(samples_per_second(trainer, n_batches))
+    return rates
+
+
 def cloning(rounds: int, n_episodes: int) -> Iterator[Row]:
     episodes = random_episodes(n_episodes)
     demonstrations = as_demonstrations(episodes)
-    for label, kind, small_sizes in (
-        ("plain", "plain", 0),
-        ("integral", "integral", DEFAULT_SMALL_SIZES),
-        ("integral, one size a step", "integral", 0),
-    ):
+    for label, (kind, _) in STUDENTS.items():
         for batch_size, bound in CLONING_BOUNDS.items():
-            policy = student(CHEETAH, kind)
-            ours = make_trainer(
-                policy,
-                demonstrations,
-                batch_size=batch_size,
-                random_sizes=default_sizes(policy),
-                small_sizes=small_sizes,
-            )
+            ours = our_trainer(label, demonstrations, batch_size)
             same_loss = stock_trainer(student(CHEETAH, kind), episodes, batch_size)
             same_loss.loss_calculator = ours.loss_calculator
             all_stock = stock_trainer(student(CHEETAH, kind), episodes, batch_size)
-            trainers = (ours, same_loss, all_stock)
-            rates: list[list[float]] = [[] for _ in trainers]
-            n_batches = 40_000 // batch_size
-            for trainer in trainers:
-                trainer.policy.set_training_mode(True)
-                samples_per_second(trainer, n_batches // 4)
-            for _ in range(rounds):
-                for rate, trainer in zip(rates, trainers, strict=True):
-                    rate.append(samples_per_second(trainer, n_batches))
+            rates = rates_in_turn((ours, same_loss, all_stock), rounds)
             what = f"cloning, {label}, batch {batch_size}"
             yield compared(f"{what} : stock loader", rates[0], rates[1], bound, "samples/s")
             yield compared(f"{what} : stock loader and loss", rates[0], rates[2], None, "samples/s")
+    for batch_size in CLONING_BOUNDS:
+        plain, *others = rates_in_turn(
+            [our_trainer(label, demonstrations, batch_size) for label in STUDENTS], rounds
+        )
+        for label, rate in zip(list(STUDENTS)[1:], others, strict=True):
+            yield compared(
+                f"cloning, {label}, batch {batch_size} : plain", rate, plain, None, "samples/s"
+            )
 
 
 # ---------------------------------------------------------------- memory
