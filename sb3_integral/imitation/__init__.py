@@ -23,16 +23,18 @@ from sb3_integral.imitation.demonstrations import (  # noqa: E402
     save_episodes,
 )
 from sb3_integral.imitation.distribution import expert_distribution  # noqa: E402
+from sb3_integral.imitation.integral_losses import (  # noqa: E402
+    AtRandomSizes,
+    Penalized,
+    Sandwich,
+)
 from sb3_integral.imitation.losses import (  # noqa: E402
     LOSSES,
-    AtRandomSizes,
     ClippedSquaredError,
     CrossEntropy,
     DistributionDivergence,
     LossCalculator,
     MeanSquaredError,
-    Penalized,
-    Sandwich,
     clipped_loss,
     paper_loss,
 )

@@ -19,13 +19,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.losses import (
-    AtRandomSizes,
-    LossCalculator,
-    Penalized,
-    Sandwich,
-    clipped_loss,
-)
+from sb3_integral.imitation.integral_losses import AtRandomSizes, Penalized, Sandwich
+from sb3_integral.imitation.losses import LossCalculator, clipped_loss
 from sb3_integral.nn import SmoothnessPenalty
 from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
 from sb3_integral.policies.random_sizes import PowerLawSizes, SizeDistribution

@@ -24,7 +24,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.imitation.cloning import DEFAULT_SMALL_SIZES, default_sizes
-from sb3_integral.imitation.losses import AtRandomSizes
+from sb3_integral.imitation.integral_losses import AtRandomSizes
 from sb3_integral.imitation.scripts.saved_policies import (
     load_student_policy,
     load_trpo_expert,
