@@ -139,7 +139,8 @@ def clone(
     Args:
         policy: The student, plain or integral; trained in place.
         demonstrations: What to clone.
-        n_epochs: Passes over the demonstrations.
+        n_epochs: Passes over the demonstrations. An integral student at random sizes needs some thousand
+            steps, so more passes where there are few demonstrations.
         batch_size: Transitions in a step.
         learning_rate: Adam's; the paper has a constant 0.001.
         schedule: ``cosine`` lets the learning rate fall to zero by the last step, ``constant`` keeps it.
