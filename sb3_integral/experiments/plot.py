@@ -156,6 +156,7 @@ def _draw_others(axes: PlotAxes, others: pd.DataFrame, measure: Measure) -> None
     # Drawn last and without a say in the limits: a method that fails badly must not flatten the rest.
     limits = axes.get_ylim()
     names = list(dict.fromkeys(others["column"]))
+    label = "others" if (others["kind"] == "student").any() else "NN, other methods"
     for place, name in enumerate(names):
         rows = others[others["column"] == name]
         axes.plot(
@@ -164,7 +165,7 @@ def _draw_others(axes: PlotAxes, others: pd.DataFrame, measure: Measure) -> None
             color=OTHERS_COLOUR,
             linewidth=0.8,
             zorder=1.5,
-            label="NN, other methods" if place == 0 else None,
+            label=label if place == 0 else None,
         )
     axes.set_ylim(*limits)
 
