@@ -140,7 +140,13 @@ class Penalized:
     penalty: SmoothnessPenalty
 
     def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the loss with the penalty; the other metrics are the loss's own."""
+        """Compute the loss with the penalty; the other metrics are the loss's own.
+
+        Raises:
+            ValueError: If the policy is not integral.
+        """
+        if not isinstance(policy, IntegralActorCriticPolicy):
+            raise ValueError(f"smoothness needs an integral policy, got {type(policy).__name__}")
         metrics = self.loss(policy, obs, acts)
         rough = self.penalty(m for m in policy.modules() if isinstance(m, IntegralLayer))
         return dataclasses.replace(metrics, loss=metrics.loss + rough)

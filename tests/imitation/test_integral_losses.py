@@ -193,3 +193,9 @@ def test_a_penalty_is_added_to_the_loss(task):
     torch.testing.assert_close(penalized.loss, plain.loss + rough)
     penalized.loss.backward()
     assert policy.action_net.weight.grad.abs().sum() > 0
+
+
+def test_a_penalty_refuses_a_plain_policy(task):
+    loss = Penalized(paper_loss(task.action_space), SmoothnessPenalty(0.1))
+    with pytest.raises(ValueError, match="smoothness needs an integral policy, got ActorCriticPolicy"):
+        loss(build(task, "plain"), *batch(task))
