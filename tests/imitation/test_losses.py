@@ -214,8 +214,8 @@ def test_the_divergence_of_discrete_actions_is_torch_s_and_the_expert_s_entropy(
 
 
 @pytest.mark.parametrize("name", ["clipped", "paper"])
-def test_a_named_loss_is_made_for_several_actions(name):
-    LOSSES[name](spaces.MultiBinary(2))
+def test_several_actions_have_imitation_s_own_loss_by_either_name(name):
+    assert isinstance(LOSSES[name](spaces.MultiBinary(2)), BehaviorCloningLossCalculator)
 
 
 def test_actions_are_no_distributions(task):
