@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from sb3_integral.nn.kept import to_be_kept
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
 from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.partition import TrainablePartition
@@ -76,8 +77,7 @@ def axis_matrices(
             return None
         return matrix.to(device, dtype).contiguous()
 
-    # They are kept for everybody, so they must not be inference tensors.
-    with torch.inference_mode(False):
+    with to_be_kept():
         both = matrices_at(quadrature.points(size), grid_size, kernel, quadrature)
         return AxisMatrices(*map(finish, both))
 
@@ -237,8 +237,9 @@ class Axis(nn.Module):
             return axis_matrices(
                 self._size, self.grid_size, self.kernel, self.quadrature, like.dtype, like.device
             )
-        both = matrices_at(self._given_points, self.grid_size, self.kernel, self.quadrature)
-        return AxisMatrices(*(matrix.to(like).contiguous() for matrix in both))
+        with to_be_kept():
+            both = matrices_at(self._given_points, self.grid_size, self.kernel, self.quadrature)
+            return AxisMatrices(*(matrix.to(like.device, like.dtype).contiguous() for matrix in both))
 
     def _set(self, size: int, points: Tensor | None) -> None:
         if self.partition is not None:
@@ -273,7 +274,7 @@ class Axis(nn.Module):
 
 def _nested_matrices(axis: Axis, like: Tensor) -> AxisMatrices:
     order = list(nested_order(axis.grid_size))
-    with torch.inference_mode(False):
+    with to_be_kept():
         if axis.prefix == axis.grid_size:
             return AxisMatrices(None, None)
         if axis.prefix is not None:
@@ -281,9 +282,8 @@ def _nested_matrices(axis: Axis, like: Tensor) -> AxisMatrices:
             return AxisMatrices(selection, selection.T.contiguous())
         points = axis.quadrature.points(axis.size)
         sampling, integration = matrices_at(points, axis.grid_size, axis.kernel, axis.quadrature)
-        return AxisMatrices(
-            sampling[:, order].to(like).contiguous(), integration[order].to(like).contiguous()
-        )
+        ordered = sampling[:, order], integration[order]
+        return AxisMatrices(*(matrix.to(like.device, like.dtype).contiguous() for matrix in ordered))
 
 
 class Axes(nn.ModuleList):

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sb3_integral.nn.kept import to_be_kept
+
 
 @runtime_checkable
 class Quadrature(Protocol):
@@ -119,7 +121,7 @@ def _cell_widths(points: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=512)
 def _legendre(size: int) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(size)
-    with torch.inference_mode(False):
+    with to_be_kept():
         return torch.from_numpy(nodes), torch.from_numpy(weights)
 
 

@@ -19,6 +19,7 @@ from sb3_integral.nn import (
     IntegralMLP,
     IntegralNetwork,
 )
+from sb3_integral.nn.axis import axis_matrices
 
 
 class TwoHeads(nn.Module):
@@ -506,6 +507,7 @@ def test_compiled_network_computes_the_same_and_follows_its_size(backend: str, t
 def test_exported_network_computes_the_same(network: IntegralNetwork, warm: bool, grad: bool) -> None:
     # given a resized network in eval mode
     network.eval().resize(4)
+    axis_matrices.cache_clear()
     if warm:
         outputs_of(network)
     # when
