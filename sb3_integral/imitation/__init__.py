@@ -36,6 +36,7 @@ from sb3_integral.imitation.losses import (  # noqa: E402
     LossCalculator,
     MeanSquaredError,
     clipped_loss,
+    distribution_loss,
     paper_loss,
 )
 from sb3_integral.imitation.students import (  # noqa: E402
@@ -86,6 +87,7 @@ __all__ = [
     "collect_episodes",
     "dagger",
     "default_sizes",
+    "distribution_loss",
     "expert_distribution",
     "load_demonstrations",
     "load_student",

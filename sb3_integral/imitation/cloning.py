@@ -83,12 +83,12 @@ def make_trainer(
         seed: Orders the batches and draws the sizes.
 
     Raises:
-        ValueError: If the demonstrations do not fit the student's spaces or the batch size, or there
-            is not a target for each transition.
+        ValueError: If the demonstrations do not fit the student's spaces or the batch size, there is
+            not a target for each transition, or targets are not like actions and no loss is given.
     """
     demonstrations.check_spaces(policy.observation_space, policy.action_space)
     if targets is not None:
-        demonstrations = _aiming_at(targets, demonstrations)
+        demonstrations = _aiming_at(targets, demonstrations, loss)
     if isinstance(policy.features_extractor, StandardizeExtractor):
         policy.features_extractor.fit(demonstrations.observations)
     batches_seed, sizes_seed = np.random.SeedSequence(seed).spawn(2)
@@ -191,10 +191,18 @@ def clone(
     return policy
 
 
-def _aiming_at(targets: Tensor, demonstrations: Demonstrations) -> Demonstrations:
+def _aiming_at(
+    targets: Tensor, demonstrations: Demonstrations, loss: LossCalculator | None
+) -> Demonstrations:
     n_transitions = len(demonstrations.actions)
     if len(targets) != n_transitions:
         raise ValueError(
             f"expected a target for each of {n_transitions} transitions, got {len(targets)}"
+        )
+    wanted, got = tuple(demonstrations.actions.shape[1:]), tuple(targets.shape[1:])
+    if loss is None and got != wanted:
+        raise ValueError(
+            f"expected targets like the actions, of shape {wanted} each, got {got}; for the expert's "
+            f"action distribution give loss=distribution_loss(policy.action_space)"
         )
     return dataclasses.replace(demonstrations, actions=targets)

@@ -53,8 +53,9 @@ def begin_at(
         permute: Whether neurons are ordered; needs fast-tsp.
 
     Raises:
-        ValueError: If the plain policy is not of :func:`make_integral`'s kind, or has other sizes or
-            another activation, or partitions nest and λ grids are not as large as the layers.
+        ValueError: If the plain policy is not of :func:`make_integral`'s kind, or has other sizes,
+            another activation or another critic, or partitions nest and λ grids are not as large as
+            the layers.
         ImportError: If fast-tsp is wanted and not installed.
     """
     _check_convertible(policy)
@@ -79,6 +80,10 @@ def begin_at(
         state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
         if layer.bias is not None:
             state[f"{name}.bias"] = _stored(state[f"{name}.bias"], (layer.out_axis,))
+    for name, values in state.items():
+        if name not in own or own[name].shape != values.shape:
+            wanted = tuple(own[name].shape) if name in own else "none"
+            raise ValueError(f"expected {name} of shape {wanted}, got {tuple(values.shape)}")
     integral.load_state_dict(own | state)
     return integral
 

@@ -16,6 +16,7 @@ from sb3_integral.imitation import (
     UniformSizes,
     clone,
     default_sizes,
+    distribution_loss,
     make_trainer,
     paper_loss,
 )
@@ -310,3 +311,15 @@ def test_too_few_targets_are_an_error(cart_pole):
     message = f"a target for each of {n_transitions} transitions, got 3"
     with pytest.raises(ValueError, match=message):
         clone(build(cart_pole), cart_pole.demonstrations, targets=torch.zeros(3))
+
+
+def test_distributions_in_place_of_actions_need_a_loss_that_takes_them(cart_pole):
+    # given
+    policy, demonstrations = build(cart_pole), cart_pole.demonstrations
+    targets = torch.full((len(demonstrations.actions), 2), 0.5)
+    # then
+    with pytest.raises(ValueError, match=r"shape \(\) each, got \(2,\); .* loss=distribution_loss"):
+        clone(policy, demonstrations, targets=targets)
+    clone(
+        policy, demonstrations, n_epochs=1, targets=targets, loss=distribution_loss(policy.action_space)
+    )
