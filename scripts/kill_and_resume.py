@@ -2,8 +2,9 @@
 
     python scripts/kill_and_resume.py zoo_configs/acrobot.yml --preset quick --kills 20
 
-The whole process group is killed (SIGKILL), at a moment drawn from the first half of the time that the
-undisturbed run took; what is done stays, so that kills reach every stage.
+The whole process group is killed (SIGKILL), at a moment drawn from the time that the undisturbed run
+took; what is done stays, so that kills reach every stage. Whenever a run ends before its moment, its
+table is compared and a new one begins.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def main() -> None:
         kills = 0
         while kills < arguments.kills:
             process = start(arguments, disturbed)
-            moment = generator.uniform(0, whole / 2)
+            moment = generator.uniform(0, whole)
             try:
                 process.communicate(timeout=moment)
             except subprocess.TimeoutExpired:
