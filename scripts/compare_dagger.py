@@ -1,4 +1,4 @@
-"""DAgger against behavioural cloning at equal numbers of expert labels, with an integral student.
+"""DAgger against behavioural cloning with equal numbers of expert labels and steps, integral students.
 
 The expert is trained by rl-zoo3 if it is not there. Every student is swept over sizes.
 """
@@ -30,6 +30,10 @@ from sb3_integral.imitation.demonstrations import Demonstrations
 ALGO = "trpo"
 N_EVAL_ENVS = 16
 SIZES = (100, 50, 20, 10, 5)
+ROUNDS, ROUND_EPOCHS, FINAL_EPOCHS = 10, 4, 200
+"""DAgger's. So few labels need many passes, for an integral student needs some thousand steps."""
+BC_EPOCHS = FINAL_EPOCHS + ROUND_EPOCHS * (ROUNDS - 1) // 2
+"""As many steps in all: round k of DAgger passes over k tenths of the labels."""
 Method = Callable[[ActorCriticPolicy, Expert, VecEnv, int, int], object]
 
 
@@ -48,7 +52,7 @@ def behavioural_cloning(
         actions=torch.as_tensor(actions[:n_labels]),
         returns=torch.tensor([float(episode.rews.sum()) for episode in episodes]),
     )
-    clone(student, demonstrations, seed=seed)
+    clone(student, demonstrations, n_epochs=BC_EPOCHS, seed=seed)
 
 
 def aggregation(
@@ -62,7 +66,17 @@ def aggregation(
 ) -> None:
     """Let the student drive, at full size or at a random one in each round."""
     sizes = UniformSizes(min(SIZES), max(SIZES)) if any_size else None
-    dagger(student, _deterministic(expert), venv, n_labels, rollout_sizes=sizes, seed=seed)
+    dagger(
+        student,
+        _deterministic(expert),
+        venv,
+        n_labels,
+        n_rounds=ROUNDS,
+        n_epochs=ROUND_EPOCHS,
+        final_epochs=FINAL_EPOCHS,
+        rollout_sizes=sizes,
+        seed=seed,
+    )
 
 
 METHODS: dict[str, Method] = {
