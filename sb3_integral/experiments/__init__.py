@@ -5,7 +5,8 @@ from sb3_integral.requirements import require
 require("experiments", "sb3_contrib", "rl_zoo3", "pandas", "pydantic", "filelock", "tabulate")
 require("experiments", "altair", "vl_convert", "jinja2", "imageio", "PIL")
 
-from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config  # noqa: E402
+from sb3_integral.experiments.config import ExperimentConfig  # noqa: E402
+from sb3_integral.experiments.config_file import ConfigError, load_config  # noqa: E402
 from sb3_integral.experiments.executors import Executor, LocalExecutor  # noqa: E402
 from sb3_integral.experiments.experiment import Experiment, load_experiments  # noqa: E402
 from sb3_integral.experiments.forecast import Forecast, wall_seconds  # noqa: E402

@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import gymnasium as gym
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 from rl_zoo3 import ALGOS
 
+from sb3_integral.experiments.config_values import Count, Name, Section, one_of
 from sb3_integral.experiments.expert import shipped_hyperparams
-from sb3_integral.experiments.presets import apply_preset, preset_names
-from sb3_integral.imitation import (
-    ACTIVATIONS,
-    LOSSES,
-    SUCCESS_CRITERIA,
-    GivenSizes,
-    LogUniformSizes,
-    MinReturn,
-    PowerLawSizes,
-    SizeDistribution,
-    StudentArchitecture,
-    SuccessCriterion,
-    UniformSizes,
-)
-from sb3_integral.nn import KERNELS, QUADRATURES, SmoothnessPenalty
-from sb3_integral.resize import RESIZE_METHODS
-
-
-def _one_of(known: dict[str, Any], what: str) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"unknown {what} {name!r}; known are {', '.join(sorted(known))}")
-        return name
-
-    return AfterValidator(check)
-
-
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-"""What can be the name of a folder."""
-
-Count = Annotated[int, Field(strict=True, gt=0)]
-"""A positive integer; unlike pydantic's, not a bool, nor text that looks like one."""
-
-
-class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from sb3_integral.experiments.student_config import CloningConfig, StudentConfig
+from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn, SuccessCriterion
 
 
 class ExpertConfig(Section):
@@ -78,7 +32,7 @@ class ExpertConfig(Section):
 
     model: Path | None = None
     vecnormalize: Path | None = None
-    algo: Annotated[str, _one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
+    algo: Annotated[str, one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
     hyperparams: Path
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
@@ -122,7 +76,7 @@ class DemonstrationsConfig(Section):
     """
 
     episodes: Count = 1000
-    success: Annotated[str, _one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
+    success: Annotated[str, one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
     n_envs: Count = 16
     deterministic: bool = True
     noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
@@ -138,161 +92,6 @@ class DemonstrationsConfig(Section):
         if isinstance(self.success, MinReturnConfig):
             return MinReturn(self.success.min_return)
         return SUCCESS_CRITERIA[self.success]
-
-
-class RandomSizesConfig(Section):
-    """Which sizes an integral student is trained at.
-
-    Attributes:
-        distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
-            ``given``.
-        sizes: If given: each of these equally often, and none between.
-        low: The smallest size, unless sizes are given.
-        high: The largest size, likewise.
-        exponent: How fast the density of a power law falls.
-        largest: Its probability of the largest size, whatever the law says.
-        small: How many small sizes every step has beside the one that is drawn.
-        sandwich: Whether every step instead has the largest, the smallest and two random sizes, with
-            in-place distillation: how slimmable networks are trained.
-    """
-
-    distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
-    sizes: tuple[Count, ...] | None = None
-    low: Count = 5
-    high: Count = 100
-    exponent: float = 1.5
-    largest: float = 0.15
-    small: NonNegativeInt = 3
-    sandwich: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> RandomSizesConfig:
-        if (self.sizes is not None) != (self.distribution == "given"):
-            raise ValueError("`sizes` belong to `distribution: given`, expected both")
-        self.build()
-        return self
-
-    def build(self) -> SizeDistribution:
-        """Return the distribution itself."""
-        if self.sizes is not None:
-            return GivenSizes(self.sizes)
-        if self.distribution == "power-law":
-            return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
-        kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
-        return kind(self.low, self.high)
-
-
-class SmoothnessConfig(Section):
-    """See :class:`~sb3_integral.nn.SmoothnessPenalty`."""
-
-    total_variation: Annotated[float, Field(ge=0.0)] = 0.0
-    spectral: Annotated[float, Field(ge=0.0)] = 0.0
-
-    def build(self) -> SmoothnessPenalty:
-        """Return the penalty itself."""
-        return SmoothnessPenalty(self.total_variation, self.spectral)
-
-
-class StudentConfig(Section):
-    """A student and how it is trained and resized.
-
-    Attributes:
-        kind: ``integral``, ``plain``, or ``scratch``: a plain network trained at each size, the limit of
-            what that size can hold.
-        label: What tables and plots call it.
-        hidden_sizes: Full size of each hidden layer.
-        activation: Of the hidden layers; SB3's own default is tanh, the paper has ReLU.
-        standardize: Whether observations are standardised.
-        grid_size: λ nodes per hidden layer, if integral.
-        kernel: If integral.
-        quadrature: If integral.
-        nested: If integral: whether partitions nest; the paper's do not.
-        scale_levels: If nested: how far down λ has corrections that depend on the scale, one number or
-            one for each layer (``[0, 0, 9]`` corrects the output alone); null for the default.
-        random_sizes: If integral: sizes drawn in training; null trains at full size only.
-        smoothness: If integral: penalties on how fast weights vary along an axis.
-        start: If integral: the plain student of whose trained and permuted weights it is made at first.
-        cloning: What is other than in the experiment's :class:`CloningConfig` for this student.
-        resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
-    """
-
-    kind: Literal["integral", "plain", "scratch"]
-    label: str
-    hidden_sizes: tuple[Count, ...] = (100, 100)
-    activation: Annotated[str, _one_of(ACTIVATIONS, "activation")] = "tanh"
-    standardize: bool = True
-    grid_size: Count | None = None
-    kernel: Annotated[str, _one_of(KERNELS, "kernel")] = "cubic"
-    quadrature: Annotated[str, _one_of(QUADRATURES, "quadrature")] = "trapezoidal"
-    nested: bool = True
-    scale_levels: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
-    random_sizes: RandomSizesConfig | None = None
-    smoothness: SmoothnessConfig | None = None
-    start: Name | None = None
-    cloning: dict[str, Any] = {}
-    resize: Annotated[
-        tuple[Annotated[str, _one_of(RESIZE_METHODS, "resize method")], ...],
-        BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),
-    ] = ()
-
-    @model_validator(mode="after")
-    def _check_kind(self) -> StudentConfig:
-        if self.kind == "plain" and (self.random_sizes is not None or not self.resize):
-            raise ValueError("a plain student needs `resize` methods and takes no `random_sizes`")
-        if self.kind == "integral" and self.resize:
-            raise ValueError("an integral student resizes itself, expected no `resize` methods")
-        if self.kind == "scratch" and (self.random_sizes is not None or self.resize):
-            raise ValueError(
-                "a student from scratch is trained at each size, expected neither `resize` "
-                "nor `random_sizes`"
-            )
-        if self.kind != "integral" and (self.smoothness is not None or self.start is not None):
-            raise ValueError(
-                f"a {self.kind} student has no functions along an axis, "
-                f"expected neither `smoothness` nor `start`"
-            )
-        if self.scale_levels and not self.nested:
-            raise ValueError(f"scale_levels={self.scale_levels} needs partitions that nest")
-        if not self.hidden_sizes:
-            raise ValueError("`hidden_sizes` must name at least one hidden layer")
-        return self
-
-    def architecture(self, size: int | None = None) -> StudentArchitecture:
-        """Return what the student is made of.
-
-        Args:
-            size: Of each hidden layer, in place of the full sizes.
-        """
-        return StudentArchitecture(
-            kind="integral" if self.kind == "integral" else "plain",
-            hidden_sizes=self.hidden_sizes if size is None else (size,) * len(self.hidden_sizes),
-            activation=self.activation,
-            standardize=self.standardize,
-            grid_size=self.grid_size,
-            kernel=self.kernel,
-            quadrature=self.quadrature,
-            nested=self.nested,
-            scale_levels=self.scale_levels,
-        )
-
-
-class CloningConfig(Section):
-    """Behavioural cloning of every student; the paper has Adam at a constant 0.001 for 30 epochs.
-
-    Attributes:
-        epochs: Passes over the demonstrations.
-        batch_size: Transitions in a step.
-        learning_rate: Adam's.
-        schedule: ``cosine`` to zero, or ``constant``.
-        loss: ``clipped``, which sees actions as the environment does, ``paper``, or ``distribution``:
-            how far the student's action distribution is from the expert's own.
-    """
-
-    epochs: Count = 30
-    batch_size: Count = 256
-    learning_rate: PositiveFloat = 3e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    loss: Annotated[str, _one_of(LOSSES, "loss")] = "clipped"
 
 
 class EvaluationConfig(Section):
@@ -400,72 +199,3 @@ class ExperimentConfig(Section):
                     f"{name} starts from {student.start}, expected the same {what}, "
                     f"got {own} and {other}"
                 )
-
-
-class ConfigError(ValueError):
-    """A configuration file that cannot be used, and why."""
-
-
-def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
-    """Read and check a configuration; the expert's files are relative to it.
-
-    Args:
-        path: The file.
-        preset: The scale; None takes the file's ``default_preset``, or ``standard``.
-
-    Raises:
-        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, or
-            if there is no such preset.
-    """
-    content = _read(path)
-    try:
-        content = apply_preset(content, preset)
-    except ValueError as error:
-        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
-    try:
-        config = ExperimentConfig.model_validate(content)
-    except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(map(str, problem['loc'])) or 'experiment'}: "
-            f"{problem['msg']} (got {_short(problem['input'])})"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"{path} is not a valid experiment:\n{problems}") from error
-    files = {}
-    for name in ("hyperparams",) if config.expert.model is None else ("model", "vecnormalize"):
-        given = getattr(config.expert, name)
-        if given is not None:
-            files[name] = (path.parent / given).resolve()
-            if not files[name].is_file():
-                raise ConfigError(
-                    f"{path} is not a valid experiment:\n  expert.{name}: no file {files[name]}"
-                )
-    expert = config.expert.model_copy(update=files)
-    return config.model_copy(update={"expert": expert})
-
-
-def load_presets(path: Path) -> list[str]:
-    """Return the names of a configuration's presets.
-
-    Raises:
-        ConfigError: If the file is not there, is not YAML, or if its presets are not mappings.
-    """
-    try:
-        return preset_names(_read(path))
-    except ValueError as error:
-        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} is not a valid experiment:\n  expected a mapping, got {content!r}")
-    return content
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sb3_integral.experiments.config import ConfigError, ExperimentConfig, load_config, load_presets
+from sb3_integral.experiments.config import ExperimentConfig
+from sb3_integral.experiments.config_file import ConfigError, load_config, load_presets
 from sb3_integral.experiments.forecast import SECONDS_OF, Forecast, Measurements, forecast, pace_of
 from sb3_integral.experiments.miniature import miniature
 from sb3_integral.experiments.pipeline import build_stages

@@ -18,15 +18,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
-from sb3_integral.experiments.config import (
-    CloningConfig,
-    DemonstrationsConfig,
-    EvaluationConfig,
-    RandomSizesConfig,
-    SmoothnessConfig,
-)
+from sb3_integral.experiments.config import DemonstrationsConfig, EvaluationConfig
 from sb3_integral.experiments.expert import Expert, load_expert
 from sb3_integral.experiments.stage import Report
+from sb3_integral.experiments.student_config import CloningConfig, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.imitation import (
     LOSSES,
     StudentArchitecture,

@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
 from sb3_integral.imitation import (
     SUCCESS_CRITERIA,
-    GivenSizes,
-    LogUniformSizes,
     MinReturn,
-    UniformSizes,
 )
-from sb3_integral.nn import SmoothnessPenalty
 from sb3_integral.resize import RESIZE_METHODS
 
 MISSING = object()
@@ -94,41 +90,6 @@ def test_success_can_be_a_return(content, write_config):
     success = {"min_return": -100}
     config = load_config(write_config(changed(content, "demonstrations.success", success)))
     assert config.demonstrations.criterion() == MinReturn(-100.0)
-
-
-@pytest.mark.parametrize(
-    ("distribution", "expected"),
-    [("uniform", UniformSizes(4, 16)), ("log-uniform", LogUniformSizes(4, 16))],
-)
-def test_random_sizes_are_of_the_distribution_that_is_named(
-    content, write_config, distribution, expected
-):
-    key = "students.inn.random_sizes.distribution"
-    config = load_config(write_config(changed(content, key, distribution)))
-    assert config.students["inn"].random_sizes.build() == expected
-
-
-def test_sizes_can_be_given(content, write_config):
-    sizes = {"distribution": "given", "sizes": [16, 4]}
-    config = load_config(write_config(changed(content, "students.inn.random_sizes", sizes)))
-    assert config.students["inn"].random_sizes.build() == GivenSizes((16, 4))
-
-
-def test_what_a_student_is_made_of_can_be_named(content, write_config):
-    named = {
-        "scale_levels": [0, 0, 3],
-        "smoothness": {"total_variation": 0.1},
-        "start": "nn",
-        "cloning": {"loss": "distribution"},
-    }
-    for key, value in named.items():
-        content = changed(content, f"students.inn.{key}", value)
-    config = load_config(write_config(content))
-    student = config.students["inn"]
-    assert student.architecture().scale_levels == (0, 0, 3)
-    assert student.smoothness.build() == SmoothnessPenalty(total_variation=0.1)
-    assert student.start == "nn"
-    assert config.cloning_of(student).loss == "distribution"
 
 
 WRONG = [
@@ -285,44 +246,8 @@ def test_no_number_but_a_positive_integer_is_a_size(size):
         ExperimentConfig.model_validate(content)
 
 
-@pytest.mark.parametrize("text", ["sizes: [16", "a: b: c", "\tname: x", "a: !!python/object:list {}"])
-def test_what_is_not_yaml_is_an_error_that_names_the_file(tmp_path, text):
-    path = tmp_path / "broken.yml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=rf"{path} cannot be read as YAML: "):
-        load_config(path)
-
-
-def test_what_is_not_text_is_an_error_that_names_the_file(tmp_path):
-    path = tmp_path / "binary.yml"
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(ConfigError, match=rf"{path} cannot be read as YAML: "):
-        load_config(path)
-
-
-@pytest.mark.parametrize("text", ["", "just text", "[1, 2]", "3"])
-def test_yaml_of_something_else_is_an_error_that_names_the_file(tmp_path, text):
-    path = tmp_path / "other.yml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=rf"{path} is not a valid experiment"):
-        load_config(path)
-
-
-def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.yml cannot be read as YAML: .*No such file"):
-        load_config(tmp_path / "nowhere.yml")
-    with pytest.raises(ConfigError, match=f"{tmp_path} cannot be read as YAML"):
-        load_config(tmp_path)
-
-
 def test_hyperparameters_without_the_environment_are_an_error_that_names_both(content, write_config):
     config = load_config(write_config(changed(content, "env", "Pendulum-v1")))
     expected = r"trpo\.yml has no entry for 'Pendulum-v1'; it has Acrobot-v1, CartPole-v1"
     with pytest.raises(ValueError, match=expected):
         build_stages(config)
-
-
-def test_all_stands_for_every_resize_method(content, write_config):
-    config = load_config(write_config(changed(content, "students.nn.resize", "all")))
-    assert config.students["nn"].resize == tuple(RESIZE_METHODS)
-    assert config.students["nn"].resize[0] == "bicubic"

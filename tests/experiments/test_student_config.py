@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from sb3_integral.experiments import load_config
+from sb3_integral.imitation import GivenSizes, LogUniformSizes, UniformSizes
+from sb3_integral.nn import SmoothnessPenalty
+from sb3_integral.resize import RESIZE_METHODS
+
+
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [("uniform", UniformSizes(4, 16)), ("log-uniform", LogUniformSizes(4, 16))],
+)
+def test_random_sizes_are_of_the_distribution_that_is_named(
+    content, write_config, distribution, expected
+):
+    content["students"]["inn"]["random_sizes"]["distribution"] = distribution
+    config = load_config(write_config(content))
+    assert config.students["inn"].random_sizes.build() == expected
+
+
+def test_sizes_can_be_given(content, write_config):
+    content["students"]["inn"]["random_sizes"] = {"distribution": "given", "sizes": [16, 4]}
+    config = load_config(write_config(content))
+    assert config.students["inn"].random_sizes.build() == GivenSizes((16, 4))
+
+
+def test_what_a_student_is_made_of_can_be_named(content, write_config):
+    content["students"]["inn"] |= {
+        "scale_levels": [0, 0, 3],
+        "smoothness": {"total_variation": 0.1},
+        "start": "nn",
+        "cloning": {"loss": "distribution"},
+    }
+    config = load_config(write_config(content))
+    student = config.students["inn"]
+    assert student.architecture().scale_levels == (0, 0, 3)
+    assert student.smoothness.build() == SmoothnessPenalty(total_variation=0.1)
+    assert student.start == "nn"
+    assert config.cloning_of(student).loss == "distribution"
+
+
+def test_all_stands_for_every_resize_method(content, write_config):
+    content["students"]["nn"]["resize"] = "all"
+    config = load_config(write_config(content))
+    assert config.students["nn"].resize == tuple(RESIZE_METHODS)
+    assert config.students["nn"].resize[0] == "bicubic"
