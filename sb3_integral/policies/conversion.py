@@ -80,10 +80,11 @@ def begin_at(
         state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
         if layer.bias is not None:
             state[f"{name}.bias"] = _stored(state[f"{name}.bias"], (layer.out_axis,))
-    for name, values in state.items():
-        if name not in own or own[name].shape != values.shape:
-            wanted = tuple(own[name].shape) if name in own else "none"
-            raise ValueError(f"expected {name} of shape {wanted}, got {tuple(values.shape)}")
+    critic = {name for name in own if name.startswith("mlp_extractor.value_net.")}
+    for name in (*state, *(critic - state.keys())):
+        wanted, got = (tuple(of[name].shape) if name in of else "none" for of in (own, state))
+        if wanted != got:
+            raise ValueError(f"expected {name} of shape {wanted}, got {got}")
     integral.load_state_dict(own | state)
     return integral
 

@@ -97,10 +97,15 @@ def test_what_it_cannot_begin_at_is_refused(make_policy):
             begin_at(make_policy(), policy)
     with pytest.raises(ValueError, match="expected no grid_size"):
         begin_at(make_policy(nested=True, grid_size=20), plain)
-    critic = make_policy(policy_class=ActorCriticPolicy, net_arch={"pi": [16, 12], "vf": [7]})
-    integral = make_policy()
+    integral = make_policy(net_arch={"pi": [16, 12], "vf": [7, 7]})
     before = {name: value.clone() for name, value in integral.state_dict().items()}
-    with pytest.raises(ValueError, match=r"expected mlp_extractor.value_net.0.* got \(7, "):
-        begin_at(integral, critic, permute=False)
+    for critic, message in (
+        ([5, 7], r"value_net\.0\.weight of shape \(7, 5\), got \(5, 5\)"),
+        ([7], r"value_net\.2\..* of shape \(7,.*\), got none"),
+        ([7, 7, 7], r"value_net\.4\.weight of shape none, got \(7, 7\)"),
+    ):
+        plain = make_policy(policy_class=ActorCriticPolicy, net_arch={"pi": [16, 12], "vf": critic})
+        with pytest.raises(ValueError, match=rf"expected mlp_extractor\.{message}"):
+            begin_at(integral, plain, permute=False)
     for name, value in integral.state_dict().items():
         assert torch.equal(value, before[name])
