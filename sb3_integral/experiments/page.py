@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from sb3_integral.experiments import figures, video
 from sb3_integral.experiments.chart import reward_chart
+from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.plot import highlighted_columns
-from sb3_integral.experiments.stage import Report
 
 PAGE = "page"
 """Name of the stage that writes it."""

@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from sb3_integral.atomic import PARTIAL_PREFIX
+from sb3_integral.experiments.engine.stage import RECORD, Report
 from sb3_integral.experiments.paper import paper_table
 from sb3_integral.experiments.plot import plot_reward_against_size
 from sb3_integral.experiments.readable import markdown_report
-from sb3_integral.experiments.stage import RECORD, Report
-from sb3_integral.experiments.steps import REFERENCES
+from sb3_integral.experiments.stages.references import REFERENCES
 from sb3_integral.experiments.tables import (
     Column,
     Scale,

@@ -13,7 +13,7 @@ from scipy import stats
 
 from sb3_integral.evaluation import SweepEpisode
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.steps import SWEEP
+from sb3_integral.experiments.stages.sweep import SWEEP
 from sb3_integral.experiments.tables import (
     Column,
     Scale,

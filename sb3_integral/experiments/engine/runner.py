@@ -14,10 +14,10 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments.executors.protocol import Executor, Failure
-from sb3_integral.experiments.failures import FailedTask, forget_failures, keep_failure
-from sb3_integral.experiments.plan import Plan, Task
-from sb3_integral.experiments.sharing import adopt
+from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.experiments.engine.executor import Executor, Failure
+from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
+from sb3_integral.experiments.engine.plan import Plan, Task
 
 POLL_SECONDS = 0.2
 """How long the runner waits before it looks for progress."""
