@@ -69,7 +69,7 @@ def evaluate_references(
             "episodes": episodes,
         }
         report(len(returns) / 2)
-    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n")
+    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
 
 
 def collect_demonstrations(
