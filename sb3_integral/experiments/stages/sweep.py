@@ -16,7 +16,7 @@ from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_demonstrations, load_student
-from sb3_integral.policies import Resizable, ResizablePolicy
+from sb3_integral.policies import ResizablePolicy, as_resizable
 
 SWEEP = "episodes.csv"
 
@@ -86,8 +86,7 @@ def sweep_student(
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
         chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
         seen = observations[chosen].numpy()
-    policy = student if method is None else ResizablePolicy(student, method, seen)
-    assert isinstance(policy, Resizable)
+    policy = as_resizable(student, method, seen)
     sizes_done = 0
 
     def on_size_end() -> None:
