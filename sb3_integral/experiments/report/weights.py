@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
-from sb3_integral.experiments.plot import COLOURS
+from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.experiments.stage import Report
 from sb3_integral.experiments.steps import STUDENT
 from sb3_integral.imitation import load_student
