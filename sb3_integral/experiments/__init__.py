@@ -13,9 +13,9 @@ from sb3_integral.experiments.engine.runner import ExperimentError, run_stages, 
 from sb3_integral.experiments.engine.stage import Stage  # noqa: E402
 from sb3_integral.experiments.experiment import Experiment, load_experiments  # noqa: E402
 from sb3_integral.experiments.forecast import Forecast, wall_seconds  # noqa: E402
-from sb3_integral.experiments.page import PAGE  # noqa: E402
-from sb3_integral.experiments.paper import paper_table  # noqa: E402
-from sb3_integral.experiments.report import REPORT  # noqa: E402
+from sb3_integral.experiments.report.page import PAGE  # noqa: E402
+from sb3_integral.experiments.report.paper import paper_table  # noqa: E402
+from sb3_integral.experiments.report.write import REPORT  # noqa: E402
 from sb3_integral.experiments.stages.pipeline import build_stages, table_columns  # noqa: E402
 
 __all__ = [

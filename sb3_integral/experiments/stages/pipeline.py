@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.presentation import presentation_stages
-from sb3_integral.experiments.report import REPORT, write_report
+from sb3_integral.experiments.report.tables import Column
+from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
 from sb3_integral.experiments.stages.expert import (
     expert_hyperparams,
@@ -19,7 +20,6 @@ from sb3_integral.experiments.stages.expert import (
 from sb3_integral.experiments.stages.references import evaluate_references
 from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
 from sb3_integral.experiments.stages.train import train_student
-from sb3_integral.experiments.tables import Column
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
 

@@ -1,6 +1,6 @@
 """The tables, the plot and the record of an experiment.
 
-What the tables hold is written in :mod:`sb3_integral.experiments.tables`.
+What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import yaml
 
 from sb3_integral.atomic import PARTIAL_PREFIX
 from sb3_integral.experiments.engine.stage import RECORD, Report
-from sb3_integral.experiments.paper import paper_table
-from sb3_integral.experiments.plot import plot_reward_against_size
-from sb3_integral.experiments.readable import markdown_report
-from sb3_integral.experiments.stages.references import REFERENCES
-from sb3_integral.experiments.tables import (
+from sb3_integral.experiments.report.console import markdown_report
+from sb3_integral.experiments.report.paper import paper_table
+from sb3_integral.experiments.report.plot import plot_reward_against_size
+from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
     build_table,
@@ -27,6 +26,7 @@ from sb3_integral.experiments.tables import (
     score_scale,
     with_scores,
 )
+from sb3_integral.experiments.stages.references import REFERENCES
 
 REPORT = "report"
 """Name of the stage that writes it."""
@@ -67,7 +67,7 @@ def write_report(
         *sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
         hyperparams: The expert's, if it was trained here.
-        columns: The fields of each :class:`~sb3_integral.experiments.tables.Column`.
+        columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
     """
     all_columns = [Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from sb3_integral.experiments.engine.stage import Report
-from sb3_integral.experiments.plot import COLOURS
+from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_student
 from sb3_integral.nn.spectrum import mean_spectrum

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sb3_integral.experiments.plot import Panel
+from sb3_integral.experiments.report.plot import Panel
 
 COLUMNS = ("column", "label", "kind", "n_hidden", "return_mean", "return_std", "score_mean")
 
