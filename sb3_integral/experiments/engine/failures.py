@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file
 from sb3_integral.experiments.engine.executor import Failure
 from sb3_integral.experiments.engine.plan import Task
 
@@ -53,7 +53,7 @@ def keep_failure(task: Task, failure: Failure) -> Path:
     """Write what is known of a failure to a file, and return its path."""
     path = task.root / FAILURES / f"{task.stage.name}.txt"
     inputs = json.dumps(task.stage.inputs, indent=2)
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(
             f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n", encoding="utf-8"
         )
@@ -61,5 +61,21 @@ def keep_failure(task: Task, failure: Failure) -> Path:
 
 
 def forget_failures(root: Path) -> None:
-    """Remove what was kept of the failures of the run before."""
-    shutil.rmtree(root / FAILURES, ignore_errors=True)
+    """Remove the files that :func:`keep_failure` wrote in the run before, and nothing else."""
+    folder = root / FAILURES
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if path.is_dir():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+        elif _names_its_stage(path, path.relative_to(folder)):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _names_its_stage(path: Path, name: Path) -> bool:
+    try:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f"{first}.txt" == name.as_posix()

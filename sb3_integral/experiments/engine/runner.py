@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,8 +11,8 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.atomic import remove_leftovers, remove_partials_of
+from sb3_integral.experiments.engine.cache import reuse
 from sb3_integral.experiments.engine.executor import Executor, Failure
 from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
 from sb3_integral.experiments.engine.plan import Plan, Task
@@ -53,6 +51,7 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
 
     Raises:
         ExperimentError: If another run is at work in one of the folders, or if stages failed.
+        OSError: If a folder cannot be written, or is not a stage's; before anything is made.
     """
     pending: list[Task] = []
     for task in tasks_of(plans):
@@ -62,6 +61,8 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             pending.append(task)
     if not pending:
         return
+    for task in pending:
+        task.stage.check_target(task.root)
     with ExitStack() as stack:
         for root in dict.fromkeys(task.root for task in pending):
             root.mkdir(parents=True, exist_ok=True)
@@ -70,9 +71,14 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             except Timeout:
                 raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
         for root in {task.root for task in pending}:
-            _remove_leftovers(root)
             forget_failures(root)
-        failed = _Run(plans, pending, executor, watcher).run()
+        _remove_leftovers(pending)
+        try:
+            failed = _Run(plans, pending, executor, watcher).run()
+        except BaseException:
+            executor.cancel()
+            _remove_leftovers(pending)
+            raise
     if failed:
         raise ExperimentError("\n".join(map(str, failed)))
 
@@ -95,7 +101,7 @@ class _Run:
         self._neighbours = {plan.root: plan.neighbours for plan in plans}
         self._tasks = {task.label: task for task in pending}
         self._needs = _needs(pending)
-        self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needs)
+        self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needed)
         self._graph: TopologicalSorter[str] = TopologicalSorter(self._needs)
         self._failed: list[FailedTask] = []
         self._lost: set[str] = set()
@@ -108,7 +114,7 @@ class _Run:
             waiting += [self._tasks[label] for label in self._graph.get_ready()]
             while waiting and running < self._executor.workers:
                 task = waiting.pop(0)
-                if adopt(task.stage, task.root, self._neighbours[task.root]):
+                if reuse(task.stage, task.root, self._neighbours[task.root]):
                     self._finish(task, reused=True)
                     waiting += [self._tasks[label] for label in self._graph.get_ready()]
                     continue
@@ -123,8 +129,7 @@ class _Run:
             for task, failure in ended:
                 running -= 1
                 if failure is not None and failure.lost:
-                    folder = task.stage.folder(task.root)
-                    _remove(folder.parent.glob(f"{PARTIAL_PREFIX}????????-{glob.escape(folder.name)}"))
+                    remove_partials_of(task.stage.folder(task.root))
                 if failure is None:
                     self._finish(task, reused=False)
                 elif self._is_worth_another_try(task, failure):
@@ -140,7 +145,7 @@ class _Run:
     def _finish(self, task: Task, *, reused: bool) -> None:
         self._watcher.finished(task, reused=reused)
         self._graph.done(task.label)
-        for need in task.stage.needs:
+        for need in task.stage.needed:
             self._uses[task.root, need.name] -= 1
             if not self._uses[task.root, need.name]:
                 self._executor.release(task.root, need)
@@ -166,7 +171,7 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     needs = {}
     for task in tasks:
         needs[task.label] = [
-            labels[task.root, need.name] for need in task.stage.needs if (task.root, need.name) in labels
+            labels[task.root, need.name] for need in task.stage.needed if (task.root, need.name) in labels
         ]
         first = first_with_key.setdefault(task.stage.key, task.label)
         if first != task.label:  # it will be taken from there
@@ -174,14 +179,10 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     return needs
 
 
-def _remove_leftovers(root: Path) -> None:
+def _remove_leftovers(tasks: Sequence[Task]) -> None:
     # A process that was killed had no chance to remove what it had begun.
-    _remove(root.rglob(f"{PARTIAL_PREFIX}*"))
-
-
-def _remove(partials: Iterable[Path]) -> None:
-    for partial in list(partials):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+    for root in {task.root for task in tasks}:
+        remove_leftovers(root)
+    for task in tasks:
+        if task.stage.folder(task.root).is_symlink():
+            remove_partials_of(task.stage.folder(task.root))
