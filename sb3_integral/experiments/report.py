@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sb3_integral.atomic import PARTIAL_PREFIX
+from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.paper import paper_table
 from sb3_integral.experiments.plot import plot_reward_against_size
 from sb3_integral.experiments.readable import markdown_report
@@ -122,7 +122,7 @@ def _provenance(
     seconds = {
         str(record.parent.relative_to(root)): json.loads(record.read_text())["seconds"]
         for record in sorted(root.rglob(RECORD))
-        if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
+        if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
     return {
         "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},
