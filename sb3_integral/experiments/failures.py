@@ -54,7 +54,9 @@ def keep_failure(task: Task, failure: Failure) -> Path:
     path = task.root / FAILURES / f"{task.stage.name}.txt"
     inputs = json.dumps(task.stage.inputs, indent=2)
     with atomic_file(path) as partial:
-        partial.write_text(f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n")
+        partial.write_text(
+            f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n", encoding="utf-8"
+        )
     return path
 
 
@@ -65,7 +67,9 @@ def forget_failures(root: Path) -> None:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if path.is_dir() and not path.is_symlink():
             _remove_if_empty(path)
-        elif path.suffix == ".txt" and path.read_text(errors="replace").startswith(f"{name}\n\n"):
+        elif path.suffix == ".txt" and path.read_text(encoding="utf-8", errors="replace").startswith(
+            f"{name}\n\n"
+        ):
             path.unlink()
     _remove_if_empty(folder)
 

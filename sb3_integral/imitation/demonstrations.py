@@ -123,7 +123,9 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         del whole
         shutil.rmtree(shards)
         files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": n_episodes}))
+        (partial / MANIFEST).write_text(
+            json.dumps({"sha256": files, "episodes": n_episodes}), encoding="utf-8"
+        )
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -212,7 +214,7 @@ def _check_manifest(path: Path) -> None:
 def _manifest(path: Path) -> dict[str, str]:
     manifest = path / MANIFEST
     try:
-        return dict(json.loads(manifest.read_text())["sha256"])
+        return dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
 
