@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from sb3_integral.atomic import LEFTOVER
+from sb3_integral.experiments.engine.stage import RECORD, Report
 from sb3_integral.experiments.report.console import markdown_report
 from sb3_integral.experiments.report.paper import paper_table
 from sb3_integral.experiments.report.plot import plot_reward_against_size
@@ -25,8 +26,7 @@ from sb3_integral.experiments.report.tables import (
     score_scale,
     with_scores,
 )
-from sb3_integral.experiments.stage import RECORD, Report
-from sb3_integral.experiments.steps import REFERENCES
+from sb3_integral.experiments.stages.references import REFERENCES
 
 REPORT = "report"
 """Name of the stage that writes it."""

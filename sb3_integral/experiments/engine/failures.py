@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_integral.atomic import atomic_file
-from sb3_integral.experiments.executors.protocol import Failure
-from sb3_integral.experiments.plan import Task
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.plan import Task
 
 FAILURES = "failures"
 """The folder, in an experiment's, with a file for each stage that failed in the last run."""

@@ -11,11 +11,11 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from sb3_integral.atomic import check_folder_target, remove_leftovers, remove_partials_of
-from sb3_integral.experiments.executors.protocol import Executor, Failure
-from sb3_integral.experiments.failures import FailedTask, forget_failures, keep_failure
-from sb3_integral.experiments.plan import Plan, Task
-from sb3_integral.experiments.sharing import adopt
-from sb3_integral.experiments.stage import RECORD
+from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.experiments.engine.executor import Executor, Failure
+from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
+from sb3_integral.experiments.engine.plan import Plan, Task
+from sb3_integral.experiments.engine.stage import RECORD
 
 POLL_SECONDS = 0.2
 """How long the runner waits before it looks for progress."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sb3_integral.atomic import atomic_folder
-from sb3_integral.experiments.stage import RECORD, Stage
+from sb3_integral.experiments.engine.stage import RECORD, Stage
 
 
 def adopt(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from sb3_integral.atomic import PARTIAL_PREFIX
 from sb3_integral.experiments import ExperimentError, LocalExecutor, Plan, Stage, Task, run_stages
-from sb3_integral.experiments.executors import Failure
+from sb3_integral.experiments.engine import Failure
 
 RUN_A_STAGE_THAT_SLEEPS = """
 import sys
