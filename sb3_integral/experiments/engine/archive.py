@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sb3_integral.atomic import atomic_folder
-from sb3_integral.experiments.stage import RECORD
+from sb3_integral.experiments.engine.stage import RECORD
 
 PIECE_BYTES = 32 * 2**20
 """Size of a piece: what is held in memory at a time, however large the folder is."""
