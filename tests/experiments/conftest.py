@@ -29,24 +29,24 @@ import time
 from pathlib import Path
 
 
-def write(folder, report, *needs, text):
+def write(folder, report, *, text, **needs):
     """Write the texts of what is needed, and one's own."""
     report(0.5)
-    (folder / "text").write_text("".join((need / "text").read_text() for need in needs) + text)
+    (folder / "text").write_text("".join((need / "text").read_text() for need in needs.values()) + text)
     report(1.0)
 
 
-def write_slowly(folder, report, *needs, text):
+def write_slowly(folder, report, *, text, **needs):
     time.sleep(2)
     (folder / "text").write_text(text)
 
 
-def sleep(folder, report, *needs, pid):
+def sleep(folder, report, *, pid, **needs):
     Path(pid).write_text(f"{os.getpid()}.")
     time.sleep(60)
 
 
-def die(folder, report, *needs, times, counter):
+def die(folder, report, *, times, counter, **needs):
     """Be killed so many times."""
     path = Path(counter)
     before = len(path.read_text()) if path.exists() else 0
@@ -56,23 +56,23 @@ def die(folder, report, *needs, times, counter):
     (folder / "text").write_text("alive")
 
 
-def fail(folder, report, *needs, message, seed=None):
+def fail(folder, report, *, message, seed=None, **needs):
     (folder / "half").write_text("half of it")
     raise ValueError(message)
 
 
-def interrupt(folder, report, *needs):
+def interrupt(folder, report, **needs):
     (folder / "half").write_text("half of it")
     raise KeyboardInterrupt
 
 
-def copy(folder, report, *needs, path):
+def copy(folder, report, *, path, **needs):
     """Copy a file, and fail if there is none."""
     (folder / "half").write_text("half of it")
     (folder / "text").write_text(Path(path).read_text())
 
 
-def describe_process(folder, report, *needs):
+def describe_process(folder, report, **needs):
     import torch
 
     threads = {"torch": torch.get_num_threads(), "omp": os.environ["OMP_NUM_THREADS"]}

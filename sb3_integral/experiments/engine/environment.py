@@ -110,6 +110,9 @@ class Environment:
         entry_points = [spec.entry_point, *(each.entry_point for each in spec.additional_wrappers)]
         modules = list(self.packages)
         for entry_point in entry_points:
+            if isinstance(entry_point, str) and entry_point.startswith("gymnasium."):
+                modules.append(entry_point.partition(":")[0])  # it needs no loading to be known
+                continue
             creator: Any = entry_point
             if isinstance(entry_point, str):
                 creator = load_env_creator(entry_point)

@@ -22,7 +22,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 OUTPUT = "output.log"
 """The file, in an experiment's folder, with what libraries print while its stages are made."""
 
-PRELOAD = "sb3_integral.experiments.stages"
+PRELOAD = "sb3_integral.experiments.stages.experiment"
 """Imported once, by the process from which all others are forked: it brings torch and the trainers."""
 
 GRACE_SECONDS = 3.0

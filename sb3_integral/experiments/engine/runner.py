@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
@@ -50,8 +49,8 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
         watcher: Is told of it all.
 
     Raises:
-        ExperimentError: If another run is at work in one of the folders, or if stages failed.
-        OSError: If a folder cannot be written, or is not a stage's; before anything is made.
+        ExperimentError: If a folder cannot be written, or is not a stage's; if another run is at work in
+            one of the folders; or if stages failed.
     """
     pending: list[Task] = []
     for task in tasks_of(plans):
@@ -61,8 +60,7 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             pending.append(task)
     if not pending:
         return
-    for task in pending:
-        task.stage.check_target(task.root)
+    _check_targets(pending)
     with ExitStack() as stack:
         for root in dict.fromkeys(task.root for task in pending):
             root.mkdir(parents=True, exist_ok=True)
@@ -171,12 +169,23 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     needs = {}
     for task in tasks:
         needs[task.label] = [
-            labels[task.root, need.name] for need in task.stage.needed if (task.root, need.name) in labels
+            labels[task.root, need.name]
+            for need in task.stage.needed
+            if (task.root, need.name) in labels
         ]
         first = first_with_key.setdefault(task.stage.key, task.label)
         if first != task.label:  # it will be taken from there
             needs[task.label].append(first)
     return needs
+
+
+def _check_targets(tasks: Sequence[Task]) -> None:
+    """Refuse to begin work that could not be put in its place."""
+    for task in tasks:
+        try:
+            task.stage.check_target(task.root)
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"stage {task.label} cannot be written: {error}") from error
 
 
 def _remove_leftovers(tasks: Sequence[Task]) -> None:

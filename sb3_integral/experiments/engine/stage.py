@@ -138,7 +138,9 @@ class Stage:
 
     def _arguments(self, root: Path) -> dict[str, Any]:
         folders = {
-            name: [stage.folder(root) for stage in need] if isinstance(need, tuple) else need.folder(root)
+            name: [stage.folder(root) for stage in need]
+            if isinstance(need, tuple)
+            else need.folder(root)
             for name, need in self.needs.items()
         }
         environment = {} if self.environment is None else {"env_id": self.environment.id}

@@ -12,9 +12,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-SOURCE_SUFFIXES = frozenset(
-    ".py .pyx .so .pyd .c .cpp .h .xml .urdf .stl .obj .json .yml .yaml .toml .npy .npz".split()
-)
+SOURCE_SUFFIXES = {
+    *(".py", ".pyx", ".so", ".pyd", ".c", ".cpp", ".h", ".xml", ".urdf", ".stl", ".obj"),
+    *(".json", ".yml", ".yaml", ".toml", ".npy", ".npz"),
+}
 """Files of a package that can change what it does; others may be logs or recordings."""
 
 CODE = "code of "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ REMEDY = (
 def record_agents(
     folder: Path,
     report: Report,
-    *student_folders: Path,
+    student_folders: Sequence[Path],
+    *,
     env_id: str,
     agents: list[dict[str, Any]],
     seed: int,
@@ -50,7 +52,7 @@ def record_agents(
     Args:
         folder: Where to write.
         report: Is told of progress.
-        *student_folders: The student of each agent.
+        student_folders: The student of each agent.
         env_id: The environment.
         agents: The label, method and size of each
             :class:`~sb3_integral.experiments.report.recording.Agent`.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sb3_integral.atomic import PARTIAL_PREFIX
+from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.engine.stage import RECORD, Report
 from sb3_integral.experiments.report.console import markdown_report
 from sb3_integral.experiments.report.paper import paper_table
@@ -53,7 +54,8 @@ def write_report(
     folder: Path,
     report: Report,
     references_folder: Path,
-    *sweep_folders: Path,
+    sweep_folders: Sequence[Path],
+    *,
     config: dict[str, Any],
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
@@ -64,7 +66,7 @@ def write_report(
         folder: Where to write.
         report: Is told of progress.
         references_folder: Returns of the expert and of random actions.
-        *sweep_folders: A sweep per column and seed, seeds within columns.
+        sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
         hyperparams: The expert's, if it was trained here.
         columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
@@ -123,7 +125,7 @@ def _provenance(
     seconds = {
         str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
         for record in sorted(root.rglob(RECORD))
-        if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
+        if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
     return {
         "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},

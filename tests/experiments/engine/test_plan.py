@@ -8,8 +8,13 @@ from sb3_integral.experiments import Plan, Stage
 @pytest.fixture
 def plan(functions, tmp_path) -> Plan:
     expert = Stage("expert", functions.write, {"text": "e"})
-    students = [Stage(f"seed-{i}/student", functions.write, {"text": f"{i}"}, (expert,)) for i in (0, 1)]
-    sweeps = [Stage(f"seed-{i}/sweep", functions.write, {"text": "s"}, (students[i],)) for i in (0, 1)]
+    students = [
+        Stage(f"seed-{i}/student", functions.write, {"text": f"{i}"}, {"expert": expert}) for i in (0, 1)
+    ]
+    sweeps = [
+        Stage(f"seed-{i}/sweep", functions.write, {"text": "s"}, {"student": students[i]})
+        for i in (0, 1)
+    ]
     return Plan(tmp_path / "root", (expert, *students, *sweeps), (tmp_path / "other",))
 
 

@@ -81,15 +81,15 @@ def is_running(pid: int) -> bool:
 def stages(functions, source: Path, last_text: str = "d") -> dict[str, Stage]:
     """A chain, a stage that needs all of it, one that needs a file, and some apart from these."""
     a = Stage("a", functions.write, {"text": "a"})
-    b = Stage("deep/b", functions.write, {"text": "b"}, (a,))
+    b = Stage("deep/b", functions.write, {"text": "b"}, {"a": a})
     copy = Stage("copy", functions.copy, {"path": str(source)})
     all_stages = [
         a,
         b,
         copy,
-        (after := Stage("after copy", functions.write, {"text": "c"}, (copy,))),
-        Stage("last", functions.write, {"text": "l"}, (after,)),
-        Stage("d", functions.write, {"text": last_text}, (a, b)),
+        (after := Stage("after copy", functions.write, {"text": "c"}, {"copy": copy})),
+        Stage("last", functions.write, {"text": "l"}, {"after": after}),
+        Stage("d", functions.write, {"text": last_text}, {"a": a, "b": b}),
         Stage("hopeless", functions.fail, {"message": f"never {last_text}", "seed": 7}),
         Stage("process", functions.describe_process),
     ]
@@ -107,9 +107,9 @@ def test_a_run_makes_what_can_be_made_and_the_next_one_only_what_is_missing(func
     first = stages(functions, source)
 
     # given a folder in which a killed run left what it had begun
-    (root / "deep" / f"{PARTIAL_PREFIX}1-b").mkdir(parents=True)
-    (root / "deep" / f"{PARTIAL_PREFIX}1-b" / "half").write_text("half of it")
-    (root / f"{PARTIAL_PREFIX}2-file").write_text("half of it")
+    (root / "deep" / f"{PARTIAL_PREFIX}00000001-b").mkdir(parents=True)
+    (root / "deep" / f"{PARTIAL_PREFIX}00000001-b" / "half").write_text("half of it")
+    (root / f"{PARTIAL_PREFIX}00000002-file").write_text("half of it")
     environment = dict(os.environ)
 
     # when two of the stages fail
@@ -139,7 +139,7 @@ def test_a_run_makes_what_can_be_made_and_the_next_one_only_what_is_missing(func
     assert {name for name, stage in first.items() if stage.is_done(root)} == made
     assert not {"after copy", "last"} & notes.names("started")
     for name in made:
-        for need in first[name].needs:
+        for need in first[name].needed:
             assert notes.told.index(("made", need.name)) < notes.told.index(("started", name))
     assert (root / "d" / "text").read_text() == "aabd"
     assert {fraction for name, fraction in notes.fractions if name == "a"} <= {0.5, 1.0}
@@ -203,7 +203,7 @@ def test_a_second_run_at_the_same_time_is_refused(functions, tmp_path):
 
 
 def test_a_refused_run_leaves_alone_what_the_other_has_begun(functions, tmp_path):
-    begun = tmp_path / f"{PARTIAL_PREFIX}1-a"
+    begun = tmp_path / f"{PARTIAL_PREFIX}00000001-a"
     begun.mkdir()
     with FileLock(tmp_path / ".lock"), pytest.raises(ExperimentError, match="another run"):
         run([Stage("a", functions.write, {"text": "a"})], tmp_path, 1, Notes())
@@ -237,7 +237,7 @@ def test_a_stage_whose_process_is_killed_is_tried_once_more_and_the_others_do_no
     killed_always = Stage("always", functions.die, {"times": 9, "counter": str(tmp_path / "always")})
     others = [Stage(f"slow/{i}", functions.write_slowly, {"text": str(i)}) for i in range(2)]
     after = Stage("after", functions.write, {"text": "!"}, (killed_once, *others))
-    hopeless = Stage("held up", functions.write, {"text": "?"}, (killed_always,))
+    hopeless = Stage("held up", functions.write, {"text": "?"}, {"killed_always": killed_always})
     notes = Notes()
 
     # when
@@ -279,7 +279,7 @@ def test_experiments_are_run_together_and_what_is_the_same_is_made_once(function
     # given two experiments that have a stage in common
     def plan(name: str) -> Plan:
         expert = Stage("expert", functions.write, {"text": "e"})
-        own = Stage("own", functions.write, {"text": name}, (expert,))
+        own = Stage("own", functions.write, {"text": name}, {"expert": expert})
         return Plan(tmp_path / name, (expert, own), (tmp_path / "one", tmp_path / "two"))
 
     # when
