@@ -66,6 +66,7 @@ def _video(config: ExperimentConfig, students: Mapping[str, Stage]) -> Stage:
                 for name, method, size in shown
             ],
             "seed": config.seeds[0],
+            "packages": list(config.environment.packages),
         },
         {"student_folders": tuple(students[name] for name, _, _ in shown)},
         config.environment,

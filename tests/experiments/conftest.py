@@ -72,12 +72,45 @@ def copy(folder, report, *, path, **needs):
     (folder / "text").write_text(Path(path).read_text())
 
 
+def play(folder, report, *, env_id):
+    """Play an episode, and say how long it was."""
+    import gymnasium
+
+    environment = gymnasium.make(env_id)
+    environment.reset()
+    steps, over = 0, False
+    while not over:
+        *_, terminated, truncated, _ = environment.step(0)
+        steps, over = steps + 1, terminated or truncated
+    (folder / "text").write_text(f"{steps} steps in {env_id}")
+
+
 def describe_process(folder, report, **needs):
     import torch
 
     threads = {"torch": torch.get_num_threads(), "omp": os.environ["OMP_NUM_THREADS"]}
     (folder / "process.json").write_text(json.dumps({"pid": os.getpid(), **threads}))
 '''
+
+SMALL_ENVIRONMENT = """
+import gymnasium
+import numpy
+
+
+class Small(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), numpy.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return numpy.zeros(2, numpy.float32), {}
+
+    def step(self, action):
+        return numpy.zeros(2, numpy.float32), 1.0, False, False, {}
+
+
+gymnasium.register("Small-v0", Small)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +180,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """Small stages' functions, in a module that every process can import."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "small_stage_functions.py").write_text(STAGE_FUNCTIONS)
+    (folder / "small_environment.py").write_text(SMALL_ENVIRONMENT)
     sys.path.insert(0, str(folder))  # which spawned processes are given
     importlib.invalidate_caches()
     yield importlib.import_module("small_stage_functions")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -58,6 +58,8 @@ class Environment:
             ValueError: If a package cannot be imported, or the environment is not registered.
         """
         known = self._find()
+        if "mujoco" in str(known.entry_point):
+            show_mujoco_warnings_once()
         limit = self.max_episode_steps or known.max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
         gym.registry[self.id] = replace(known, max_episode_steps=limit)
         try:
@@ -117,7 +119,6 @@ class Environment:
             if isinstance(entry_point, str):
                 creator = load_env_creator(entry_point)
             modules += [each.__module__ for each in getattr(creator, "__mro__", [creator])]
-        show_mujoco_warnings_once()
         return sorted({module for module in modules if module not in ("builtins", "typing", "abc")})
 
 
@@ -128,9 +129,10 @@ def current_versions(environment: Environment) -> dict[str, str]:
 
 
 def show_mujoco_warnings_once() -> None:
-    """Let MuJoCo, if it is loaded, show each warning once: it repeats them for every environment."""
-    mujoco = sys.modules.get("mujoco")
-    if mujoco is not None:
+    """Let MuJoCo show each warning once: it repeats them for every environment that is made."""
+    with suppress(ImportError):
+        import mujoco
+
         mujoco.set_mju_user_warning(_show_once)
 
 

@@ -119,7 +119,7 @@ def _reason(stage: Stage, record: dict[str, object]) -> str | None:
     changes = []
     versions = record.get("versions")
     if not isinstance(versions, dict):
-        return "their versions were not recorded"
+        return "the versions behind it were not recorded"
     if record.get("version") != __version__:
         changes.append(f"sb3-integral is {__version__}, was {record.get('version')}")
     changes += differences(versions, stage.versions)

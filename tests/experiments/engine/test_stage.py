@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -162,6 +164,65 @@ def test_making_a_stage_again_leaves_nothing_of_the_one_before(functions, tmp_pa
     # then
     assert sorted(files(tmp_path)) == ["a/stage.json", "a/text"]
     assert (tmp_path / "a" / "text").read_text() == "2"
+
+
+# Versions
+
+
+def test_the_key_changes_with_a_version_and_the_record_has_it(functions, tmp_path, ignore_progress):
+    plain = Stage("a", functions.write, {"text": "1"})
+    versioned = replace(plain, packages=("numpy",))
+    assert versioned.versions == {"numpy": metadata.version("numpy")}
+    assert versioned.key != plain.key
+    versioned.execute(tmp_path, ignore_progress)
+    assert versioned.record(tmp_path)["versions"] == versioned.versions
+
+
+def test_a_stage_that_was_planned_with_other_versions_is_not_made(functions, tmp_path, ignore_progress):
+    # given a stage from a process that had another NumPy
+    stage = Stage("a", functions.write, {"text": "1"}, packages=("numpy",))
+    vars(stage)["versions"] = {"numpy": "0.1"}
+
+    # when, then
+    with pytest.raises(RuntimeError, match=r"other versions than are here: numpy is .*, was 0\.1"):
+        stage.execute(tmp_path, ignore_progress)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_pickled_stage_keeps_the_versions_that_it_was_planned_with(functions):
+    stage = Stage("a", functions.write, {"text": "1"}, packages=("numpy",))
+    vars(stage)["versions"] = {"numpy": "0.1"}
+    assert pickle.loads(pickle.dumps(stage)).key == stage.key
+
+
+# Where folders go
+
+
+def test_a_folder_that_is_a_link_is_written_through(functions, tmp_path, ignore_progress):
+    # given a stage's folder on another disk
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a").symlink_to(tmp_path / "disk")
+
+    # when it is made, twice
+    for text in "12":
+        stage = Stage("a", functions.write, {"text": text})
+        stage.execute(tmp_path / "run", ignore_progress)
+
+    # then it is there
+    assert (tmp_path / "run" / "a").is_symlink()
+    assert (tmp_path / "disk" / "text").read_text() == "2"
+    assert stage.is_done(tmp_path / "run")
+
+
+def test_a_folder_that_no_stage_made_is_refused_before_the_work(functions, tmp_path, ignore_progress):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "thesis.tex").write_text("years of work")
+    stage = Stage("a", functions.sleep, {"pid": str(tmp_path / "pid")})
+    with pytest.raises(FileExistsError, match=r"a is not empty and has no stage\.json"):
+        stage.execute(tmp_path, ignore_progress)
+    assert not (tmp_path / "pid").exists()
+    assert (tmp_path / "a" / "thesis.tex").read_text() == "years of work"
 
 
 # Being done
