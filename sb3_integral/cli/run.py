@@ -247,6 +247,8 @@ def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> Mapping[s
 
 
 def _finished(plans: Sequence[Plan]) -> list[Path]:
+    if not plans:  # then nothing has loaded torch yet
+        return []
     from sb3_integral.experiments import REPORT
 
     return [
