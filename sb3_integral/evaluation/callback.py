@@ -15,7 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size
 from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
@@ -180,7 +180,7 @@ class ResizeSweepCallback(BaseCallback):
 
     def _save(self, policy: Resizable, size: Size, path: Path) -> None:
         """Save the model at a size; where there is none, or it cannot have that size, the policy."""
-        with atomic_path(path) as partial:
+        with atomic_file(path) as partial:
             if not isinstance(policy, IntegralPolicy):
                 policy.discretize(size).save(str(partial))
                 return

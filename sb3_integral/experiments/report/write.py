@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from sb3_integral.atomic import PARTIAL_PREFIX
+from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.engine.stage import RECORD, Report
 from sb3_integral.experiments.report.console import markdown_report
 from sb3_integral.experiments.report.paper import paper_table
@@ -123,7 +123,7 @@ def _provenance(
     seconds = {
         str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
         for record in sorted(root.rglob(RECORD))
-        if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
+        if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
     return {
         "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},
