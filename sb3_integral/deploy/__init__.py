@@ -16,11 +16,11 @@ from sb3_integral.deploy.numpy_actor import Actor, NumpyActor, quickest_actor  #
 from sb3_integral.deploy.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.deploy.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.deploy.plain_sb3 import export_sb3, plain_model, plain_policy  # noqa: E402
-from sb3_integral.deploy.safe import load_policy, save_policy  # noqa: E402
 from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.deploy.torch_export import export_torch  # noqa: E402
+from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
 
 __all__ = [
     "Actor",

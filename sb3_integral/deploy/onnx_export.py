@@ -21,9 +21,9 @@ from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.actor import DeterministicActor, deterministic_actor, example
 from sb3_integral.deploy.onnx_policy import SPACES, OnnxPolicy, names_of
 from sb3_integral.deploy.plain_sb3 import Source
-from sb3_integral.deploy.space_json import space_to_json
 from sb3_integral.deploy.torch_export import exported_program
 from sb3_integral.nn import Size
+from sb3_integral.policies.space_json import space_to_json
 from sb3_integral.requirements import require
 
 Observations = Any

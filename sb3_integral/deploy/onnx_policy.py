@@ -12,7 +12,7 @@ from stable_baselines3.common.preprocessing import is_image_space, maybe_transpo
 from stable_baselines3.common.utils import is_vectorized_observation
 
 from sb3_integral.deploy.actor import observation_dtype
-from sb3_integral.deploy.space_json import space_from_json
+from sb3_integral.policies.space_json import space_from_json
 from sb3_integral.requirements import require
 
 SPACES = "sb3_integral_spaces"
