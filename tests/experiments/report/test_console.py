@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.report.console import best_baselines, console_table, markdown_report
+from sb3_integral.experiments.report.console import best_baselines, console_table
+from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.tables import Column, Scale, build_table, with_scores
 
 COLUMNS = [

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sb3_integral.experiments.report.load import read_panel
+from sb3_integral.experiments.report.load import load_results
 
 
 @pytest.fixture
@@ -21,25 +21,25 @@ def report(table, tmp_path):
 
 def test_an_experiment_is_read_from_its_folder_or_its_reports(report, table):
     for folder in (report, report.parent):
-        panel = read_panel(folder)
-        assert panel.title == "CartPole-v1"
-        assert panel.references == {"expert": 500.0, "random": 20.0}
-        assert panel.table["return_mean"].tolist() == table["return_mean"].tolist()
+        results = load_results(folder)
+        assert results.env == "CartPole-v1"
+        assert results.references == {"expert": 500.0, "random": 20.0}
+        assert results.table["return_mean"].tolist() == table["return_mean"].tolist()
 
 
 def test_a_folder_without_one_is_an_error(tmp_path):
     with pytest.raises(ValueError, match=r"holds no finished experiment, expected .*table\.csv"):
-        read_panel(tmp_path)
+        load_results(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["experiment.yml", "provenance.json", "table.csv"])
 def test_a_report_that_is_not_whole_is_an_error_that_names_it(report, name):
     (report / name).write_text("")
     with pytest.raises(ValueError, match=r"the report in .*report cannot be read"):
-        read_panel(report)
+        load_results(report)
 
 
 def test_a_table_of_another_form_is_an_error(report):
     (report / "table.csv").write_text("n_hidden,inn_ar\n100,1.0\n")
     with pytest.raises(ValueError, match=r"lacks the columns column, label, kind"):
-        read_panel(report)
+        load_results(report)
