@@ -55,16 +55,20 @@ def figure(
 
     Example: [bold]sb3-integral figure results/* -o fig3.png[/]
     """
-    from sb3_integral.atomic import atomic_path
+    from sb3_integral.atomic import atomic_file, check_file_target
 
     errors = Console(stderr=True)
     if output.suffix.lower() != ".png":
         fail(errors, f"expected a file that ends in .png, got {output}")
+    try:
+        check_file_target(output)
+    except (ValueError, OSError) as error:
+        fail(errors, str(error))
     results = _load(folders)
     from sb3_integral.experiments.report.plot import plot_results
 
     try:
-        with atomic_path(output) as partial:
+        with atomic_file(output) as partial:
             plot_results(partial, results, "score" if score else "return")
     except (ValueError, OSError) as error:
         fail(errors, str(error))

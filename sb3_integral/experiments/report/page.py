@@ -17,13 +17,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sb3_integral.escaping import script
+from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
 from sb3_integral.experiments.report.plot import highlighted_columns
 from sb3_integral.experiments.report.tables import PAPER_LABELS
 from sb3_integral.experiments.report.write import PLOT
-from sb3_integral.experiments.stage import Report
 
 PAGE = "page"
 """Name of the stage that writes it."""

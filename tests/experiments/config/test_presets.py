@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_integral.experiments import ConfigError, build_stages, load_config
-from sb3_integral.experiments.config_file import load_presets
-from sb3_integral.experiments.presets import apply_preset, merge
+from sb3_integral.experiments.config.load import load_presets
+from sb3_integral.experiments.config.presets import apply_preset, merge
 
 PRESETS = ("quick", "standard", "students", "paper")
 

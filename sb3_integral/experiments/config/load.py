@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sb3_integral.experiments.config import ExperimentConfig
-from sb3_integral.experiments.presets import apply_preset, preset_names
+from sb3_integral.experiments.config.presets import apply_preset, preset_names
+from sb3_integral.experiments.config.schema import ExperimentConfig
 
 
 class ConfigError(ValueError):

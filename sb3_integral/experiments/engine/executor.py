@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, TypeVar
 
-from sb3_integral.experiments.plan import Task
-from sb3_integral.experiments.stage import Stage
+from sb3_integral.experiments.engine.plan import Task
+from sb3_integral.experiments.engine.stage import Stage
 
 Self = TypeVar("Self", bound="Executor")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sb3_integral.experiments.executors.protocol import Failure
-from sb3_integral.experiments.plan import Task
-from sb3_integral.experiments.stage import Stage
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.plan import Task
+from sb3_integral.experiments.engine.stage import Stage
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -132,7 +132,7 @@ def _process_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sb3_integral.experiments.steps"])
+    context.set_forkserver_preload(["sb3_integral.experiments.stages.pipeline"])
     return context
 
 

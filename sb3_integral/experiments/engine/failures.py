@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sb3_integral.atomic import atomic_path
-from sb3_integral.experiments.executors.protocol import Failure
-from sb3_integral.experiments.plan import Task
+from sb3_integral.atomic import atomic_file
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.plan import Task
 
 FAILURES = "failures"
 """The folder, in an experiment's, with a file for each stage that failed in the last run."""
@@ -53,7 +53,7 @@ def keep_failure(task: Task, failure: Failure) -> Path:
     """Write what is known of a failure to a file, and return its path."""
     path = task.root / FAILURES / f"{task.stage.name}.txt"
     inputs = json.dumps(task.stage.inputs, indent=2)
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(
             f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n", encoding="utf-8"
         )
@@ -61,5 +61,19 @@ def keep_failure(task: Task, failure: Failure) -> Path:
 
 
 def forget_failures(root: Path) -> None:
-    """Remove what was kept of the failures of the run before."""
-    shutil.rmtree(root / FAILURES, ignore_errors=True)
+    """Remove what was kept of the failures of the run before, and nothing else in that folder."""
+    folder = root / FAILURES
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.is_dir() and not path.is_symlink():
+            _remove_if_empty(path)
+        elif path.suffix == ".txt" and path.read_text(encoding="utf-8", errors="replace").startswith(
+            f"{name}\n\n"
+        ):
+            path.unlink()
+    _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

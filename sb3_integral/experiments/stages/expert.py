@@ -65,7 +65,7 @@ def shipped_hyperparams(algo: str) -> Path:
     Args:
         algo: An algorithm of rl-zoo3. For TRPO the file is this library's, for others rl-zoo3's.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     if algo == "trpo":
         # In a checkout it is beside the package, in a wheel inside.
         folders = [package.parent / "hyperparams", package / "hyperparams"]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import glob
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments.executors.protocol import Executor, Failure
-from sb3_integral.experiments.failures import FailedTask, forget_failures, keep_failure
-from sb3_integral.experiments.plan import Plan, Task
-from sb3_integral.experiments.sharing import adopt
+from sb3_integral.atomic import check_folder_target, remove_leftovers, remove_partials_of
+from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.experiments.engine.executor import Executor, Failure
+from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
+from sb3_integral.experiments.engine.plan import Plan, Task
+from sb3_integral.experiments.engine.stage import RECORD
 
 POLL_SECONDS = 0.2
 """How long the runner waits before it looks for progress."""
@@ -70,8 +68,9 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             except Timeout:
                 raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
         for root in {task.root for task in pending}:
-            _remove_leftovers(root)
+            remove_leftovers(root)
             forget_failures(root)
+        _check_folders(pending)
         failed = _Run(plans, pending, executor, watcher).run()
     if failed:
         raise ExperimentError("\n".join(map(str, failed)))
@@ -123,8 +122,7 @@ class _Run:
             for task, failure in ended:
                 running -= 1
                 if failure is not None and failure.lost:
-                    folder = task.stage.folder(task.root)
-                    _remove(folder.parent.glob(f"{PARTIAL_PREFIX}????????-{glob.escape(folder.name)}"))
+                    remove_partials_of(task.stage.folder(task.root))
                 if failure is None:
                     self._finish(task, reused=False)
                 elif self._is_worth_another_try(task, failure):
@@ -174,14 +172,10 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     return needs
 
 
-def _remove_leftovers(root: Path) -> None:
-    # A process that was killed had no chance to remove what it had begun.
-    _remove(root.rglob(f"{PARTIAL_PREFIX}*"))
-
-
-def _remove(partials: Iterable[Path]) -> None:
-    for partial in list(partials):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+def _check_folders(tasks: Sequence[Task]) -> None:
+    """Refuse to begin work that could not be put in its place."""
+    for task in tasks:
+        try:
+            check_folder_target(task.stage.folder(task.root), RECORD)
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"stage {task.label} cannot be written: {error}") from error

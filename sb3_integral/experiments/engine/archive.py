@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_folder
+from sb3_integral.experiments.engine.stage import RECORD
 
 PIECE_BYTES = 32 * 2**20
 """Size of a piece: what is held in memory at a time, however large the folder is."""
@@ -35,7 +36,7 @@ def unpack(pieces: Iterable[bytes], folder: Path) -> None:
 
     Args:
         pieces: All pieces, in order.
-        folder: Where to; a folder that stands there is replaced.
+        folder: Where to; a stage's folder that stands there is replaced, no other.
 
     Raises:
         tarfile.TarError: If the pieces are no archive, or one that would write elsewhere.
@@ -44,5 +45,5 @@ def unpack(pieces: Iterable[bytes], folder: Path) -> None:
         for piece in pieces:
             file.write(piece)
         file.seek(0)
-        with tarfile.open(fileobj=file) as archive, atomic_path(folder) as partial:
+        with tarfile.open(fileobj=file) as archive, atomic_folder(folder, RECORD) as partial:
             archive.extractall(partial, filter="data")

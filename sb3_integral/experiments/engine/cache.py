@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from sb3_integral.atomic import atomic_path
-from sb3_integral.experiments.stage import Stage
+from sb3_integral.atomic import atomic_folder
+from sb3_integral.experiments.engine.stage import RECORD, Stage
 
 
 def adopt(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:
@@ -29,8 +29,10 @@ def adopt(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:
     for neighbour in neighbours:
         if neighbour != root and stage.is_done(neighbour):
             try:
-                with atomic_path(stage.folder(root)) as partial:
-                    shutil.copytree(stage.folder(neighbour), partial, copy_function=_link)
+                with atomic_folder(stage.folder(root), RECORD) as partial:
+                    shutil.copytree(
+                        stage.folder(neighbour), partial, copy_function=_link, dirs_exist_ok=True
+                    )
             except (OSError, shutil.Error):
                 continue  # it is being replaced at this moment
             if stage.is_done(root):

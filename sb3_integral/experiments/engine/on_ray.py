@@ -22,10 +22,10 @@ import ray  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 from ray.util.queue import Empty, Queue  # noqa: E402
 
-from sb3_integral.experiments.executors.archive import packed, unpack  # noqa: E402
-from sb3_integral.experiments.executors.protocol import Failure  # noqa: E402
-from sb3_integral.experiments.plan import Task  # noqa: E402
-from sb3_integral.experiments.stage import Stage  # noqa: E402
+from sb3_integral.experiments.engine.archive import packed, unpack  # noqa: E402
+from sb3_integral.experiments.engine.executor import Failure  # noqa: E402
+from sb3_integral.experiments.engine.plan import Task  # noqa: E402
+from sb3_integral.experiments.engine.stage import Stage  # noqa: E402
 
 REPORTS_AT_ONCE = 1000
 

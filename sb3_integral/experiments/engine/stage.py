@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_folder
 
 RECORD = "stage.json"
 """Written last into a stage's folder: says what made it, and that it is whole."""
@@ -66,8 +66,7 @@ class Stage:
         """Make the folder; if that fails or is interrupted, none is left."""
         started = time.perf_counter()
         pace = _Pace(report)
-        with atomic_path(self.folder(root)) as partial:
-            partial.mkdir()
+        with atomic_folder(self.folder(root), RECORD) as partial:
             needed = [need.folder(root) for need in self.needs]
             self.run(partial, pace, *needed, **self.inputs)
             seconds = time.perf_counter() - started

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
-from sb3_integral.experiments.config_values import Count, Name, Section, one_of
+from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 from sb3_integral.imitation import (
     ACTIVATIONS,
     LOSSES,

@@ -10,16 +10,10 @@ import pandas as pd
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral.experiments.expert import ensure_expert, load_expert, train_expert
-from sb3_integral.experiments.steps import (
-    EPISODES,
-    STUDENT,
-    SWEEP,
-    collect_demonstrations,
-    sweep_scratch,
-    sweep_student,
-    train_student,
-)
+from sb3_integral.experiments.stages.demonstrations import EPISODES, collect_demonstrations
+from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
+from sb3_integral.experiments.stages.sweep import SWEEP, sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.train import STUDENT, train_student
 from sb3_integral.imitation import load_demonstrations, load_student
 
 

@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from sb3_integral.experiments.config import ExperimentConfig
-from sb3_integral.experiments.expert import (
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral.experiments.presentation import presentation_stages
+from sb3_integral.experiments.report.tables import Column
+from sb3_integral.experiments.report.write import REPORT, write_report
+from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
+from sb3_integral.experiments.stages.expert import (
     expert_hyperparams,
     saved_expert,
     take_expert,
     train_expert,
 )
-from sb3_integral.experiments.presentation import presentation_stages
-from sb3_integral.experiments.report.tables import Column
-from sb3_integral.experiments.report.write import REPORT, write_report
-from sb3_integral.experiments.stage import Stage
-from sb3_integral.experiments.steps import (
-    collect_demonstrations,
-    evaluate_references,
-    sweep_scratch,
-    sweep_student,
-    train_student,
-)
+from sb3_integral.experiments.stages.references import evaluate_references
+from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.train import train_student
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
 

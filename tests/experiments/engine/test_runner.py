@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from sb3_integral.atomic import PARTIAL_PREFIX
 from sb3_integral.experiments import ExperimentError, LocalExecutor, Plan, Stage, Task, run_stages
-from sb3_integral.experiments.executors import Failure
+from sb3_integral.experiments.engine import Failure
 
 RUN_A_STAGE_THAT_SLEEPS = """
 import sys
@@ -107,9 +107,9 @@ def test_a_run_makes_what_can_be_made_and_the_next_one_only_what_is_missing(func
     first = stages(functions, source)
 
     # given a folder in which a killed run left what it had begun
-    (root / "deep" / f"{PARTIAL_PREFIX}1-b").mkdir(parents=True)
-    (root / "deep" / f"{PARTIAL_PREFIX}1-b" / "half").write_text("half of it")
-    (root / f"{PARTIAL_PREFIX}2-file").write_text("half of it")
+    (root / "deep" / f"{PARTIAL_PREFIX}00000001-b").mkdir(parents=True)
+    (root / "deep" / f"{PARTIAL_PREFIX}00000001-b" / "half").write_text("half of it")
+    (root / f"{PARTIAL_PREFIX}00000002-file").write_text("half of it")
     environment = dict(os.environ)
 
     # when two of the stages fail
@@ -203,7 +203,7 @@ def test_a_second_run_at_the_same_time_is_refused(functions, tmp_path):
 
 
 def test_a_refused_run_leaves_alone_what_the_other_has_begun(functions, tmp_path):
-    begun = tmp_path / f"{PARTIAL_PREFIX}1-a"
+    begun = tmp_path / f"{PARTIAL_PREFIX}00000001-a"
     begun.mkdir()
     with FileLock(tmp_path / ".lock"), pytest.raises(ExperimentError, match="another run"):
         run([Stage("a", functions.write, {"text": "a"})], tmp_path, 1, Notes())

@@ -9,9 +9,9 @@ import gymnasium as gym
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 from rl_zoo3 import ALGOS
 
-from sb3_integral.experiments.config_values import Count, Name, Section, one_of
-from sb3_integral.experiments.expert import shipped_hyperparams
-from sb3_integral.experiments.student_config import CloningConfig, StudentConfig
+from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
+from sb3_integral.experiments.config.values import Count, Name, Section, one_of
+from sb3_integral.experiments.stages.expert import shipped_hyperparams
 from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn, SuccessCriterion
 
 

@@ -5,8 +5,8 @@ import tarfile
 
 import pytest
 
-from sb3_integral.experiments.executors import archive
-from sb3_integral.experiments.executors.archive import packed, unpack
+from sb3_integral.experiments.engine import archive
+from sb3_integral.experiments.engine.archive import packed, unpack
 
 
 def test_a_folder_survives_being_taken_to_pieces(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sb3_integral.experiments import Stage
-from sb3_integral.experiments.sharing import adopt
+from sb3_integral.experiments.engine.cache import adopt
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sb3_integral.experiments.stage import Stage
+from sb3_integral.experiments.engine.stage import Stage
 
 
 @dataclass(frozen=True)
