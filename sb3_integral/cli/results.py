@@ -30,7 +30,7 @@ FILES = ("table.md", "table.csv", "runs.csv", "reward_vs_size.png")
 
 
 def show(folders: Folders) -> None:
-    """Print the tables of finished experiments.
+    """Print the table of a finished experiment.
 
     With several, also scores over all their environments.
 

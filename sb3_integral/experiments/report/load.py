@@ -120,6 +120,8 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path.name} has no rows")
     for name in numbers:
         frame[name] = pd.to_numeric(frame[name])
+    if path.name == TABLE and frame["return_mean"].isna().any():
+        raise ValueError(f"{path.name} lacks values in the column return_mean")
     if not (frame["n_hidden"] % 1 == 0).all():
         raise ValueError(f"{path.name} needs whole numbers in the column n_hidden")
     frame["n_hidden"] = frame["n_hidden"].astype(int)
