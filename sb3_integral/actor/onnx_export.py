@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,19 +20,21 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral._version import __version__
+from sb3_integral.actor.extract import Source, actor_spec
+from sb3_integral.actor.onnx_policy import ACTION, SPACES, OnnxPolicy, input_names
+from sb3_integral.actor.torch_module import TorchActor, example, exported_program
 from sb3_integral.atomic import atomic_path
-from sb3_integral.deploy.actor import DeterministicActor, deterministic_actor, example
-from sb3_integral.deploy.onnx_policy import SPACES, OnnxPolicy, names_of
-from sb3_integral.deploy.plain_sb3 import Source
-from sb3_integral.deploy.space_json import space_to_json
-from sb3_integral.deploy.torch_export import exported_program
 from sb3_integral.nn import Size
+from sb3_integral.policies.space_json import space_to_json
 from sb3_integral.requirements import require
 
 Observations = Any
 
 TOLERANCE = 1e-4
 """How far the file's actions may be from torch's, relative to the largest, when it is checked."""
+
+TIMED_CALLS = 300
+"""Calls by which the int8 form is compared with the float32 form."""
 
 DENSE = ("Gemm", "MatMul")
 """What becomes int8; the clipping of actions stays as exact as it is."""
@@ -42,12 +47,13 @@ def export_onnx(
 
     The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
     unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
-    names of a dictionary's parts; the output is ``action``.
+    names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`); the output
+    is ``action``.
 
     Args:
         source: A model, a policy, or a ResizablePolicy.
         path: The file.
-        size: One integer for all hidden layers, or one for each; that in force by default.
+        size: One integer for all hidden layers, or one for each; the current size by default.
         normalize: Statistics that the policy was trained with, clipping included.
 
     Returns:
@@ -55,24 +61,25 @@ def export_onnx(
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
-        ValueError: As for :func:`~sb3_integral.deploy.actor.deterministic_actor`, or if onnxruntime does
+        ValueError: As for :func:`~sb3_integral.actor.actor_spec`, or if onnxruntime does
             not give what torch does; nothing is written then.
     """
     require("deploy", "onnx", "onnxruntime", "onnxscript")
     path = Path(path)
-    actor = deterministic_actor(source, size, normalize)
-    names = names_of(actor.observation_space)
-    with _quiet():
-        program: Any = torch.onnx.export(
-            exported_program(actor), dynamo=True, verbose=False, input_names=names,
-            output_names=["action"],
-        )  # fmt: skip
-    assert program is not None
-    described = {"observation": actor.observation_space, "action": actor.action_space}
+    spec = actor_spec(source, size, normalize)
+    actor = TorchActor(spec)
+    described = {"observation": spec.observation_space, "action": spec.action_space}
     content = {name: space_to_json(space) for name, space in described.items()}
-    program.model.metadata_props.update({SPACES: json.dumps(content), "sb3_integral": __version__})
+    with _quiet():
+        program: Any = torch.onnx.export(exported_program(actor), dynamo=True, verbose=False)
+    assert program is not None
+    model = program.model_proto
+    _clean(model)
+    _name(model, list(input_names(spec.observation_space).values()))
+    for key, value in {SPACES: json.dumps(content), "sb3_integral": __version__}.items():
+        model.metadata_props.add(key=key, value=value)
     with atomic_path(path) as partial:
-        program.save(partial, external_data=False)
+        partial.write_bytes(model.SerializeToString(deterministic=True))
         _check(actor, partial)
     return path
 
@@ -81,6 +88,8 @@ def quantize_onnx(
     path: Path | str, target: Path | str, observations: Observations | None = None
 ) -> Path:
     """Write an int8 form of an actor that :func:`export_onnx` wrote, atomically.
+
+    A warning says so where the file is larger than that in float32, or measurably slower here.
 
     Args:
         path: The file in float32.
@@ -97,6 +106,7 @@ def quantize_onnx(
         ValueError: If there are no observations, or they are not the actor's, or NaN or infinite.
     """
     require("deploy", "onnx", "onnxruntime")
+    import onnx
     from onnxruntime import quantization
 
     reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
@@ -109,8 +119,86 @@ def quantize_onnx(
         else:
             # One scale for each row: layers of a policy are small, and their rows differ.
             quantization.quantize_static(prepared, partial, reader, per_channel=True, **options)
-        OnnxPolicy(partial)
+        int8 = onnx.load(partial)
+        _clean(int8)
+        partial.write_bytes(int8.SerializeToString(deterministic=True))
+        drawback = _drawback(Path(path), partial)
+    if drawback:
+        warnings.warn(f"{target}: {drawback}", stacklevel=2)
     return Path(target)
+
+
+def _drawback(exact: Path, int8: Path) -> str:
+    """Say how an int8 form is larger or slower than the float32 form; nothing if it is neither."""
+    sizes = [path.stat().st_size for path in (exact, int8)]
+    times = _latencies_us(OnnxPolicy(exact), OnnxPolicy(int8))
+    if sizes[1] <= sizes[0] and times[1] <= times[0]:
+        return ""
+    return (
+        f"the int8 form has {sizes[1]} bytes and takes {times[1]:.1f} µs for one observation on this "
+        f"machine, the float32 form has {sizes[0]} bytes and takes {times[0]:.1f} µs"
+    )
+
+
+def _latencies_us(*policies: OnnxPolicy) -> list[float]:
+    """Measure policies by turns on one observation; return the median of each in microseconds."""
+    times: list[list[float]] = [[] for _ in policies]
+    for _ in range(TIMED_CALLS):
+        for policy, own in zip(policies, times, strict=True):
+            inputs = policy.to_batch(_drawn(policy.observation_space, 1))[0]
+            started = time.perf_counter_ns()
+            policy.session.run([ACTION], inputs)
+            own.append((time.perf_counter_ns() - started) / 1000.0)
+    return [median(own) for own in times]
+
+
+def _clean(model: Any) -> None:
+    """Remove what torch notes about the files and lines of this machine that made each part."""
+    graph = model.graph
+    parts = [
+        model,
+        graph,
+        *graph.node,
+        *graph.initializer,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+    ]
+    for function in model.functions:
+        parts += [function, *function.node, *function.value_info]
+    for part in parts:
+        part.doc_string = ""
+        kept = [(own.key, own.value) for own in part.metadata_props if own.key.startswith(SPACES)]
+        del part.metadata_props[:]
+        for key, value in kept:
+            part.metadata_props.add(key=key, value=value)
+
+
+def _name(model: Any, inputs: list[str]) -> None:
+    """Name the graph's inputs and its output, and everything in it so that nothing has their names.
+
+    Args:
+        model: As torch exported it, its inputs in the order of the observation space.
+        inputs: The names to give to the inputs.
+    """
+    graph = model.graph
+    names = dict(zip((own.name for own in graph.input), inputs, strict=True)) | {
+        graph.output[0].name: ACTION
+    }
+    taken = {*inputs, ACTION}
+    fresh = (name for name in (f"value_{number}" for number in itertools.count()) if name not in taken)
+
+    def named(old: str) -> str:
+        if old and old not in names:
+            names[old] = next(fresh)
+        return str(names.get(old, ""))
+
+    for part in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.name = named(part.name)
+    for number, node in enumerate(graph.node):
+        node.name = f"node_{number}"
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
 
 
 class _Samples:
@@ -129,18 +217,13 @@ class _Samples:
         return next(self._batches, None)
 
 
-def _check(actor: DeterministicActor, path: Path) -> None:
+def _check(actor: TorchActor, path: Path) -> None:
     """Compare what onnxruntime gives with what torch gives, for a single observation and for some."""
     policy = OnnxPolicy(path)
     for batch in (1, 5):
-        observations = _drawn(actor.observation_space, batch)
-        as_arrays = (
-            {name: value.numpy() for name, value in observations.items()}
-            if isinstance(observations, dict)
-            else observations.numpy()
-        )
-        wanted = actor(observations).numpy()
-        got = policy.predict(as_arrays)[0]
+        observations = _drawn(actor.spec.observation_space, batch)
+        wanted = actor(_tensors(observations)).numpy()
+        got = policy.predict(observations)[0]
         largest = float(np.abs(wanted).max(initial=1.0))
         if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
             raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
@@ -150,11 +233,16 @@ def _drawn(space: spaces.Space[Any], batch: int) -> Any:
     """Return some observations that differ, where zeros would say little."""
     if isinstance(space, spaces.Dict):
         return {name: _drawn(inner, batch) for name, inner in space.items()}
-    zeros = example(space, batch)
-    assert isinstance(zeros, torch.Tensor)
-    if zeros.dtype == torch.float32:
-        return torch.linspace(-1.0, 1.0, zeros.numel()).reshape(zeros.shape)
+    zeros: Any = example(space, batch).numpy()  # type: ignore[union-attr]
+    if zeros.dtype == np.float32:
+        return np.linspace(-1.0, 1.0, zeros.size, dtype=np.float32).reshape(zeros.shape)
     return zeros
+
+
+def _tensors(observations: Any) -> Any:
+    if isinstance(observations, dict):
+        return {name: torch.from_numpy(array) for name, array in observations.items()}
+    return torch.from_numpy(observations)
 
 
 @contextmanager
