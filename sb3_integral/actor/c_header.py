@@ -16,7 +16,7 @@ from sb3_integral.actor.c_text import array, comment, inward, literal
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.spec import ActorSpec, Layer, Perceptron
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -53,8 +53,9 @@ def export_c(
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"expected letters, digits and underscores for a name in C, got {name!r}")
+    check_file_target(path)
     text = "\n".join(_header(actor_spec(source, size, normalize), name)) + "\n"
-    with atomic_path(Path(path)) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(text, encoding="ascii")
     return Path(path)
 

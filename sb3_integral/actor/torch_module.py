@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.spec import ActorSpec, observation_dtype
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 
 MACHINE_NOTES = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
@@ -150,10 +150,11 @@ def export_torch(
     path = Path(path)
     if path.suffix != ".pt2":
         raise ValueError(f"torch reads programs from files that end in .pt2, got {path}")
+    check_file_target(path)
     program = exported_program(deterministic_actor(source, size, normalize))
     content = io.BytesIO()  # torch puts the name of a file that it writes itself into the file
     torch.export.save(program, content)
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content.getbuffer())
     return program
 

@@ -13,7 +13,11 @@ from sb3_integral.actor import (  # noqa: E402
     quickest_actor,
 )
 from sb3_integral.actor.c_header import export_c  # noqa: E402
-from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
+from sb3_integral.actor.onnx_export import (  # noqa: E402
+    DrawbackWarning,
+    export_onnx,
+    quantize_onnx,
+)
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.actor.torch_module import (  # noqa: E402
     TorchActor,
@@ -41,6 +45,7 @@ __all__ = [
     "ActorSpec",
     "BettingTest",
     "BudgetError",
+    "DrawbackWarning",
     "DrivingPredictor",
     "DrivingStep",
     "FittedSize",

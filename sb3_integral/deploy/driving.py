@@ -17,7 +17,7 @@ from sb3_integral.deploy.controller import SizeController
 from sb3_integral.deploy.latency import latencies_us
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import Resizable, as_resizable
 
 Array = np.ndarray[Any, Any]
 
@@ -84,11 +84,7 @@ class DrivingPredictor:
         max_steps_kept: int = 100_000,
         **controller: Any,
     ) -> None:
-        if not isinstance(policy, Resizable):
-            raise ValueError(
-                f"{type(policy).__name__} cannot be resized, expected an integral policy or "
-                f"ResizablePolicy(model.policy)"
-            )
+        policy = as_resizable(policy)
         self.observation_space = policy.observation_space
         self.action_space = policy.action_space
         self.ladder: tuple[Sizes, ...] = tuple(sorted(_sizes(policy, sizes), key=_weights))

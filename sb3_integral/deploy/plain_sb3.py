@@ -14,7 +14,7 @@ from stable_baselines3.common.save_util import recursive_getattr, recursive_seta
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source, fold_normalization, ordinary_policy
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 from sb3_integral.policies.plain import constructor_arguments
 from sb3_integral.policies.registration import integral_policies
@@ -111,8 +111,9 @@ def export_sb3(
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.
     """
+    check_file_target(path)
     model = plain_model(source, size, normalize, algorithm)
-    with atomic_path(Path(path)) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         model.save(file)
     return model
 

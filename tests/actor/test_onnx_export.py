@@ -97,7 +97,7 @@ def test_sb3_evaluates_it_and_int8_earns_what_it_earns(cartpole: Path, tmp_path:
     assert mean > 0
     # when
     seen = observations_of(actor, env, 50)
-    with pytest.warns(UserWarning, match=r"static.onnx: the int8 form has \d+ bytes and takes"):
+    with pytest.warns(UserWarning, match=r"the int8 form has \d+ bytes and takes"):
         static = quantize_onnx(cartpole, tmp_path / "static.onnx", seen)
     with pytest.warns(UserWarning, match=r"the float32 form has \d+ bytes and takes"):
         dynamic = quantize_onnx(cartpole, tmp_path / "dynamic.onnx")

@@ -1,0 +1,206 @@
+"""Agents at work as an MP4 and a GIF; a process of its own, because how to render is chosen at start."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio.v2 as imageio
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sb3_integral.imitation import load_student
+from sb3_integral.policies import as_resizable
+
+HEIGHT = 256
+"""Pixels of one agent's picture in the video."""
+
+CAPTION = 44
+"""Pixels above it for two lines of text."""
+
+PICTURES_A_SECOND = 20
+"""At most; some environments make fifty steps a second."""
+
+GIF_BYTES = 200_000
+"""What the GIF may take: it is part of a page, and of repositories."""
+
+GIF_FORMS = ((0.7, 10, 64), (0.6, 8, 48), (0.5, 6, 32), (0.4, 5, 24), (0.3, 4, 16), (0.25, 2, 8))
+"""Scale, pictures a second and colours of the GIF; the first that is small enough is kept."""
+
+CANNOT_RENDER = 3
+"""Exit status where it is the machine that fails."""
+
+Array = np.ndarray[Any, Any]
+
+
+class CannotRenderError(RuntimeError):
+    """This machine cannot draw the environment."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A student at a size.
+
+    Attributes:
+        label: Stands above its picture.
+        student: Its file.
+        method: How a plain student is resized; None for one that resizes itself.
+        size: Neurons in each hidden layer.
+    """
+
+    label: str
+    student: str
+    method: str | None
+    size: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What to record.
+
+    Attributes:
+        env_id: The environment.
+        seed: Draws the start of the episode, the same for every agent.
+        seconds: At most so long.
+        agents: From left to right.
+    """
+
+    env_id: str
+    seed: int
+    seconds: float
+    agents: tuple[Agent, ...]
+
+    def to_json(self) -> str:
+        """Return it as text for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Recording:
+        """Read what :meth:`to_json` returned."""
+        content = json.loads(text)
+        agents = tuple(Agent(**agent) for agent in content.pop("agents"))
+        return cls(**content, agents=agents)
+
+
+def record(recording: Recording, mp4: Path, gif: Path) -> None:
+    """Let the agents play an episode each, and write them side by side.
+
+    Args:
+        recording: What to record.
+        mp4: The video.
+        gif: The same, smaller.
+
+    Raises:
+        CannotRenderError: If the environment cannot be drawn here.
+    """
+    environment = _make_environment(recording.env_id)
+    steps_a_second = int(environment.metadata.get("render_fps", 30))
+    every = -(-steps_a_second // PICTURES_A_SECOND)
+    fps = steps_a_second / every
+    steps = round(recording.seconds * steps_a_second)
+    try:
+        episodes = [
+            list(_pictures(environment, agent, recording.seed, steps, every))
+            for agent in recording.agents
+        ]
+    finally:
+        environment.close()
+    length = max(map(len, episodes))
+    # One that has ended stands still while the others go on.
+    padded = [episode + [episode[-1]] * (length - len(episode)) for episode in episodes]
+    frames = [np.concatenate(row, axis=1) for row in zip(*padded, strict=True)]
+    options: Any = {"fps": fps, "codec": "libx264", "quality": 6, "macro_block_size": 2}
+    imageio.mimwrite(mp4, list[Any](frames), **options)
+    gif.write_bytes(_small_gif(frames, fps))
+
+
+def _make_environment(env_id: str) -> gym.Env[Any, Any]:
+    # OpenGL in software takes its time for every pixel; other environments have no say in their size.
+    is_mujoco = "mujoco" in str(gym.spec(env_id).entry_point)
+    size: dict[str, Any] = {"width": HEIGHT, "height": HEIGHT} if is_mujoco else {}
+    # What is missing shows up in many forms, from no library to a driver's own errors.
+    try:
+        environment = gym.make(env_id, render_mode="rgb_array", **size)
+        environment.reset()
+        np.asarray(environment.render(), dtype=np.uint8)
+    except Exception as error:
+        raise CannotRenderError(f"{type(error).__name__}: {error}") from error
+    return environment
+
+
+def _pictures(
+    environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int, every: int
+) -> Iterator[Array]:
+    student = load_student(Path(agent.student), environment.observation_space, environment.action_space)
+    policy = as_resizable(student, agent.method).resize(agent.size)
+    total = 0.0
+    observation, _ = environment.reset(seed=seed)
+    yield _captioned(environment.render(), agent.label, total, "")
+    for step in range(1, steps + 1):
+        action, _ = policy.predict(observation, deterministic=True)
+        observation, reward, terminated, truncated, _ = environment.step(action)
+        total += float(reward)
+        ended = terminated or truncated
+        if ended or step % every == 0:
+            ending = ", episode over" if ended else ""
+            yield _captioned(environment.render(), agent.label, total, ending)
+        if ended:
+            return
+
+
+def _captioned(picture: Any, label: str, total: float, ending: str) -> Array:
+    image = Image.fromarray(np.asarray(picture, dtype=np.uint8))
+    # Even widths: the video's format halves its colours' resolution.
+    width = 2 * round(image.width * HEIGHT / image.height / 2)
+    whole = Image.new("RGB", (width, HEIGHT + CAPTION), "white")
+    whole.paste(image.resize((width, HEIGHT), Image.Resampling.LANCZOS), (0, CAPTION))
+    draw = ImageDraw.Draw(whole)
+    font = ImageFont.load_default(size=15)
+    draw.text((6, 4), label, fill="black", font=font)
+    draw.text((6, 23), f"return {round(total)}{ending}", fill="#444444", font=font)
+    return np.asarray(whole)
+
+
+def _small_gif(frames: Sequence[Array], fps: float) -> bytes:
+    for scale, pictures_a_second, colours in GIF_FORMS:
+        step = max(1, round(fps / pictures_a_second))
+        content = _gif(frames[::step], scale, colours, round(1000 * step / fps))
+        if len(content) <= GIF_BYTES:
+            break
+    return content
+
+
+def _gif(frames: Sequence[Array], scale: float, colours: int, milliseconds: int) -> bytes:
+    images = [Image.fromarray(frame) for frame in frames]
+    size = (round(images[0].width * scale), round(images[0].height * scale))
+    # One palette for all, without dithering: then what stands still costs nothing.
+    palette = images[len(images) // 2].resize(size, Image.Resampling.LANCZOS).quantize(colours)
+    small = [
+        image.resize(size, Image.Resampling.LANCZOS).quantize(palette=palette, dither=Image.Dither.NONE)
+        for image in images
+    ]
+    buffer = BytesIO()
+    small[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=small[1:],
+        duration=milliseconds,
+        loop=0,
+        optimize=True,
+    )
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    try:
+        record(Recording.from_json(sys.stdin.read()), Path(sys.argv[1]), Path(sys.argv[2]))
+    except CannotRenderError as error:
+        print(error, file=sys.stderr)
+        sys.exit(CANNOT_RENDER)
