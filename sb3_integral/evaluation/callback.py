@@ -19,7 +19,7 @@ from sb3_integral.atomic import atomic_file
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size
 from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
-from sb3_integral.resize import ResizeMethod
+from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
 
 MOST_ENVS = 8
 """Copies of an environment given by its id that are stepped as one batch."""
@@ -80,7 +80,7 @@ class ResizeSweepCallback(BaseCallback):
         *,
         deterministic: bool = True,
         best_model_save_path: str | Path | None = None,
-        method: ResizeMethod | str = "bicubic",
+        method: ResizeMethod | str = DEFAULT_METHOD,
         seed: int | None = None,
         warn: bool = True,
         verbose: int = 0,

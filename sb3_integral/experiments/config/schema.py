@@ -22,6 +22,9 @@ ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:)?[\w./-]+$")]
 """An id of Gymnasium's, with or without the module that registers it: ``Env-v0``, ``module:Env-v0``."""
 
+RESERVED_LABELS = ("INN, paper", "NN, paper")
+"""What the curves of the paper are called in plots."""
+
 
 class ExpertConfig(Section):
     """The expert, trained by rl-zoo3, or one that is there already.
@@ -184,9 +187,6 @@ class ExperimentConfig(Section):
         for what, values in (("seeds", self.seeds), ("sizes", self.sizes)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must differ from each other, got {list(values)}")
-        labels = [student.label for student in self.students.values()]
-        if len(set(labels)) != len(labels):
-            raise ValueError(f"the labels of students must differ from each other, got {labels}")
         if not any(student.kind == "integral" for student in self.students.values()):
             raise ValueError("expected at least one integral student")
         for name, student in self.students.items():
@@ -197,16 +197,32 @@ class ExperimentConfig(Section):
                 raise ValueError(f"{name}.cloning: {problems}") from error
             if len(set(student.resize)) != len(student.resize):
                 raise ValueError(f"{name}.resize names a method twice: {list(student.resize)}")
-            for other in self.students:
-                if any(other == f"{name}_{method.replace('-', '_')}" for method in student.resize):
-                    raise ValueError(f"student {other!r} has the name of a column of {name!r}")
             self._check_start(name, student)
             if set(student.hidden_sizes) != {self.sizes[0]}:
                 raise ValueError(
                     f"sizes must begin with the full size of every student, got {self.sizes[0]} "
                     f"and {name}.hidden_sizes {list(student.hidden_sizes)}"
                 )
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        """Check that no two columns of the table have one name, or one label."""
+        names: dict[str, str] = {}
+        labels = dict.fromkeys(map(_as_read, RESERVED_LABELS), "the paper")
+        for student, config in self.students.items():
+            for name, label, _ in config.columns(student):
+                if name in names:
+                    raise ValueError(
+                        f"student {student!r} has the name of a column of {names[name]!r}, "
+                        f"{name!r}, expected another name"
+                    )
+                if _as_read(label) in labels:
+                    raise ValueError(
+                        f"students.{student}.label: {label!r} is a label of {labels[_as_read(label)]} "
+                        f"already, expected labels that differ"
+                    )
+                names[name], labels[_as_read(label)] = student, student
 
     def _check_start(self, name: str, student: StudentConfig) -> None:
         if student.start is None:
@@ -221,3 +237,7 @@ class ExperimentConfig(Section):
                     f"{name} starts from {student.start}, expected the same {what}, "
                     f"got {own} and {other}"
                 )
+
+
+def _as_read(label: str) -> str:
+    return " ".join(label.split()).casefold()

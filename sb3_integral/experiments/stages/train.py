@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
@@ -20,10 +21,9 @@ from sb3_integral.imitation import (
     StudentArchitecture,
     clone,
     load_demonstrations,
-    load_student,
-    save_student,
 )
 from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
+from sb3_integral.policies.serialization import load_policy, save_policy
 
 STUDENT = "student.safetensors"
 
@@ -116,7 +116,8 @@ def train_student(
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        begin_at(policy, load_student(start_folder / STUDENT, *spaces_of(env_id)))
+        trained_before = load_policy(start_folder / STUDENT, *spaces_of(env_id))
+        begin_at(policy, cast(ActorCriticPolicy, trained_before))
     epochs_done = 0
 
     def on_epoch_end() -> None:
@@ -140,4 +141,4 @@ def train_student(
         seed=derived_seed(seed, "cloning"),
         on_epoch_end=on_epoch_end,
     )
-    save_student(policy, student, folder / STUDENT)
+    save_policy(policy, folder / STUDENT)
