@@ -120,8 +120,8 @@ def _provenance(
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    seconds = {
-        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
+    records = {
+        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))
         for record in sorted(root.rglob(RECORD))
         if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
@@ -133,5 +133,6 @@ def _provenance(
         "machine": f"{platform.system()} {platform.machine()}",
         "versions": versions,
         "threads_per_stage": 1,
-        "stage_seconds": seconds,
+        "stage_seconds": {name: record["seconds"] for name, record in records.items()},
+        "stage_versions": {name: record.get("versions", {}) for name, record in records.items()},
     }
