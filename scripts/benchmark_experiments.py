@@ -343,6 +343,7 @@ def in_own_process(command: str, *arguments: object) -> dict[str, float]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        encoding="utf-8",
     )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -216,7 +216,7 @@ def _show(report: Path) -> str:
 
     from sb3_integral.experiments.readable import console_table
 
-    inputs = json.loads((report / "stage.json").read_text())["inputs"]
+    inputs = json.loads((report / "stage.json").read_text(encoding="utf-8"))["inputs"]
     table = pd.read_csv(report / "table.csv")
     console = _console()
     environment: str = inputs["config"]["env"]

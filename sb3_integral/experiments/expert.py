@@ -80,7 +80,7 @@ def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
         ValueError: If there is none, nor a ``default``, or if the file is of another form.
     """
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -116,11 +116,11 @@ def train_expert(
         n_timesteps: In place of the hyperparameters' own, if given.
     """
     config = folder / f"{algo}.yml"
-    config.write_text(yaml.safe_dump({env_id: hyperparams}))
+    config.write_text(yaml.safe_dump({env_id: hyperparams}), encoding="utf-8")
     arguments = Namespace(
         algo=algo, env=env_id, seed=seed, env_kwargs=None, eval_env_kwargs=None, n_timesteps=-1
     )
-    with (folder / "train.log").open("w") as log, redirect_stdout(log):
+    with (folder / "train.log").open("w", encoding="utf-8") as log, redirect_stdout(log):
         manager = ExperimentManager(
             arguments,
             algo,

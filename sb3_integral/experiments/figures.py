@@ -58,7 +58,7 @@ def draw_figures(
         plot_weights(folder / WEIGHTS, weights)
         report(0.5)
         plot_spectra(folder / SPECTRUM, weights)
-    (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n")
+    (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n", encoding="utf-8")
 
 
 def second_layer(student: ActorCriticPolicy) -> Tensor | None:

@@ -159,7 +159,7 @@ class Measurements:
             kind = KINDS.get(stage.run)
             if kind is None:
                 continue
-            record = json.loads((stage.folder(plan.root) / RECORD).read_text())
+            record = json.loads((stage.folder(plan.root) / RECORD).read_text(encoding="utf-8"))
             seconds = float(record["seconds"])
             paced = float(record.get("paced_seconds", seconds))
             amount = kind.amount(stage, measured.lengths or EpisodeLengths(1.0, 1.0))

@@ -82,11 +82,11 @@ def write_page(
         config: The experiment's configuration.
     """
     table = pd.read_csv(report_folder / "table.csv")
-    provenance = json.loads((report_folder / "provenance.json").read_text())
+    provenance = json.loads((report_folder / "provenance.json").read_text(encoding="utf-8"))
     references = {name: entry["mean"] for name, entry in provenance["references"].items()}
-    left_out = json.loads((figures_folder / figures.NOTE).read_text())
+    left_out = json.loads((figures_folder / figures.NOTE).read_text(encoding="utf-8"))
     if (video_folder / video.NOTE).is_file():
-        left_out.append((video_folder / video.NOTE).read_text().strip())
+        left_out.append((video_folder / video.NOTE).read_text(encoding="utf-8").strip())
     for source in (report_folder / REWARD, figures_folder / figures.WEIGHTS):
         _copy(source, folder)
     for source in (
@@ -110,7 +110,7 @@ def write_page(
         spectrum=_inlined(folder / figures.SPECTRUM, "image/png"),
         left_out=left_out,
         command=_command(config),
-        configuration=(report_folder / "experiment.yml").read_text(),
+        configuration=(report_folder / "experiment.yml").read_text(encoding="utf-8"),
         versions={
             "python": provenance["python"],
             "machine": provenance["machine"],

@@ -70,7 +70,7 @@ def write_report(
         columns: The fields of each :class:`~sb3_integral.experiments.tables.Column`.
     """
     all_columns = [Column(**column) for column in columns]
-    references = json.loads((references_folder / REFERENCES).read_text())
+    references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
     runs = read_runs(sweep_folders, all_columns, config["seeds"])
     scale = score_scale(runs, all_columns, references["random"]["mean"])
     runs = with_scores(runs, scale)
@@ -79,7 +79,7 @@ def write_report(
     runs.to_csv(folder / RUNS, index=False)
     table.to_csv(folder / TABLE, index=False)
     (folder / "table.md").write_text(
-        markdown_report(table, scale, config["env"], _introduction(config, references))
+        markdown_report(table, scale, config["env"], _introduction(config, references)), encoding="utf-8"
     )
     plot_reward_against_size(
         folder / "reward_vs_size.png",
@@ -88,10 +88,11 @@ def write_report(
         references={name: entry["mean"] for name, entry in references.items()},
     )
     (folder / "experiment.yml").write_text(
-        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False)
+        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False), encoding="utf-8"
     )
     (folder / "provenance.json").write_text(
-        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n"
+        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n",
+        encoding="utf-8",
     )
 
 
@@ -120,7 +121,7 @@ def _provenance(
         except metadata.PackageNotFoundError:
             continue
     seconds = {
-        str(record.parent.relative_to(root)): json.loads(record.read_text())["seconds"]
+        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
         for record in sorted(root.rglob(RECORD))
         if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
     }

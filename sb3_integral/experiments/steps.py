@@ -32,7 +32,7 @@ from sb3_integral.imitation import (
     save_student,
     stream_episodes,
 )
-from sb3_integral.policies import IntegralActorCriticPolicy, Resizable, ResizablePolicy, begin_at
+from sb3_integral.policies import IntegralActorCriticPolicy, ResizablePolicy, as_resizable, begin_at
 
 EPISODES = "episodes"
 STUDENT = "student.safetensors"
@@ -69,7 +69,7 @@ def evaluate_references(
             "episodes": episodes,
         }
         report(len(returns) / 2)
-    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n")
+    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
 
 
 def collect_demonstrations(
@@ -229,8 +229,7 @@ def sweep_student(
         rng = np.random.default_rng(_derived_seed(seed, "observations for resizing"))
         chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
         seen = observations[chosen].numpy()
-    policy = student if method is None else ResizablePolicy(student, method, seen)
-    assert isinstance(policy, Resizable)
+    policy = as_resizable(student, method, seen)
     sizes_done = 0
 
     def on_size_end() -> None:

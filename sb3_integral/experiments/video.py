@@ -62,7 +62,7 @@ def record_agents(
     try:
         record_anywhere(Recording(env_id, seed, SECONDS, recorded), folder / MP4, folder / GIF)
     except CannotRenderError as error:
-        (folder / NOTE).write_text(f"{error}\n")
+        (folder / NOTE).write_text(f"{error}\n", encoding="utf-8")
 
 
 def record_anywhere(recording: Recording, mp4: Path, gif: Path) -> None:
@@ -118,4 +118,5 @@ def _python(*arguments: str, text: str, variables: dict[str, str]) -> subprocess
         capture_output=True,
         text=True,
         env={**os.environ, **variables},
+        encoding="utf-8",
     )

@@ -113,7 +113,7 @@ def _labelled(
     """Have episodes driven and labelled; the student has its own size again afterwards."""
     with ExitStack() as stack:
         if isinstance(policy, IntegralPolicy) and size is not None:
-            stack.enter_context(policy.actor_axes.resized(size))
+            stack.enter_context(policy.resized(size))
         with tempfile.TemporaryDirectory() as folder, no_progress_bars():
             collector = InteractiveTrajectoryCollector(
                 venv=venv,

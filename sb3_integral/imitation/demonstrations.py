@@ -121,7 +121,9 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         del whole
         shutil.rmtree(shards)
         files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": n_episodes}))
+        (partial / MANIFEST).write_text(
+            json.dumps({"sha256": files, "episodes": n_episodes}), encoding="utf-8"
+        )
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -193,7 +195,7 @@ def _check_manifest(path: Path) -> None:
     if not manifest.exists():
         return
     try:
-        digests = dict(json.loads(manifest.read_text())["sha256"])
+        digests = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
     for name, expected in digests.items():

@@ -170,7 +170,7 @@ def _at_sizes(
         return loss.metrics(losses[0]), losses[1:]
     all_metrics = []
     for size in sizes:
-        with policy.actor_axes.resized(size):
+        with policy.resized(size):
             all_metrics.append(loss(policy, obs, acts))
     return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
 

@@ -15,7 +15,7 @@ from sb3_integral.policies.random_sizes import (
     UniformSizes,
 )
 from sb3_integral.policies.registration import register_policies
-from sb3_integral.policies.resizable import Resizable, ResizablePolicy
+from sb3_integral.policies.resizable import Resizable, ResizablePolicy, as_resizable
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeExtractor
 
@@ -33,6 +33,7 @@ __all__ = [
     "SizeDistribution",
     "StandardizeExtractor",
     "UniformSizes",
+    "as_resizable",
     "begin_at",
     "make_integral",
     "register_policies",
