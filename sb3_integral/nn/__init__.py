@@ -37,7 +37,7 @@ from sb3_integral.nn.spectrum import (
     total_variation,
     truncate_spectrum,
 )
-from sb3_integral.nn.state import unchanged_on_failure
+from sb3_integral.nn.state import load_whole, unchanged_on_failure
 from sb3_integral.nn.torchintegral import from_torch_integral, to_torch_integral
 from sb3_integral.nn.tuning import tune_partitions
 
@@ -74,6 +74,7 @@ __all__ = [
     "convert",
     "cut_high_frequencies",
     "from_torch_integral",
+    "load_whole",
     "matrices_at",
     "mean_spectrum",
     "nested_order",

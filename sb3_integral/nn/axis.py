@@ -33,7 +33,7 @@ class Axis(nn.Module):
     It has no parameters, unless its partition is being tuned. Its size is part of the state dict
     wherever it is not the full one: as the *shape* of an empty tensor, or as points where these were
     given. So a state dict at full size has no keys but those of the layers, and arithmetic on a state
-    (averages, random numbers) cannot make a size wrong.
+    (averages, random numbers) cannot make a size wrong. A state without a size is one at full size.
 
     Args:
         max_size: The size it is built with, and has at first.
@@ -211,7 +211,7 @@ class Axis(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        super()._load_from_state_dict(  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
         key = prefix + POINTS

@@ -15,7 +15,7 @@ from sb3_integral.nn.fused import find_chain, run_chain, train_chain
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.sampling import Plan, make_plan, sample_flat
 from sb3_integral.nn.sizes import Size
-from sb3_integral.nn.state import unchanged_on_failure
+from sb3_integral.nn.state import load_whole
 
 Self = TypeVar("Self", bound="IntegralNetwork")
 
@@ -204,8 +204,7 @@ class IntegralNetwork(nn.Module):
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """See :meth:`torch.nn.Module.load_state_dict`; what fails changes nothing."""
-        with unchanged_on_failure(self):
-            return super().load_state_dict(state_dict, strict, assign)
+        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

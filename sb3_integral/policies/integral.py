@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -24,6 +24,7 @@ from sb3_integral.nn import (
     Size,
     Trapezoidal,
     as_sizes,
+    load_whole,
 )
 from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
 from sb3_integral.policies.noise import AxisNoise
@@ -260,6 +261,12 @@ class IntegralPolicy(BasePolicy):
         """Return SB3's class of which this is the integral kind."""
         kinds = (kind for kind in cls.__mro__ if issubclass(kind, BasePolicy))
         return next(kind for kind in kinds if not issubclass(kind, IntegralPolicy))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See torch; a state that does not fit changes nothing."""
+        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     @property
     def sizes(self) -> tuple[int, ...]:
