@@ -43,8 +43,12 @@ def export(
         typer.Option(help="Hidden size, such as 30, or one per layer: 30,20.", show_default="in force"),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="How a plain policy is resized; integral ones resize themselves.")
-    ] = "bicubic",
+        str | None,
+        typer.Option(
+            help="How a plain policy is resized; integral ones resize themselves.",
+            show_default="the best one",
+        ),
+    ] = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +145,7 @@ def _write(
     target: Path,
     format: Format,
     size: str | None,
-    method: str,
+    method: str | None,
     algo: str | None,
     env: str | None,
     name: str,
@@ -152,8 +156,9 @@ def _write(
     from sb3_integral import ResizablePolicy, deploy
     from sb3_integral.deploy.sources import algorithms
     from sb3_integral.policies import IntegralPolicy
+    from sb3_integral.resize import DEFAULT_METHOD
 
-    source, normalize = loaded.source, loaded.normalize
+    source, normalize, method = loaded.source, loaded.normalize, method or DEFAULT_METHOD
     sizes = None if size is None else _sizes(size)
     policy: Any = source.policy if isinstance(source, BaseAlgorithm) else source
     is_integral = isinstance(policy, IntegralPolicy)

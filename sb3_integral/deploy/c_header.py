@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.actor import Argmax, Clip, DeterministicActor, Unscale, deterministic_actor
 from sb3_integral.deploy.normalization import Statistics, statistics_of
 from sb3_integral.deploy.plain_sb3 import Source
@@ -100,9 +100,10 @@ def export_c(
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"expected letters, digits and underscores for a name in C, got {name!r}")
+    check_file_target(path)
     actor = deterministic_actor(source, size, normalize)
     text = "\n".join(_header(actor, name, statistics_of(normalize).get(None))) + "\n"
-    with atomic_path(Path(path)) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return Path(path)
 

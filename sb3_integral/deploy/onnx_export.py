@@ -17,7 +17,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.actor import DeterministicActor, deterministic_actor, example
 from sb3_integral.deploy.onnx_policy import SPACES, OnnxPolicy, names_of
 from sb3_integral.deploy.plain_sb3 import Source
@@ -60,6 +60,7 @@ def export_onnx(
     """
     require("deploy", "onnx", "onnxruntime", "onnxscript")
     path = Path(path)
+    check_file_target(path)
     actor = deterministic_actor(source, size, normalize)
     names = names_of(actor.observation_space)
     with _quiet():
@@ -71,7 +72,7 @@ def export_onnx(
     described = {"observation": actor.observation_space, "action": actor.action_space}
     content = {name: space_to_json(space) for name, space in described.items()}
     program.model.metadata_props.update({SPACES: json.dumps(content), "sb3_integral": __version__})
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         program.save(partial, external_data=False)
         _check(actor, partial)
     return path
@@ -99,8 +100,9 @@ def quantize_onnx(
     require("deploy", "onnx", "onnxruntime")
     from onnxruntime import quantization
 
+    check_file_target(target)
     reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
-    with atomic_path(Path(target)) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
+    with atomic_file(target) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         quantization.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         options = {"op_types_to_quantize": list(DENSE), "weight_type": quantization.QuantType.QInt8}

@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.normalization import fold_normalization
 from sb3_integral.nn import Size
 from sb3_integral.policies import IntegralPolicy, ResizablePolicy
@@ -125,8 +125,9 @@ def export_sb3(
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.
     """
+    check_file_target(path)
     model = plain_model(source, size, normalize, algorithm)
-    with atomic_path(Path(path)) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         model.save(file)
     return model
 

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 from torch.export import Dim, ExportedProgram
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.actor import DeterministicActor, deterministic_actor, example
 from sb3_integral.deploy.plain_sb3 import Source
 from sb3_integral.nn import Size
@@ -47,7 +47,8 @@ def export_torch(
     path = Path(path)
     if path.suffix != ".pt2":
         raise ValueError(f"torch reads programs from files that end in .pt2, got {path}")
+    check_file_target(path)
     program = exported_program(deterministic_actor(source, size, normalize))
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         torch.export.save(program, partial)
     return program
