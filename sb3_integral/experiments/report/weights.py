@@ -15,6 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
+from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.experiments.stages.train import STUDENT
@@ -90,7 +91,11 @@ def plot_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         limit = float(np.quantile(weight.abs().numpy(), 0.99)) or 1.0
         image = axes.imshow(weight.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
         figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
-        axes.set(title=label, xlabel="neuron of the first layer", ylabel="neuron of the second layer")
+        axes.set(
+            title=plotted_text(label),
+            xlabel="neuron of the first layer",
+            ylabel="neuron of the second layer",
+        )
     _save(figure, path)
 
 
@@ -107,7 +112,7 @@ def plot_spectra(path: Path, weights: Mapping[str, Tensor]) -> None:
         # An integral student that never changed its size may have the very weights of a plain one.
         style = ("-", "--", ":")[place % 3]
         colour = COLOURS[place % len(COLOURS)]
-        axes.plot(amplitude.numpy(), style, label=label, color=colour, linewidth=1.8)
+        axes.plot(amplitude.numpy(), style, label=plotted_text(label), color=colour, linewidth=1.8)
     axes.set(
         ylim=(0, None),
         xlabel="frequency, cycles along the neurons of the first layer",
