@@ -109,7 +109,7 @@ def test_what_c_cannot_do_says_so_and_writes_nothing(
     with pytest.raises(ValueError, match="vectors that dense layers read"):
         export_c(make_model(PPO, observation_space=spaces.Discrete(3)), path)
     image = spaces.Box(0, 255, (36, 36, 3), np.uint8)
-    with pytest.raises(ValueError, match="got a NatureCNN"):
+    with pytest.raises(ValueError, match="got NatureCNN"):
         export_c(
             make_model(PPO, "IntegralCnnPolicy", image, features_extractor_kwargs={"features_dim": 16}),
             path,
