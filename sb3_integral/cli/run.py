@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.cli.durations import about
+from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import (
     REPORT,
     ConfigError,
@@ -27,7 +28,6 @@ from sb3_integral.experiments import (
     tasks_of,
     wall_seconds,
 )
-from sb3_integral.experiments.display import ProgressDisplay
 
 
 class RunError(RuntimeError):
@@ -104,7 +104,7 @@ def run_experiments(
 def _executor(workers: int, ray: str | None) -> Executor:
     if ray is None:
         return LocalExecutor(workers)
-    from sb3_integral.experiments.executors.on_ray import RayExecutor
+    from sb3_integral.experiments.engine.on_ray import RayExecutor
 
     return RayExecutor(ray)
 

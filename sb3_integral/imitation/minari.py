@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from imitation.data.types import TrajectoryWithRew
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_folder
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.requirements import require
 
@@ -122,8 +122,7 @@ def write_minari(
         "code_permalink": code_permalink,
         "description": description,
     }
-    with atomic_path(folder) as partial:
-        partial.mkdir()
+    with atomic_folder(folder, marker=None) as partial:
         storage = MinariStorage.new(
             partial / "data",
             observation_space=observation_space,

@@ -1,4 +1,7 @@
-"""SB3 policies whose size is chosen after training, and the wrapper that resizes plain ones."""
+"""SB3 policies whose size is chosen after training, and the wrapper that resizes plain ones.
+
+Importing this package registers the policies with every algorithm that is installed.
+"""
 
 from sb3_integral.policies.actor_critic import (
     IntegralActorCriticCnnPolicy,
@@ -38,3 +41,5 @@ __all__ = [
     "make_integral",
     "register_policies",
 ]
+
+register_policies()

@@ -1,0 +1,127 @@
+"""What the students' weights look like: heat maps (Fig. 4 of the paper) and spectra (Fig. 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
+
+from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.report.plot import COLOURS
+from sb3_integral.experiments.stages.train import STUDENT
+from sb3_integral.imitation import load_student
+from sb3_integral.nn.spectrum import mean_spectrum
+from sb3_integral.policies import Resizable
+from sb3_integral.policies.anatomy import dense, dissect
+
+WEIGHTS = "weights.png"
+SPECTRUM = "spectrum.png"
+NOTE = "left_out.json"
+"""Why a figure is not there: sentences."""
+
+
+def draw_figures(
+    folder: Path, report: Report, *student_folders: Path, env_id: str, labels: list[str]
+) -> None:
+    """Draw the weights of the second hidden layer of some students, and their spectra.
+
+    Args:
+        folder: Where to write.
+        report: Is told of progress.
+        *student_folders: A student each.
+        env_id: The environment that they were trained for.
+        labels: What people call them.
+    """
+    venv = make_vec_env(env_id)
+    weights: dict[str, Tensor] = {}
+    left_out = []
+    for label, student_folder in zip(labels, student_folders, strict=True):
+        student = load_student(student_folder / STUDENT, venv.observation_space, venv.action_space)
+        weight = second_layer(student)
+        if weight is None:
+            left_out.append(
+                f"{label} has one hidden layer, so there is no weight between hidden layers."
+            )
+        else:
+            weights[label] = weight
+    venv.close()
+    if weights:
+        plot_weights(folder / WEIGHTS, weights)
+        report(0.5)
+        plot_spectra(folder / SPECTRUM, weights)
+    (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n", encoding="utf-8")
+
+
+def second_layer(student: ActorCriticPolicy) -> Tensor | None:
+    """Return the weight from the first to the second hidden layer at full size; None if there is none.
+
+    Args:
+        student: Integral or plain.
+
+    Returns:
+        Shape: (neurons of the second, neurons of the first).
+    """
+    policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
+    hidden = dissect(policy).actors[0].hidden
+    return dense(policy, hidden[1]).weight.detach() if len(hidden) > 1 else None
+
+
+def plot_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Plot weights as heat maps side by side.
+
+    Args:
+        path: The PNG file.
+        weights: By label; each of shape (rows, columns).
+    """
+    figure, grid = plt.subplots(
+        1, len(weights), figsize=(4.2 * len(weights), 3.9), dpi=110, layout="constrained", squeeze=False
+    )
+    for axes, (label, weight) in zip(grid[0], weights.items(), strict=True):
+        # A few large weights would leave the rest pale.
+        limit = float(np.quantile(weight.abs().numpy(), 0.99)) or 1.0
+        image = axes.imshow(weight.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
+        axes.set(title=label, xlabel="neuron of the first layer", ylabel="neuron of the second layer")
+    _save(figure, path)
+
+
+def plot_spectra(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Plot the mean absolute Fourier transform of the rows of each weight.
+
+    Args:
+        path: The PNG file.
+        weights: By label; each of shape (rows, columns).
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.8), dpi=110, layout="constrained")
+    for place, (label, weight) in enumerate(weights.items()):
+        amplitude = mean_spectrum(weight)
+        # An integral student that never changed its size may have the very weights of a plain one.
+        style = ("-", "--", ":")[place % 3]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(amplitude.numpy(), style, label=label, color=colour, linewidth=1.8)
+    axes.set(
+        ylim=(0, None),
+        xlabel="frequency, cycles along the neurons of the first layer",
+        ylabel="mean amplitude of a row",
+    )
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    # In 256 colours it is half as large, and looks the same.
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

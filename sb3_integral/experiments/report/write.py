@@ -1,0 +1,137 @@
+"""The tables, the plot and the record of an experiment.
+
+What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sb3_integral.atomic import LEFTOVER
+from sb3_integral.experiments.engine.stage import RECORD, Report
+from sb3_integral.experiments.report.console import markdown_report
+from sb3_integral.experiments.report.paper import paper_table
+from sb3_integral.experiments.report.plot import plot_reward_against_size
+from sb3_integral.experiments.report.tables import (
+    Column,
+    Scale,
+    build_table,
+    read_runs,
+    score_scale,
+    with_scores,
+)
+from sb3_integral.experiments.stages.references import REFERENCES
+
+REPORT = "report"
+"""Name of the stage that writes it."""
+
+TABLE = "table.csv"
+RUNS = "runs.csv"
+
+PACKAGES = (
+    "sb3-integral",
+    "torch",
+    "stable-baselines3",
+    "sb3-contrib",
+    "rl-zoo3",
+    "imitation",
+    "gymnasium",
+    "mujoco",
+    "numpy",
+    "scipy",
+)
+"""Packages whose versions decide the results."""
+
+
+def write_report(
+    folder: Path,
+    report: Report,
+    references_folder: Path,
+    *sweep_folders: Path,
+    config: dict[str, Any],
+    hyperparams: dict[str, Any] | None,
+    columns: list[dict[str, Any]],
+) -> None:
+    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and what made them.
+
+    Args:
+        folder: Where to write.
+        report: Is told of progress.
+        references_folder: Returns of the expert and of random actions.
+        *sweep_folders: A sweep per column and seed, seeds within columns.
+        config: The experiment's configuration.
+        hyperparams: The expert's, if it was trained here.
+        columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
+    """
+    all_columns = [Column(**column) for column in columns]
+    references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
+    runs = read_runs(sweep_folders, all_columns, config["seeds"])
+    scale = score_scale(runs, all_columns, references["random"]["mean"])
+    runs = with_scores(runs, scale)
+    table = build_table(runs, all_columns, paper_table(config["env"]))
+
+    runs.to_csv(folder / RUNS, index=False)
+    table.to_csv(folder / TABLE, index=False)
+    (folder / "table.md").write_text(
+        markdown_report(table, scale, config["env"], _introduction(config, references)), encoding="utf-8"
+    )
+    plot_reward_against_size(
+        folder / "reward_vs_size.png",
+        table,
+        title=config["env"],
+        references={name: entry["mean"] for name, entry in references.items()},
+    )
+    (folder / "experiment.yml").write_text(
+        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False), encoding="utf-8"
+    )
+    (folder / "provenance.json").write_text(
+        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n",
+        encoding="utf-8",
+    )
+
+
+def _introduction(config: dict[str, Any], references: dict[str, Any]) -> str:
+    expert, random = references["expert"], references["random"]
+    baseline_episodes = config["evaluation"].get("baseline_episodes")
+    of_baselines = f" ({baseline_episodes} for baselines)" if baseline_episodes else ""
+    return (
+        f"Expert: {expert['mean']:.1f} ± {expert['std']:.1f} over {expert['episodes']} "
+        f"deterministic episodes; random actions: {random['mean']:.1f} ± {random['std']:.1f}. "
+        f"Seeds {', '.join(map(str, config['seeds']))}; "
+        f"{config['evaluation']['episodes']} episodes per seed and size{of_baselines}."
+    )
+
+
+def _provenance(
+    config: dict[str, Any],
+    references: dict[str, Any],
+    scale: Scale,
+    root: Path,
+) -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    seconds = {
+        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
+        for record in sorted(root.rglob(RECORD))
+        if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
+    }
+    return {
+        "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},
+        "references": references,
+        "scores": scale._asdict(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": versions,
+        "threads_per_stage": 1,
+        "stage_seconds": seconds,
+    }
