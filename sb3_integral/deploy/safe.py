@@ -26,6 +26,8 @@ from torch import Tensor
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.constructor_json import policy_classes, value_from_json, value_to_json
+from sb3_integral.nn import Axis
+from sb3_integral.nn.axis import POINTS
 from sb3_integral.policies import IntegralPolicy
 from sb3_integral.policies.plain import constructor_arguments, parameter_names
 from sb3_integral.policies.space_json import space_from_json, space_to_json
@@ -214,12 +216,14 @@ def _fill(policy: BasePolicy, tensors: dict[str, Tensor]) -> None:
         ValueError: If they are not those that it has.
     """
     wanted = _state(policy)
-    if tensors.keys() != wanted.keys():
-        missing, more = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    placed = {f"{name}.{POINTS}" for name, part in policy.named_modules() if isinstance(part, Axis)}
+    if tensors.keys() - placed != wanted.keys():
+        missing = sorted(wanted.keys() - tensors.keys())
+        more = sorted(tensors.keys() - wanted.keys() - placed)
         raise ValueError(f"tensors are missing: {missing}, or not known: {more}")
     for name, tensor in tensors.items():
-        if name.endswith("_extra_state"):
-            if tensor.numel() > LARGEST_SIZE or (not tensor.dim() and int(tensor) > LARGEST_SIZE):
+        if name in placed:
+            if not tensor.dim() or len(tensor) > LARGEST_SIZE:
                 raise ValueError(f"an axis is sampled at more than {LARGEST_SIZE} points")
             continue
         if tensor.shape != wanted[name].shape or tensor.dtype != wanted[name].dtype:

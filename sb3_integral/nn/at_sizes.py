@@ -199,7 +199,8 @@ def _part(layer: IntegralLinear, numbers: dict[int, int]) -> Part:
         layer: The layer.
         numbers: The number of each tensor, by its id.
     """
-    weight, bias, levels = layer.weight, layer.bias, layer.levels()
+    weight, bias = layer.weight, layer.bias
+    levels = layer.levels(*(None if axis is None else axis.placement for axis in layer._axes))
     ends = (layer.out_axis, layer.in_axis)
     size = tuple(
         features if axis is None else axis.size

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fusion
 
-from sb3_integral.nn.axis import Axis, matrices_at
+from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.convolution import IntegralConv2d
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.permutation import permute_axis
+from sb3_integral.nn.placement import matrices_at
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_sizes
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axis
+from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.scale import Level, ScaleCorrections, corrected
 
 
@@ -100,12 +101,12 @@ class IntegralLayer(nn.Module):
 
     def discrete_parameters(self) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias at the sizes in force, differentiable in the parameters."""
-        in_axis, out_axis = self._axes
+        placed_in, placed_out = (None if axis is None else axis.placement for axis in self._axes)
         if any(axis is not None and axis.nested for axis in self._axes):
-            return self._nested_parameters()
+            return self._nested_parameters(placed_in, placed_out)
         weight, bias = self.weight, self.bias
-        sampling = None if out_axis is None else out_axis.matrices(weight).sampling
-        integration = None if in_axis is None else in_axis.matrices(weight).integration
+        sampling = None if placed_out is None else placed_out.matrices(weight).sampling
+        integration = None if placed_in is None else placed_in.matrices(weight).integration
         if sampling is None and integration is None:
             return weight, bias
         shape = self.operator_shape(weight.shape)
@@ -115,16 +116,18 @@ class IntegralLayer(nn.Module):
             bias = torch.mv(sampling, bias)
         return weight, bias
 
-    def _nested_parameters(self) -> tuple[Tensor, Tensor | None]:
+    def _nested_parameters(
+        self, placed_in: Placement | None, placed_out: Placement | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Return weight and bias where partitions nest: the beginning of each, corrected."""
         operator, bias = self._operator(), self.bias
         full = operator.shape[:2]
-        ends = (self.out_axis, self.in_axis)
+        ends = (placed_out, placed_in)
         size = tuple(
             features if axis is None or axis.prefix is None else axis.prefix
             for features, axis in zip(full, ends, strict=True)
         )
-        levels = self.levels()
+        levels = self.levels(placed_in, placed_out)
         if all(axis is None or axis.prefix == axis.grid_size for axis in ends) and not levels:
             return self.weight, bias
         operator, bias = corrected(operator, bias, size, levels)
@@ -142,15 +145,13 @@ class IntegralLayer(nn.Module):
                 bias = torch.mv(sampling, bias)
         return operator if operator.dim() == self.weight.dim() else operator.flatten(start_dim=1), bias
 
-    def levels(self) -> list[Level]:
-        """Return the corrections that count at the sizes in force."""
+    def levels(self, placed_in: Placement | None, placed_out: Placement | None) -> list[Level]:
+        """Return the corrections that count where the axes are placed."""
         corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
-        return [] if corrections is None else corrections.at(self._scale())
-
-    def _scale(self) -> float:
-        """Return the fraction of full size at which the layer is sampled."""
-        scales = [axis.size / axis.grid_size for axis in self._axes if axis is not None]
-        return math.prod(scales) ** (1.0 / len(scales))
+        if corrections is None:
+            return []
+        scales = [each.size / each.grid_size for each in (placed_in, placed_out) if each is not None]
+        return corrections.at(math.prod(scales) ** (1.0 / len(scales)))
 
     def _parameters_in_force(self) -> tuple[Tensor, Tensor | None]:
         return self.discrete_parameters() if self._lent is None else self._lent

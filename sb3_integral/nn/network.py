@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 
@@ -15,6 +15,7 @@ from sb3_integral.nn.fused import find_chain, run_chain, train_chain
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.sampling import Plan, make_plan, sample_flat
 from sb3_integral.nn.sizes import Size
+from sb3_integral.nn.state import load_whole
 
 Self = TypeVar("Self", bound="IntegralNetwork")
 
@@ -116,7 +117,7 @@ class IntegralNetwork(nn.Module):
                 return module(*args, **kwargs)
             finally:
                 self._take_back()
-        key = [flat._version, flat.data_ptr(), *[axis.key for axis in self._axis_list]]
+        key = [flat._version, flat.data_ptr(), *[axis.placement.key for axis in self._axis_list]]
         if key != self._kept or None in key:
             self._lend(self._plan())
             self._kept = key
@@ -151,7 +152,7 @@ class IntegralNetwork(nn.Module):
     def _plan(self) -> Plan:
         if torch.compiler.is_compiling():  # what is traced has no address
             return self._make_plan()
-        keys = tuple([axis.key for axis in self._axis_list])
+        keys = tuple([axis.placement.key for axis in self._axis_list])
         plan = self._plans.get(keys)
         if plan is None or plan.address != self.lam_flat.data_ptr():
             plan = self._make_plan()
@@ -198,6 +199,12 @@ class IntegralNetwork(nn.Module):
         """See :meth:`torch.nn.Module.train`."""
         self._take_back()
         return super().train(mode)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See :meth:`torch.nn.Module.load_state_dict`; what fails changes nothing."""
+        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

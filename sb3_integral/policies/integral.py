@@ -31,9 +31,9 @@ from sb3_integral.nn import (
     Size,
     Trapezoidal,
     as_sizes,
+    load_whole,
 )
 from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
-from sb3_integral.policies.loading import check_state, is_size
 from sb3_integral.policies.noise import AxisNoise
 from sb3_integral.policies.parts import part_class
 from sb3_integral.policies.plain import (
@@ -289,6 +289,25 @@ class IntegralPolicy(BasePolicy):
         kinds = (kind for kind in cls.__mro__ if issubclass(kind, BasePolicy))
         return next(kind for kind in kinds if not issubclass(kind, IntegralPolicy))
 
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load a state dict of the plain policy, or of an integral one, whose size comes with it.
+
+        A state dict that names no size means full size, as that of a plain policy does; without
+        ``strict`` the current size is kept.
+
+        Args:
+            state_dict: The parameters, and the size where it is not the full one.
+            strict: As in torch.
+            assign: As in torch.
+
+        Raises:
+            RuntimeError: If it does not fit; the policy is as before then.
+        """
+        with self._lock:
+            return load_whole(self, super().load_state_dict, state_dict, strict, assign)
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """The actor's sizes in force, one per axis."""
@@ -338,31 +357,6 @@ class IntegralPolicy(BasePolicy):
         """See SB3. Another thread that resizes the policy waits until the actions are there."""
         with self._lock:
             return super().predict(*args, **kwargs)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """Load a state dict of the plain policy, or of an integral one, whose size comes with it.
-
-        A state dict of the plain policy means full size. One that lacks parameters, which needs
-        ``strict=False``, and names no size leaves the size as it is.
-
-        Args:
-            state_dict: The parameters, and the size where it is not the full one.
-            strict: As in torch.
-            assign: As in torch.
-
-        Raises:
-            RuntimeError: If it does not fit; the policy is as before then.
-        """
-        check_state(self, state_dict, strict)
-        with self._lock:
-            own = self.state_dict()
-            sizes = {name: value for name, value in own.items() if is_size(name)}
-            complete = state_dict.keys() >= own.keys() - sizes.keys()
-            if not complete and not any(map(is_size, state_dict)):
-                state_dict = {**state_dict, **sizes}
-            return super().load_state_dict(state_dict, strict, assign)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """See SB3.

@@ -78,11 +78,12 @@ class RandomSizeCallback(BaseCallback):
     def _sized_step(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def step(model: BaseAlgorithm, *args: Any, **kwargs: Any) -> Any:
             try:
-                with ExitStack() as self._step:
+                policy = self._policy()
+                with policy.resized(policy.sizes), ExitStack() as self._step:
                     if name != "train":
                         self._drawn = None
                     elif self._drawn is not None:
-                        self._step.enter_context(self._policy().resized(self._drawn))
+                        self._step.enter_context(policy.resized(self._drawn))
                     return method(model, *args, **kwargs)
             except BaseException:
                 self._on_training_end()

@@ -19,7 +19,7 @@ from sb3_integral.nn import (
     IntegralMLP,
     IntegralNetwork,
 )
-from sb3_integral.nn.axis import axis_matrices
+from sb3_integral.nn.placement import axis_matrices
 
 
 class TwoHeads(nn.Module):
