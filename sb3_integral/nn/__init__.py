@@ -1,7 +1,7 @@
 """Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
 
-from sb3_integral.nn.at_sizes import run_at_sizes
 from sb3_integral.nn.axis import Axes, Axis
+from sb3_integral.nn.chain import run_at_sizes
 from sb3_integral.nn.conversion import Conversion, convert
 from sb3_integral.nn.convolution import IntegralConv2d
 from sb3_integral.nn.kernels import (
@@ -14,7 +14,7 @@ from sb3_integral.nn.kernels import (
 )
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
-from sb3_integral.nn.mlp import IntegralMLP, string_on_axes
+from sb3_integral.nn.mlp import IntegralMLP, to_integral_layers
 from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.partition import TrainablePartition
@@ -81,7 +81,7 @@ __all__ = [
     "permute_axis",
     "run_at_sizes",
     "shortest_path",
-    "string_on_axes",
+    "to_integral_layers",
     "to_torch_integral",
     "total_variation",
     "truncate_spectrum",

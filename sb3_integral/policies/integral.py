@@ -205,7 +205,7 @@ class IntegralPolicy(BasePolicy):
         added: dict[int, list[nn.Parameter]] = {}
         for layer, layer_levels in zip(layers, each, strict=True):
             if "corrections" not in layer._modules and layer_levels != 0:
-                added[id(layer.weight)] = list(layer.correct(layer_levels).parameters())
+                added[id(layer.weight)] = list(layer.add_scale_corrections(layer_levels).parameters())
         for module in self.modules():
             optimizer = getattr(module, "optimizer", None)
             if isinstance(optimizer, torch.optim.Optimizer):
@@ -240,7 +240,7 @@ class IntegralPolicy(BasePolicy):
         raise ValueError(f"cannot string a {type(norm).__name__} on an axis")
 
     def _string_dense(self, name: str, in_axis: Axis | None, out_axis: Axis | None) -> None:
-        replace_submodule(self, name, IntegralLinear.adopt(dense(self, name), in_axis, out_axis))
+        replace_submodule(self, name, IntegralLinear.from_linear(dense(self, name), in_axis, out_axis))
 
     def _string_extractors(
         self, names: Sequence[str], features_are_axis: bool
@@ -435,10 +435,10 @@ def _string_cnn(cnn: NatureCNN, channels: Iterator[Axis], features: Axis | None)
     for index, module in enumerate(cnn.cnn):
         if isinstance(module, nn.Conv2d):
             axis = next(channels)
-            cnn.cnn[index] = IntegralConv2d.adopt(module, before, axis)
+            cnn.cnn[index] = IntegralConv2d.from_conv(module, before, axis)
             before = axis
     assert before is not None
     linear = cnn.linear[0]
     assert isinstance(linear, nn.Linear)
     pixels = linear.in_features // before.grid_size
-    cnn.linear[0] = IntegralLinear.adopt(linear, before, features, in_repeat=pixels)
+    cnn.linear[0] = IntegralLinear.from_linear(linear, before, features, in_repeat=pixels)
