@@ -203,20 +203,25 @@ def _write(
 
 def _write_int8(loaded: Loaded, target: Path, env: str | None) -> str:
     import tempfile
+    import warnings
 
     from sb3_integral import deploy
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
+        warnings.simplefilter("always", UserWarning)
         exact = deploy.export_onnx(
             loaded.source, Path(folder) / "exact.onnx", normalize=loaded.normalize
         )
         if env is None:
             deploy.quantize_onnx(exact, target)
-            return "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
-        venv = _environment(env)
-        seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
-        deploy.quantize_onnx(exact, target, seen)
-        return f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
+            written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
+        else:
+            venv = _environment(env)
+            seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
+            deploy.quantize_onnx(exact, target, seen)
+            written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
+    notes = [str(own.message) for own in drawbacks if issubclass(own.category, deploy.DrawbackWarning)]
+    return "; ".join([written, *notes])
 
 
 def _sizes(text: str) -> int | tuple[int, ...]:

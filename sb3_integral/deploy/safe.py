@@ -26,9 +26,9 @@ from torch import Tensor
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.constructor_json import policy_classes, value_from_json, value_to_json
-from sb3_integral.deploy.space_json import space_from_json, space_to_json
 from sb3_integral.policies import IntegralPolicy
 from sb3_integral.policies.plain import constructor_arguments, parameter_names
+from sb3_integral.policies.space_json import space_from_json, space_to_json
 
 FORMAT = "sb3-integral policy"
 """What the header of a safe file says it is."""

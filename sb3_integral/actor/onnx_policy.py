@@ -11,8 +11,8 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from stable_baselines3.common.utils import is_vectorized_observation
 
-from sb3_integral.deploy.actor import observation_dtype
-from sb3_integral.deploy.space_json import space_from_json
+from sb3_integral.actor.spec import observation_dtype
+from sb3_integral.policies.space_json import space_from_json
 from sb3_integral.requirements import require
 
 SPACES = "sb3_integral_spaces"
@@ -62,7 +62,7 @@ class OnnxPolicy:
             raise ValueError(f"{path} is not an actor that this library exported: {error}") from error
         except Exception as error:  # onnxruntime's errors have nothing else in common
             raise ValueError(f"{path} is not a whole ONNX file: {error}") from error
-        self._names = names_of(self.observation_space)
+        self._names = input_names(self.observation_space)
         self._single: _Single | None = None
 
     def predict(
@@ -111,7 +111,7 @@ class OnnxPolicy:
             raise ValueError(f"expected a dictionary with {list(space)}, got {observation!r}")
         pairs = {name: _batch(observation[name], inner) for name, inner in space.items()}
         return (
-            {name: array for name, (array, _) in pairs.items()},
+            {self._names[name]: array for name, (array, _) in pairs.items()},
             any(is_batch for _, is_batch in pairs.values()),
         )
 
@@ -140,9 +140,20 @@ class _Single:
         return action
 
 
-def names_of(space: spaces.Space[Any]) -> list[str]:
-    """Return what an actor's inputs are called."""
-    return list(space) if isinstance(space, spaces.Dict) else [OBSERVATION]
+def input_names(space: spaces.Space[Any]) -> dict[str, str]:
+    """Return the names of an ONNX file's inputs, by the names of a dictionary's parts, in order.
+
+    They are the same, unless a part has the output's name or none.
+    """
+    if not isinstance(space, spaces.Dict):
+        return {OBSERVATION: OBSERVATION}
+    names = {name: name for name in space}
+    for name in ("", ACTION):
+        if name in names:
+            names[name] = f"{OBSERVATION}_{name}"
+            while list(names.values()).count(names[name]) > 1:
+                names[name] += "_"
+    return names
 
 
 def _batch(observation: Any, space: spaces.Space[Any]) -> tuple[Array, bool]:

@@ -17,8 +17,8 @@ from sb3_contrib import QRDQN, CrossQ
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from torch import nn
 
+from sb3_integral.actor.activations import ACTIVATIONS
 from sb3_integral.deploy import export_c
-from sb3_integral.deploy.c_header import ACTIVATIONS
 
 COMPILER = shutil.which("cc")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -78,6 +78,11 @@ def test_c_acts_as_predict_does(
     np.testing.assert_allclose(act(header, seen, policy.action_space), wanted, rtol=1e-4, atol=1e-4)
 
 
+ARGUMENTS: dict[type[nn.Module], Callable[[], nn.Module]] = {
+    nn.Threshold: lambda: nn.Threshold(0.3, 20.0),
+}
+
+
 @pytest.mark.parametrize("activation", list(ACTIVATIONS), ids=lambda kind: kind.__name__)
 def test_activations_are_torchs(
     activation: type[nn.Module],
@@ -87,7 +92,11 @@ def test_activations_are_torchs(
     tmp_path: Path,
 ) -> None:
     # given inputs on both sides of every kink
-    model = make_model(PPO, activation_fn=activation, action_space=spaces.Box(-99.0, 99.0, (2,)))
+    model = make_model(
+        PPO,
+        activation_fn=ARGUMENTS.get(activation, activation),
+        action_space=spaces.Box(-99.0, 99.0, (2,)),
+    )
     with torch.no_grad():
         model.policy.mlp_extractor.policy_net[0].weight.mul_(20.0)
     header = export_c(model, tmp_path / "policy.h")
@@ -96,7 +105,7 @@ def test_activations_are_torchs(
     np.testing.assert_allclose(act(header, seen, model.action_space), wanted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", [DQN, SAC, TD3])
+@pytest.mark.parametrize("algorithm", [DQN, QRDQN, SAC, TD3, CrossQ])
 def test_other_algorithms_too(
     algorithm: Any,
     make_model: Callable[..., Any],
@@ -132,16 +141,14 @@ def test_what_c_cannot_do_says_so_and_writes_nothing(
     for name in ("", "1a", "a b", "a;", "é"):
         with pytest.raises(ValueError, match="for a name in C"):
             export_c(student, path, name)
-    with pytest.raises(ValueError, match="cannot compute Mish"):
-        export_c(make_model(PPO, activation_fn=nn.Mish), path)
-    with pytest.raises(ValueError, match="cannot compute BatchRenorm1d"):
-        export_c(make_model(CrossQ), path)
-    with pytest.raises(ValueError, match="cannot compute MeanOfQuantiles"):
-        export_c(make_model(QRDQN), path)
+    with pytest.raises(ValueError, match="cannot compute Hardshrink"):
+        export_c(make_model(PPO, activation_fn=nn.Hardshrink), path)
+    with pytest.raises(ValueError, match="one argument for all neurons, got PReLU"):
+        export_c(make_model(PPO, net_arch=[12], activation_fn=lambda: nn.PReLU(12)), path)
     with pytest.raises(ValueError, match="vectors that dense layers read"):
         export_c(make_model(PPO, observation_space=spaces.Discrete(3)), path)
     image = spaces.Box(0, 255, (36, 36, 3), np.uint8)
-    with pytest.raises(ValueError, match="no NatureCNN"):
+    with pytest.raises(ValueError, match="got a NatureCNN"):
         export_c(
             make_model(PPO, "IntegralCnnPolicy", image, features_extractor_kwargs={"features_dim": 16}),
             path,

@@ -13,6 +13,7 @@ from stable_baselines3 import DQN, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
+from sb3_integral.actor import onnx_export as module
 from sb3_integral.deploy import (
     OnnxPolicy,
     compare_rewards,
@@ -21,7 +22,6 @@ from sb3_integral.deploy import (
     observations_of,
     quantize_onnx,
 )
-from sb3_integral.deploy import onnx_export as module
 
 
 @given(data=st.data())
@@ -97,8 +97,11 @@ def test_sb3_evaluates_it_and_int8_earns_what_it_earns(cartpole: Path, tmp_path:
     assert mean > 0
     # when
     seen = observations_of(actor, env, 50)
-    static = quantize_onnx(cartpole, tmp_path / "static.onnx", seen)
-    dynamic = quantize_onnx(cartpole, tmp_path / "dynamic.onnx")
+    with pytest.warns(UserWarning, match=r"the int8 form has \d+ bytes and takes"):
+        static = quantize_onnx(cartpole, tmp_path / "static.onnx", seen)
+    with pytest.warns(UserWarning, match=r"the float32 form has \d+ bytes and takes"):
+        dynamic = quantize_onnx(cartpole, tmp_path / "dynamic.onnx")
+    assert static.stat().st_size > cartpole.stat().st_size, "the warning is not true"
     # then they are other files with the same meaning
     assert seen.shape == (50, 4)
     actors = {"float": actor, "static": OnnxPolicy(static), "dynamic": OnnxPolicy(dynamic)}

@@ -1,4 +1,4 @@
-"""What an exported actor earns: the reward that a smaller or coarser form of it costs."""
+"""The returns of exported actors: how much reward a smaller or coarser form costs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Earned:
-    """The rewards of one actor.
+class ActorReturns:
+    """The returns of one actor.
 
     Attributes:
         name: Which it is.
@@ -38,7 +38,7 @@ class Earned:
 
 def compare_rewards(
     actors: Mapping[str, PolicyPredictor], env: VecEnv, n_eval_episodes: int = 20, seed: int = 0
-) -> list[Earned]:
+) -> list[ActorReturns]:
     """Let actors act in the same environment, from the same seed.
 
     Args:
@@ -52,7 +52,7 @@ def compare_rewards(
     """
     if not actors or n_eval_episodes < 1:
         raise ValueError(f"expected an actor and an episode, got {len(actors)} and {n_eval_episodes}")
-    earned: list[Earned] = []
+    earned: list[ActorReturns] = []
     for name, actor in actors.items():
         env.seed(seed)
         returns, _ = evaluate_policy(
@@ -61,7 +61,7 @@ def compare_rewards(
         own = np.asarray(returns, np.float64)
         first = np.asarray(earned[0].returns) if earned else own
         error = float(np.sqrt(own.var() / len(own) + first.var() / len(first))) if earned else 0.0
-        earned.append(Earned(name, tuple(own), float(own.mean() - first.mean()), error))
+        earned.append(ActorReturns(name, tuple(own), float(own.mean() - first.mean()), error))
     return earned
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sb3_integral.deploy.space_json import space_from_json, space_to_json
+from sb3_integral.policies.space_json import space_from_json, space_to_json
 
 FLOATS = st.sampled_from([np.float32, np.float64])
 

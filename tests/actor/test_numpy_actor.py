@@ -14,7 +14,7 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from torch import nn
 
 import sb3_integral
-from sb3_integral.deploy.numpy_actor import NumpyActor, quickest_actor
+from sb3_integral.actor import NumpyActor, actor_spec, quickest_actor
 
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-0.5, 1.5, (2, 2), np.float32),
@@ -74,7 +74,7 @@ def test_actions_are_those_of_predict(case, size):
 
 @given(batch=st.integers(1, 5), seed=st.integers(0, 1000))
 def test_the_argument_is_left_alone(make_policy, batch, seed):
-    actor = NumpyActor(make_policy("box").discretize(5))
+    actor = NumpyActor(actor_spec(make_policy("box"), 5))
     observations = np.random.default_rng(seed).normal(size=(batch, 5)).astype(np.float32)
     before = observations.copy()
     first = actor(observations)
@@ -93,22 +93,33 @@ def test_a_standardising_student_acts_on_raw_observations(make_policy):
 
 
 @pytest.mark.parametrize("algorithm", [sb3_contrib.CrossQ, sb3_contrib.QRDQN])
-def test_what_is_not_dense_is_left_to_predict(algorithm):
+def test_what_the_next_layer_can_absorb_is_computed_too(algorithm, enlarge):
     actions = "box" if algorithm is sb3_contrib.CrossQ else "discrete"
-    policy = algorithm("IntegralMlpPolicy", Spaces(actions), device="cpu").policy.discretize(8)
+    policy = algorithm("IntegralMlpPolicy", Spaces(actions), device="cpu", buffer_size=10).policy
+    enlarge(policy)
+    policy = policy.discretize(8)
     observations = np.random.default_rng(0).normal(size=(4, 3, 2))
     actor = quickest_actor(policy)
-    assert not isinstance(actor, NumpyActor)
-    np.testing.assert_array_equal(
-        actor(observations), policy.predict(observations, deterministic=True)[0]
-    )
+    assert isinstance(actor, NumpyActor)
+    expected = policy.predict(observations, deterministic=True)[0]
+    np.testing.assert_allclose(actor(observations), expected, atol=1e-5)
+
+
+class Wave(nn.ReLU):
+    """An activation that only its own class knows, though it is a kind of another one."""
+
+    def forward(self, x):
+        return torch.sin(x)
 
 
 def test_an_unknown_activation_is_left_to_predict(make_policy):
-    policy = make_policy(activation_fn=nn.Softsign).discretize()
-    with pytest.raises(ValueError, match="known activations, got Softsign"):
-        NumpyActor(policy)
-    assert not isinstance(quickest_actor(policy), NumpyActor)
+    policy = make_policy(activation_fn=Wave).discretize()
+    with pytest.raises(ValueError, match="known activations, got Wave"):
+        NumpyActor(actor_spec(policy))
+    actor = quickest_actor(policy)
+    assert not isinstance(actor, NumpyActor)
+    observation = np.linspace(-2.0, 2.0, 5, dtype=np.float32)
+    np.testing.assert_array_equal(actor(observation), policy.predict(observation, deterministic=True)[0])
 
 
 def test_images_are_left_to_predict():
@@ -116,7 +127,8 @@ def test_images_are_left_to_predict():
 
     policy = PPO("MlpPolicy", FakeImageEnv()).policy
     with pytest.raises(ValueError, match="no images"):
-        NumpyActor(policy)
+        NumpyActor(actor_spec(policy))
+    assert not isinstance(quickest_actor(policy), NumpyActor)
 
 
 def test_a_recurrent_policy_is_refused():

@@ -1,4 +1,4 @@
-"""VecNormalize's statistics of observations, brought into the policy that was trained on them."""
+"""VecNormalize's statistics of observations, for the actor of the policy that was trained on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from sb3_integral.policies.anatomy import dissect, submodules
 from sb3_integral.policies.plain import fold_features
 from sb3_integral.policies.standardize import StandardizeExtractor
 
+Array = np.ndarray[Any, Any]
 Policy = TypeVar("Policy", bound=BasePolicy)
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,51 @@ class Statistics:
         clip: The largest absolute value after it.
     """
 
-    mean: np.ndarray[Any, Any]
-    std: np.ndarray[Any, Any]
+    mean: Array
+    std: Array
     clip: float
+
+    def __post_init__(self) -> None:
+        """Check that single precision can express the numbers."""
+        for name, values in (("mean", self.mean), ("standard deviation", self.std)):
+            outside = values[~(np.abs(values) <= LARGEST)]
+            if outside.size:
+                raise ValueError(
+                    f"the normalisation has a {name} of {outside[0]}, expected float32 numbers"
+                )
+        if not (self.std >= SMALLEST).all():
+            raise ValueError(
+                f"the normalisation has a standard deviation of {self.std.min()}, expected positive ones"
+            )
+        if not self.clip >= 0.0:
+            raise ValueError(f"the normalisation clips to {self.clip}, expected a number of at least 0")
+
+    @property
+    def limit(self) -> float | None:
+        """The largest absolute value in single precision; None if nothing is clipped."""
+        return self.clip if self.clip <= LARGEST else None
+
+    @property
+    def single(self) -> tuple[Array, Array, Array]:
+        """The mean as the sum of two arrays in single precision, and the standard deviation.
+
+        One array would lose digits of a mean that is large beside its deviation.
+        """
+        high = self.mean.astype(np.float32)
+        return high, (self.mean - high).astype(np.float32), self.std.astype(np.float32)
+
+    def apply(self, observation: Array) -> Array:
+        """Normalise as VecNormalize does. Shape: (..., *observation), float32."""
+        normalized = np.clip((observation - self.mean) / self.std, -self.clip, self.clip)
+        return normalized.astype(np.float32)
 
 
 def statistics_of(normalize: VecNormalize | None) -> dict[str | None, Statistics]:
-    """Return the statistics of observations by their names; of the only array under None."""
+    """Return the statistics of observations by their names; of the only array under None.
+
+    Raises:
+        ValueError: If a number is NaN, or out of the range of single precision.
+    """
     if normalize is None or not normalize.norm_obs:
         return {}
     rms: Any = normalize.obs_rms
@@ -47,7 +88,7 @@ def statistics_of(normalize: VecNormalize | None) -> dict[str | None, Statistics
     for key in keys:
         own = rms if key is None else rms[key]
         std = np.sqrt(own.var + normalize.epsilon)
-        found[key] = Statistics(own.mean, std, float(normalize.clip_obs))
+        found[key] = Statistics(np.asarray(own.mean), np.asarray(std), float(normalize.clip_obs))
     return found
 
 

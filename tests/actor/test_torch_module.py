@@ -14,8 +14,8 @@ from sb3_contrib import ARS, QRDQN, TQC, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.deploy import deterministic_actor, export_torch
-from sb3_integral.deploy.actor import observation_dtype
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,))
 IMAGE = spaces.Box(0, 255, (3, 36, 36), np.uint8)
@@ -113,7 +113,7 @@ def test_gsde_and_squashing_are_kept(
 
 
 def test_a_recurrent_policy_is_refused(make_model: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="a recurrent policy has a memory"):
+    with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
         deterministic_actor(make_model(RecurrentPPO))
 
 
