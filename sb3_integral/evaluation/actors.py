@@ -145,7 +145,7 @@ class MlpActor:
         if self._noise is not None:
             for row, generator in enumerate(self._generators):
                 outputs[row] += self._noise(generator)
-        return self._actor.head.numpy(outputs)
+        return self._actor.head.numpy(outputs, action_masks)
 
 
 def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:
