@@ -14,8 +14,8 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
-from sb3_integral.deploy.safe import load_policy
 from sb3_integral.policies.registration import integral_policies
+from sb3_integral.policies.serialization import load_policy
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,7 @@ def _statistics(path: Path) -> VecNormalize:
     except Exception as error:  # unpickling can raise anything
         raise ValueError(f"{path} is not a file of VecNormalize: {error!r}") from error
     if not isinstance(loaded, VecNormalize):
-        raise ValueError(f"{path} holds a {type(loaded).__name__}, expected VecNormalize")
+        raise ValueError(
+            f"{path} holds an object of class {type(loaded).__name__}, expected VecNormalize"
+        )
     return loaded
