@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+PASSED_ON = {"allow_interspersed_args": False}
+"""For a verb whose arguments are another program's, options included."""
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -41,7 +46,19 @@ def _options(
     pass
 
 
-@app.command()
+def _command(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add a verb; each paragraph of its help is one line, which any terminal breaks between words."""
+    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    is_list = [re.search(r"^( |\[bold\])", text, re.MULTILINE) is not None for text in paragraphs]
+    text = "\n\n".join(
+        paragraph if listed else paragraph.replace("\n", " ")
+        for paragraph, listed in zip(paragraphs, is_list, strict=True)
+    )
+    app.command(help=text, context_settings=PASSED_ON if verb.__name__ == "imitation" else None)(verb)
+    return verb
+
+
+@_command
 def run(
     configs: Annotated[
         list[Path],
@@ -86,6 +103,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the stages, and how long they would take.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make the stages again that are finished already.")
+    ] = False,
 ) -> None:
     """Run experiments: train an expert, clone it, resize the clones, print the table.
 
@@ -94,8 +114,9 @@ def run(
     configuration, and only what is missing or depends on the change is made. What two
     presets have in common, such as the expert, is made once.
 
-    How long it will take is said before it begins: from what is finished, or from a
-    miniature of the experiment that takes some seconds.
+    How long it will take is said before it begins, as far as stages like its own were
+    made before. A stage is made again when its settings changed, or the versions of the
+    packages behind it, or the code of the environment; --fresh makes all of them again.
 
     Example: [bold]sb3-integral run zoo_configs/acrobot.yml --preset quick[/]
 
@@ -107,7 +128,7 @@ def run(
 
     try:
         finished = run_experiments(
-            configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run
+            configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run, fresh=fresh
         )
     except RunError as error:
         _print_each(error.finished)
@@ -115,11 +136,7 @@ def run(
     _print_each(finished)
 
 
-app.command()(show)
-app.command()(figure)
-
-
-@app.command(context_settings={"allow_interspersed_args": False})
+@_command
 def imitation(
     script: Annotated[
         str,
@@ -160,11 +177,8 @@ def imitation(
     main([script, *(arguments or [])])
 
 
-app.command()(export)
-app.command()(rewards)
-app.command()(fit)
-app.command()(smallest)
-app.command()(drive)
+for _verb in (show, figure, export, rewards, fit, smallest, drive):
+    _command(_verb)
 
 
 def _print_each(folders: Sequence[Path]) -> None:

@@ -237,7 +237,7 @@ class IntegralPolicy(BasePolicy):
 
     def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
         """String a layer that normalises a hidden dimension on its axis."""
-        raise ValueError(f"cannot string a {type(norm).__name__} on an axis")
+        raise ValueError(f"cannot string a layer of class {type(norm).__name__} on an axis")
 
     def _string_dense(self, name: str, in_axis: Axis | None, out_axis: Axis | None) -> None:
         replace_submodule(self, name, IntegralLinear.from_linear(dense(self, name), in_axis, out_axis))

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,14 @@ class Recording:
         seed: Draws the start of the episode, the same for every agent.
         seconds: At most so long.
         agents: From left to right.
+        packages: Modules that register the environment.
     """
 
     env_id: str
     seed: int
     seconds: float
     agents: tuple[Agent, ...]
+    packages: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return it as text for another process."""
@@ -85,7 +88,8 @@ class Recording:
         """Read what :meth:`to_json` returned."""
         content = json.loads(text)
         agents = tuple(Agent(**agent) for agent in content.pop("agents"))
-        return cls(**content, agents=agents)
+        packages = tuple(content.pop("packages"))
+        return cls(**content, agents=agents, packages=packages)
 
 
 def record(recording: Recording, mp4: Path, gif: Path) -> None:
@@ -99,6 +103,8 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
     Raises:
         CannotRenderError: If the environment cannot be drawn here.
     """
+    for package in recording.packages:
+        import_module(package)
     environment = _make_environment(recording.env_id)
     steps_a_second = int(environment.metadata.get("render_fps", 30))
     every = -(-steps_a_second // PICTURES_A_SECOND)
@@ -128,10 +134,32 @@ def _make_environment(env_id: str) -> gym.Env[Any, Any]:
     try:
         environment = gym.make(env_id, render_mode="rgb_array", **size)
         environment.reset()
+        _follow(environment)
         np.asarray(environment.render(), dtype=np.uint8)
     except Exception as error:
         raise CannotRenderError(f"{type(error).__name__}: {error}") from error
     return environment
+
+
+def _follow(environment: gym.Env[Any, Any]) -> None:
+    """Let the camera of a MuJoCo environment follow a body that can leave its place."""
+    renderer = getattr(environment.unwrapped, "mujoco_renderer", None)
+    if renderer is None:
+        return
+    import mujoco
+
+    view = dict(renderer.default_cam_config or {})
+    moving = {int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_SLIDE)}
+    joints = zip(renderer.model.jnt_bodyid, renderer.model.jnt_type, strict=True)
+    bodies = [int(body) for body, joint in joints if int(joint) in moving]
+    followed = int(view.get("trackbodyid", bodies[0] if bodies else 0))
+    if followed > 0:
+        renderer.default_cam_config = {
+            **view,
+            "type": int(mujoco.mjtCamera.mjCAMERA_TRACKING),
+            "trackbodyid": followed,
+        }
+        renderer.camera_id = None  # a number would replace this view
 
 
 def _pictures(
