@@ -17,17 +17,27 @@ import numpy as np
 import pyarrow as pa
 import torch
 from gymnasium import spaces
-from imitation.data import serialize
-from imitation.data.types import TrajectoryWithRew
+from imitation.data.huggingface_utils import trajectories_to_dataset, trajectories_to_dict
+from imitation.data.types import DictObs, TrajectoryWithRew, concatenate_maybe_dictobs
 from torch import Tensor
 
 from sb3_integral.atomic import atomic_path
+from sb3_integral.imitation.observations import (
+    Observations,
+    as_tensors,
+    check_values,
+    map_observations,
+    named_parts,
+)
 
 MANIFEST = "sb3_integral.json"
 """Holds a digest of every file of a set: Arrow does not notice a stream that was cut or changed."""
 
 SHARD_EPISODES = 64
 """Episodes that are held in memory while more are collected or written."""
+
+KEY_PREFIX = "obs."
+"""How the name of a column begins that holds one key of dictionaries of observations."""
 
 FEW_STEPS = 1 << 18
 """Steps that are looked at in one go."""
@@ -38,26 +48,67 @@ class Demonstrations:
     """State-action pairs of an expert, raw as the environment gave them.
 
     Attributes:
-        observations: Shape: (transitions, *observation).
+        observations: Shape: (transitions, *observation); a dictionary of such for a space of dictionaries.
         actions: Shape: (transitions, *action).
         returns: Sum of rewards of each episode. Shape: (episodes,).
     """
 
-    observations: Tensor
+    observations: Observations
     actions: Tensor
     returns: Tensor
 
     def __post_init__(self) -> None:
-        """Check that every number is finite.
+        """Check that there are as many observations as actions, and that every number is finite.
 
         Raises:
-            ValueError: If there is no transition, or a number is NaN or infinite.
+            ValueError: If there is no transition, an observation or action is missing, or a number is
+                NaN or infinite.
         """
-        if len(self.observations) == 0:
+        parts = named_parts(self.observations)
+        if len(self.actions) == 0 or not parts:
             raise ValueError("got demonstrations without a transition, expected at least one")
-        for name in ("observations", "actions", "returns"):
-            place = "episode" if name == "returns" else "transition"
-            _check_finite(name, getattr(self, name), place)
+        for name, values in parts.items():
+            if len(values) != len(self.actions):
+                raise ValueError(
+                    f"got {len(values)} {name} and {len(self.actions)} actions, "
+                    f"expected one observation for each action"
+                )
+            _check_finite(name, values)
+        _check_finite("actions", self.actions)
+        _check_finite("returns", self.returns, "episode")
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return len(self.actions)
+
+    @classmethod
+    def of(cls, episodes: Iterable[TrajectoryWithRew], limit: int | None = None) -> Demonstrations:
+        """Return the transitions of episodes.
+
+        Args:
+            episodes: In order.
+            limit: Take no more transitions than the first so many.
+
+        Raises:
+            ValueError: If there are none, or a number is NaN or infinite.
+        """
+        episodes = list(episodes)
+        if not episodes:
+            raise ValueError("got no episodes, expected at least one")
+        observations = as_tensors(concatenate_maybe_dictobs([episode.obs[:-1] for episode in episodes]))
+        return cls(
+            map_observations(observations, lambda part: part[:limit]),
+            torch.as_tensor(np.concatenate([episode.acts for episode in episodes])[:limit]),
+            torch.tensor([float(episode.rews.sum()) for episode in episodes]),
+        )
+
+    def sample(self, n_samples: int, rng: np.random.Generator) -> np.ndarray | dict[str, np.ndarray]:
+        """Return randomly chosen observations as an environment gives them, all if there are fewer."""
+        chosen = torch.from_numpy(rng.permutation(len(self))[:n_samples])
+        some = map_observations(self.observations, lambda part: part[chosen])
+        if isinstance(some, dict):
+            return {key: part.numpy() for key, part in some.items()}
+        return some.numpy()
 
     def check_spaces(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
@@ -65,24 +116,20 @@ class Demonstrations:
         """Check that these are demonstrations for an environment.
 
         Raises:
-            ValueError: If a shape differs, or a discrete action is out of range.
+            ValueError: If a shape or a key differs, or a discrete number is out of range.
         """
-        for name, values, space in (
-            ("observations", self.observations, observation_space),
-            ("actions", self.actions, action_space),
-        ):
-            if tuple(values.shape[1:]) != space.shape:
-                raise ValueError(
-                    f"{name} of demonstrations have shape {tuple(values.shape[1:])}, "
-                    f"expected {space.shape} for {space}"
-                )
-        if isinstance(action_space, spaces.Discrete):
-            low, high = int(self.actions.min()), int(self.actions.max())
-            first, last = int(action_space.start), int(action_space.start + action_space.n - 1)
-            if low < first or high > last:
-                raise ValueError(
-                    f"actions of demonstrations range from {low} to {high}, expected {first} to {last}"
-                )
+        parts = named_parts(self.observations)
+        all_spaces: dict[str, spaces.Space[Any]] = {"observations": observation_space}
+        if isinstance(observation_space, spaces.Dict):
+            all_spaces = {f"observations[{key!r}]": part for key, part in observation_space.items()}
+        if parts.keys() != all_spaces.keys():
+            raise ValueError(
+                f"demonstrations have {', '.join(parts)}, expected {', '.join(all_spaces)} "
+                f"for {observation_space}"
+            )
+        for name, values in parts.items():
+            check_values(name, values, all_spaces[name])
+        check_values("actions", self.actions, action_space)
 
 
 def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
@@ -105,13 +152,11 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         parts: list[Path] = []
         while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
             for episode in shard:
-                for name, values in (("observations", episode.obs), ("actions", episode.acts)):
-                    _check_finite(name, torch.from_numpy(np.asarray(values)), first=n_transitions)
-                _check_finite("rewards", torch.from_numpy(episode.rews), first=n_transitions)
+                _check_episode(episode, n_transitions)
                 n_transitions += len(episode)
             n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
-            serialize.save(parts[-1], shard)
+            _as_dataset(shard).save_to_disk(str(parts[-1]))
             shard.clear()
         if not parts:
             raise ValueError("got no episodes, expected at least one")
@@ -141,10 +186,18 @@ def load_demonstrations(path: Path) -> Demonstrations:
     _check_manifest(path)
     try:
         table = datasets.load_from_disk(str(path)).data.table
-        missing = {"obs", "acts", "rews"} - set(table.column_names)
+        of_keys = [name for name in table.column_names if name.startswith(KEY_PREFIX)]
+        wanted = [*(of_keys or ["obs"]), "acts", "rews"]
+        missing = set(wanted) - set(table.column_names)
         if missing:
             raise ValueError(f"columns {sorted(missing)} are missing")
-        observations, actions, returns = _read(table.select(["obs", "acts", "rews"]))
+        columns, returns = _read(table.select(wanted))
+        actions = columns.pop("acts")
+        observations = (
+            {name.removeprefix(KEY_PREFIX): columns[name] for name in of_keys}
+            if of_keys
+            else columns["obs"]
+        )
     except (
         OSError,
         ValueError,
@@ -188,6 +241,33 @@ def _check_finite(name: str, values: Tensor, place: str = "transition", first: i
             )
 
 
+def _check_episode(episode: TrajectoryWithRew, first: int) -> None:
+    """Check that an episode has steps, each with finite numbers; ``first`` is its first transition."""
+    if len(episode) == 0:
+        raise ValueError(f"got an episode without a step at transition {first}, expected at least one")
+    parts = named_parts(as_tensors(episode.obs)) | {"actions": torch.as_tensor(episode.acts)}
+    for name, values in (parts | {"rewards": torch.as_tensor(episode.rews)}).items():
+        _check_finite(name, values, first=first)
+
+
+def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
+    """Return episodes as imitation keeps them; dictionaries, which it does not keep, as columns."""
+    if not any(isinstance(episode.obs, DictObs) for episode in episodes):
+        return trajectories_to_dataset(episodes)
+    all_parts = [named_parts(as_tensors(episode.obs), "") for episode in episodes]
+    if any(parts.keys() != all_parts[0].keys() for parts in all_parts):
+        keys = " and ".join(sorted({str(list(parts)) for parts in all_parts}))
+        raise ValueError(f"observations of episodes must have the same keys, got {keys}")
+    placeholders = [
+        dataclasses.replace(episode, obs=np.zeros(len(episode) + 1)) for episode in episodes
+    ]
+    columns = trajectories_to_dict(placeholders)
+    del columns["obs"]
+    observations = [episode.obs.unwrap() for episode in episodes]
+    of_keys = {f"{KEY_PREFIX}{key}": [part[key] for part in observations] for key in observations[0]}
+    return datasets.Dataset.from_dict(of_keys | columns)
+
+
 def _check_manifest(path: Path) -> None:
     manifest = path / MANIFEST
     if not manifest.exists():
@@ -211,44 +291,42 @@ def _digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(table: pa.Table) -> tuple[Tensor, Tensor, Tensor]:
-    """Copy the observations that have an action, the actions, and the sums of rewards to tensors.
+def _read(table: pa.Table) -> tuple[dict[str, Tensor], Tensor]:
+    """Copy the actions, the observations that have one, and the sums of rewards to tensors.
 
     A batch of episodes is read at a time: no more is held twice.
     """
     batches = table.to_batches()
     n_steps = sum(int(_lengths(batch.column("acts")).sum()) for batch in batches)
-    observations, actions = torch.zeros(0), torch.zeros(0)
+    columns = {name: torch.zeros(0) for name in table.column_names if name != "rews"}
     returns: list[np.ndarray[Any, Any]] = []
     filled = 0
     for batch in batches:
-        obs, obs_ends = _stacked(batch.column("obs"))
-        acts, act_ends = _stacked(batch.column("acts"))
-        rewards, reward_ends = _stacked(batch.column("rews"))
-        # An episode has one observation more than actions: the one after its last step.
-        if not np.array_equal(obs_ends, act_ends + 1 + np.arange(len(act_ends))):
-            raise ValueError("episodes do not have one observation more than actions")
+        stacked = {name: _stacked(batch.column(name)) for name in table.column_names}
+        rewards, reward_ends = stacked.pop("rews")
+        act_ends = stacked["acts"][1]
         if not np.array_equal(reward_ends, act_ends) or (np.diff(act_ends, prepend=0) < 1).any():
             raise ValueError("episodes do not have a reward for each action, and at least one")
-        if filled == 0:
-            observations = torch.from_numpy(np.empty((n_steps, *obs.shape[1:]), obs.dtype))
-            actions = torch.from_numpy(np.empty((n_steps, *acts.shape[1:]), acts.dtype))
-        for values, tensor in ((obs, observations), (acts, actions)):
-            if values.shape[1:] != tuple(tensor.shape[1:]):
-                lengths = [*values.shape[1:], *tensor.shape[1:]]
+        rows = slice(filled, filled + len(rewards))
+        for name, (values, ends) in stacked.items():
+            if filled == 0:
+                columns[name] = torch.from_numpy(np.empty((n_steps, *values.shape[1:]), values.dtype))
+            if values.shape[1:] != tuple(columns[name].shape[1:]):
+                lengths = [*values.shape[1:], *columns[name].shape[1:]]
                 raise ValueError(f"steps differ in shape: lengths {lengths}")
-        has_action = np.ones(len(obs), dtype=bool)
-        has_action[obs_ends - 1] = False
-        rows = slice(filled, filled + len(acts))
-        np.compress(has_action, obs, axis=0, out=observations.numpy()[rows])
-        actions.numpy()[rows] = acts
+            target = columns[name].numpy()[rows]
+            if name == "acts":
+                target[...] = values
+                continue
+            # An episode has one observation more than actions: the one after its last step.
+            if not np.array_equal(ends, act_ends + 1 + np.arange(len(act_ends))):
+                raise ValueError("episodes do not have one observation more than actions")
+            has_action = np.ones(len(values), dtype=bool)
+            has_action[ends - 1] = False
+            np.compress(has_action, values, axis=0, out=target)
         returns.append(np.add.reduceat(rewards, np.concatenate([[0], act_ends[:-1]])))
         filled = rows.stop
-    return (
-        observations,
-        actions,
-        torch.from_numpy(np.concatenate(returns)) if returns else torch.zeros(0),
-    )
+    return columns, torch.from_numpy(np.concatenate(returns)) if returns else torch.zeros(0)
 
 
 def _lengths(episodes: pa.Array) -> np.ndarray[Any, Any]:

@@ -17,7 +17,7 @@ from sb3_integral.policies.random_sizes import (
 from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import Resizable, ResizablePolicy
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
-from sb3_integral.policies.standardize import StandardizeExtractor
+from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
 __all__ = [
     "GivenSizes",
@@ -31,6 +31,7 @@ __all__ = [
     "Resizable",
     "ResizablePolicy",
     "SizeDistribution",
+    "StandardizeCombinedExtractor",
     "StandardizeExtractor",
     "UniformSizes",
     "begin_at",
