@@ -5,21 +5,27 @@ Importing this package makes ``policy="IntegralMlpPolicy"``, ``"IntegralCnnPolic
 sb3-contrib.
 """
 
-from sb3_integral._version import __version__
-from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
-from sb3_integral.policies import (
-    GivenSizes,
-    IntegralActorCriticPolicy,
-    IntegralPolicy,
-    LogUniformSizes,
-    PowerLawSizes,
-    RandomSizeCallback,
-    ResizablePolicy,
-    UniformSizes,
-    register_policies,
-)
+from __future__ import annotations
 
-register_policies()
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sb3_integral._version import __version__
+
+if TYPE_CHECKING:
+    from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
+    from sb3_integral.policies import (
+        GivenSizes,
+        IntegralActorCriticPolicy,
+        IntegralPolicy,
+        LogUniformSizes,
+        PowerLawSizes,
+        RandomSizeCallback,
+        ResizablePolicy,
+        UniformSizes,
+    )
 
 __all__ = [
     "GivenSizes",
@@ -34,3 +40,22 @@ __all__ = [
     "__version__",
     "evaluate_resize_sweep",
 ]
+
+_EVALUATION = ("ResizeSweepCallback", "evaluate_resize_sweep")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    package = "evaluation" if name in _EVALUATION else "policies"
+    return getattr(import_module(f"{__name__}.{package}"), name)
+
+
+def _is_command_line() -> bool:
+    """Return whether this process is ``sb3-integral``, which answers ``--version`` without torch."""
+    program = Path(getattr(sys, "argv", [""])[0]).stem
+    return program == "sb3-integral" or sys.orig_argv[1:3] == ["-m", __name__]
+
+
+if not _is_command_line():
+    import_module(f"{__name__}.policies")  # registers the policies

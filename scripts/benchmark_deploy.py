@@ -127,13 +127,15 @@ def lines(folder: Path) -> list[Line]:
 
 
 def c_caller(folder: Path) -> Callable[[], float]:
-    (folder / "main.c").write_text(MAIN)
+    (folder / "main.c").write_text(MAIN, encoding="utf-8")
     program = folder / "main"
     flags = ("-std=c99", "-O3", "-D_POSIX_C_SOURCE=199309L", f"-DCALLS={C_CALLS}")
     subprocess.run(["cc", *flags, folder / "main.c", "-o", program, "-lm"], check=True)
 
     def measure() -> float:
-        said = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+        said = subprocess.run(
+            [program], check=True, capture_output=True, text=True, encoding="utf-8"
+        ).stdout
         return float(said.split()[0])
 
     return measure

@@ -98,7 +98,7 @@ def main(
     files = sorted(folder.glob(f"seed-*/{student}/student/student.safetensors"))
     if not files:
         raise typer.BadParameter(f"no {folder}/seed-*/{student}/student/student.safetensors")
-    env_id = json.loads((files[0].parent / "stage.json").read_text())["inputs"]["env_id"]
+    env_id = json.loads((files[0].parent / "stage.json").read_text(encoding="utf-8"))["inputs"]["env_id"]
     venv = make_vec_env(env_id, 10)
     methods = {**RESIZE_METHODS, **VARIANTS}
     errors: dict[str, list[list[float]]] = {name: [] for name in methods}

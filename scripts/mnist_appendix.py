@@ -489,7 +489,8 @@ def main(
         f"{title}; the integral network trained at {sizes}, "
         f"smooth start: {start.value}.\n\n"
         + tabulate(cells, headings, tablefmt="github", disable_numparse=True)
-        + "\n"
+        + "\n",
+        encoding="utf-8",
     )
     plot_accuracy(output / "accuracy.png", table, f"MNIST, integral network trained at {sizes}")
     for name, figure in (("integral", "Fig. 6: integral network"), ("plain", "Fig. 7: plain network")):
@@ -516,7 +517,7 @@ def main(
             "sb3_integral": __version__,
         },
     }
-    (output / "run.json").write_text(json.dumps(record, indent=2) + "\n")
+    (output / "run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for file in sorted(output.iterdir()):
         console.print(f"  {file}", highlight=False)
 

@@ -30,8 +30,8 @@ os.environ.setdefault("RAY_worker_register_timeout_seconds", "300")
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
+from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import Executor, LocalExecutor, load_experiments, run_stages, tasks_of
-from sb3_integral.experiments.display import ProgressDisplay
 from sb3_integral.experiments.executors.on_ray import RayExecutor
 
 LOOPBACK = "127.0.0.1"

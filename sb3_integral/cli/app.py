@@ -139,7 +139,7 @@ def show(
             )
     titles = [_show(report) for report in reports]
     if len(reports) > 1:
-        from sb3_integral.experiments.combined import combined_console_table, combined_table
+        from sb3_integral.experiments.report.combined import combined_console_table, combined_table
 
         _console().print(combined_console_table(combined_table(reports), titles))
 
@@ -214,9 +214,9 @@ def _show(report: Path) -> str:
 
     import pandas as pd
 
-    from sb3_integral.experiments.readable import console_table
+    from sb3_integral.experiments.report.console import console_table
 
-    inputs = json.loads((report / "stage.json").read_text())["inputs"]
+    inputs = json.loads((report / "stage.json").read_text(encoding="utf-8"))["inputs"]
     table = pd.read_csv(report / "table.csv")
     console = _console()
     environment: str = inputs["config"]["env"]

@@ -31,8 +31,8 @@ def figure(
     Example: [bold]sb3-integral figure results/* -o fig3.png[/]
     """
     from sb3_integral.atomic import atomic_path
-    from sb3_integral.experiments.finished import read_panel
-    from sb3_integral.experiments.plot import plot_environments
+    from sb3_integral.experiments.report.load import read_panel
+    from sb3_integral.experiments.report.plot import plot_environments
 
     try:
         if output.suffix.lower() != ".png":

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium import spaces
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_integral.deploy import read_source
-from sb3_integral.policies import IntegralPolicy, Resizable, ResizablePolicy
+from sb3_integral.policies import Resizable, as_resizable
 
 
 class OpenedPolicy(NamedTuple):
@@ -55,11 +54,7 @@ def open_policy(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
     loaded = read_source(path, observation_space=observation_space, action_space=action_space)
     if path.is_dir() and env_id is None:  # rl-zoo3 names a model after its environment
         env_id = next(file.stem for file in path.glob("*.zip") if file.with_suffix("").is_dir())
-    source = loaded.source
-    policy = source.policy if isinstance(source, BaseAlgorithm) else source
-    if not isinstance(policy, IntegralPolicy | ResizablePolicy):
-        policy = ResizablePolicy(policy, method)
-    return OpenedPolicy(policy, env_id, loaded.normalize)
+    return OpenedPolicy(as_resizable(loaded.source, method), env_id, loaded.normalize)
 
 
 def _spaces(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

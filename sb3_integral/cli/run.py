@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.cli.durations import about
+from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import (
     REPORT,
     ConfigError,
@@ -27,7 +28,6 @@ from sb3_integral.experiments import (
     tasks_of,
     wall_seconds,
 )
-from sb3_integral.experiments.display import ProgressDisplay
 
 
 class RunError(RuntimeError):

@@ -11,9 +11,8 @@ from stable_baselines3.common.policies import BasePolicy
 from sb3_integral.deploy.costs import CostModel, Costs
 from sb3_integral.deploy.latency import MeasuredLatency
 from sb3_integral.deploy.search import Sizes, finest_fitting, frontier, rank
-from sb3_integral.evaluation.sweep import size_kept
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import Resizable, as_resizable
 
 LIMITED = {
     "max_parameters": "parameters",
@@ -134,16 +133,12 @@ def fit_to_budget(
         max_macs=max_macs,
         max_latency_us=max_latency_us,
     )
-    if not isinstance(policy, Resizable):
-        raise ValueError(
-            f"{type(policy).__name__} cannot be resized, expected an integral policy or "
-            f"ResizablePolicy(model.policy)"
-        )
+    policy = as_resizable(policy)
     lowest = as_sizes(min_size, len(policy.max_sizes), "min_size")
     if any(low > high for low, high in zip(lowest, policy.max_sizes, strict=True)):
         raise ValueError(f"min_size must not be above the full size {policy.max_sizes}, got {lowest}")
     search = _Search(policy, lowest, limits, latency)
-    with size_kept(policy):
+    with policy.resized(policy.sizes):
         return search.best() if score is None else search.best_scored(score)
 
 

@@ -103,7 +103,7 @@ def export_c(
     actor = deterministic_actor(source, size, normalize)
     text = "\n".join(_header(actor, name, statistics_of(normalize).get(None))) + "\n"
     with atomic_path(Path(path)) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
     return Path(path)
 
 

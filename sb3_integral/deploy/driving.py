@@ -16,7 +16,7 @@ from sb3_integral.deploy.latency import latencies_us
 from sb3_integral.deploy.numpy_actor import Actor, Array, example_observation, quickest_actor
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import Resizable, as_resizable
 
 FRACTIONS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125, 0.0625)
 """The sizes that are prepared where none are named, as parts of the full one."""
@@ -81,11 +81,7 @@ class DrivingPredictor:
         max_steps_kept: int = 100_000,
         **controller: Any,
     ) -> None:
-        if not isinstance(policy, Resizable):
-            raise ValueError(
-                f"{type(policy).__name__} cannot be resized, expected an integral policy or "
-                f"ResizablePolicy(model.policy)"
-            )
+        policy = as_resizable(policy)
         self.observation_space = policy.observation_space
         self.action_space = policy.action_space
         self.ladder: tuple[Sizes, ...] = tuple(sorted(_sizes(policy, sizes), key=_weights))

@@ -15,7 +15,7 @@ from sb3_integral.deploy.search import Sizes
 from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
 from sb3_integral.evaluation import evaluate_resize_sweep
 from sb3_integral.nn import Size, as_size, as_sizes
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import Resizable, as_resizable
 
 Verdict = Literal["within", "degraded", "probably within", "probably degraded"]
 """Whether a size is within the tolerance; probably where only the means say so, not the test."""
@@ -107,11 +107,7 @@ def smallest_size(
         ValueError: If a number is out of range, the policy cannot be resized, the environment is not for
             it, or an episode's return is outside ``return_range``.
     """
-    if not isinstance(policy, Resizable):
-        raise ValueError(
-            f"{type(policy).__name__} cannot be resized, expected an integral policy or "
-            f"ResizablePolicy(model.policy)"
-        )
+    policy = as_resizable(policy)
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"tolerance must be a positive number, got {tolerance}")
     if not 0.0 < confidence < 1.0:

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_norm
 from sb3_integral.atomic import atomic_path
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size
-from sb3_integral.policies import IntegralPolicy, Resizable, ResizablePolicy
+from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
 from sb3_integral.resize import ResizeMethod
 
 MOST_ENVS = 8
@@ -149,7 +149,7 @@ class ResizeSweepCallback(BaseCallback):
             resizable.compression(size)
 
     def _resizable(self, policy: BasePolicy) -> Resizable:
-        return policy if isinstance(policy, Resizable) else ResizablePolicy(policy, self.method)
+        return as_resizable(policy, self.method)
 
     def _evaluate(self, policy: BasePolicy, logger: Logger, timesteps: int) -> None:
         resizable = self._resizable(policy)
@@ -184,5 +184,5 @@ class ResizeSweepCallback(BaseCallback):
             if not isinstance(policy, IntegralPolicy):
                 policy.discretize(size).save(str(partial))
                 return
-            with policy.actor_axes.resized(size):
+            with policy.resized(size):
                 (self.model if hasattr(self, "model") else policy).save(str(partial))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -23,7 +23,7 @@ from sb3_integral.evaluation.episodes import (
 )
 from sb3_integral.evaluation.workers import play_all
 from sb3_integral.nn import Size, as_size, as_sizes
-from sb3_integral.policies import IntegralPolicy, Resizable
+from sb3_integral.policies import Resizable, as_resizable
 
 
 class SweepEpisode(NamedTuple):
@@ -89,11 +89,7 @@ def evaluate_resize_sweep(
             policy cannot be resized, if the environment's id is unknown or its spaces are not the
             policy's, or if several workers are to share one environment. Nothing has run then.
     """
-    if not isinstance(policy, Resizable):
-        raise ValueError(
-            f"{type(policy).__name__} cannot be resized, expected an integral policy or "
-            f"ResizablePolicy(model.policy)"
-        )
+    policy = as_resizable(policy)
     n_eval_episodes = as_size(n_eval_episodes, "n_eval_episodes")
     n_workers = as_size(n_workers, "n_workers")
     all_sizes = [as_sizes(size, len(policy.max_sizes)) for size in sizes]
@@ -136,7 +132,7 @@ def _by_sb3(
     warn: bool,
 ) -> Generator[list[Episode], None, None]:
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
-    with size_kept(policy):
+    with policy.resized(policy.sizes):
         for size in sizes:
             policy.resize(size)
             if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
@@ -159,21 +155,6 @@ def _check_spaces(policy: Resizable, env: GymEnv) -> None:
         expected, got = getattr(policy, name), getattr(env, name)
         if expected != got:
             raise ValueError(f"the environment's {name} is {got}, expected the policy's {expected}")
-
-
-@contextmanager
-def size_kept(policy: Resizable) -> Iterator[None]:
-    """Give a policy back the size that it had before a block."""
-    if isinstance(policy, IntegralPolicy):
-        # Its axes may be sampled at points of their own, which a size alone does not bring back.
-        with policy.actor_axes.resized(policy.sizes):
-            yield
-        return
-    before = policy.sizes
-    try:
-        yield
-    finally:
-        policy.resize(before)
 
 
 def _monitored(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

@@ -10,11 +10,11 @@ from sb3_integral.experiments.config_file import ConfigError, load_config  # noq
 from sb3_integral.experiments.executors import Executor, LocalExecutor  # noqa: E402
 from sb3_integral.experiments.experiment import Experiment, load_experiments  # noqa: E402
 from sb3_integral.experiments.forecast import Forecast, wall_seconds  # noqa: E402
-from sb3_integral.experiments.page import PAGE  # noqa: E402
-from sb3_integral.experiments.paper import paper_table  # noqa: E402
 from sb3_integral.experiments.pipeline import build_stages, table_columns  # noqa: E402
 from sb3_integral.experiments.plan import Plan, Task  # noqa: E402
-from sb3_integral.experiments.report import REPORT  # noqa: E402
+from sb3_integral.experiments.report.page import PAGE  # noqa: E402
+from sb3_integral.experiments.report.paper import paper_table  # noqa: E402
+from sb3_integral.experiments.report.write import REPORT  # noqa: E402
 from sb3_integral.experiments.runner import ExperimentError, run_stages, tasks_of  # noqa: E402
 from sb3_integral.experiments.stage import Stage  # noqa: E402
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import rl_zoo3
-import torch
 import yaml
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
@@ -23,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
 from sb3_integral.imitation import expert_distribution
+from sb3_integral.imitation.observations import Observations, as_arrays, as_tensors
 
 Array = np.ndarray[Any, Any]
 
@@ -51,11 +51,10 @@ class Expert:
             observation = self.normalize.normalize_obs(observation)  # type: ignore[assignment]
         return self.model.predict(observation, state, episode_start, deterministic)
 
-    def distribution(self, observations: Tensor) -> Tensor:
+    def distribution(self, observations: Observations) -> Tensor:
         """Return the action distribution on raw observations; see :func:`expert_distribution`."""
         if self.normalize is not None:
-            normalized = self.normalize.normalize_obs(observations.numpy())
-            observations = torch.from_numpy(np.asarray(normalized, dtype=np.float32))
+            observations = as_tensors(self.normalize.normalize_obs(as_arrays(observations)))
         return expert_distribution(self.model.policy, observations)
 
 
@@ -80,7 +79,7 @@ def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
         ValueError: If there is none, nor a ``default``, or if the file is of another form.
     """
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -116,11 +115,11 @@ def train_expert(
         n_timesteps: In place of the hyperparameters' own, if given.
     """
     config = folder / f"{algo}.yml"
-    config.write_text(yaml.safe_dump({env_id: hyperparams}))
+    config.write_text(yaml.safe_dump({env_id: hyperparams}), encoding="utf-8")
     arguments = Namespace(
         algo=algo, env=env_id, seed=seed, env_kwargs=None, eval_env_kwargs=None, n_timesteps=-1
     )
-    with (folder / "train.log").open("w") as log, redirect_stdout(log):
+    with (folder / "train.log").open("w", encoding="utf-8") as log, redirect_stdout(log):
         manager = ExperimentManager(
             arguments,
             algo,

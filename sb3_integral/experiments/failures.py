@@ -54,7 +54,9 @@ def keep_failure(task: Task, failure: Failure) -> Path:
     path = task.root / FAILURES / f"{task.stage.name}.txt"
     inputs = json.dumps(task.stage.inputs, indent=2)
     with atomic_path(path) as partial:
-        partial.write_text(f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n")
+        partial.write_text(
+            f"{task.stage.name}\n\n{failure.traceback.rstrip()}\n\ninputs: {inputs}\n", encoding="utf-8"
+        )
     return path
 
 

@@ -14,10 +14,11 @@ import gymnasium as gym
 import pandas as pd
 
 from sb3_integral.experiments.expert import take_expert, train_expert
-from sb3_integral.experiments.figures import draw_figures
-from sb3_integral.experiments.page import write_page
 from sb3_integral.experiments.plan import Plan
-from sb3_integral.experiments.report import write_report
+from sb3_integral.experiments.report.page import write_page
+from sb3_integral.experiments.report.video import record_agents
+from sb3_integral.experiments.report.weights import draw_figures
+from sb3_integral.experiments.report.write import write_report
 from sb3_integral.experiments.stage import RECORD, Stage
 from sb3_integral.experiments.steps import (
     SWEEP,
@@ -27,7 +28,6 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
-from sb3_integral.experiments.video import record_agents
 
 UNLIMITED_EPISODE = 1000.0
 """Steps that an episode is taken to have where nothing is known of it and nothing limits it."""
@@ -159,7 +159,7 @@ class Measurements:
             kind = KINDS.get(stage.run)
             if kind is None:
                 continue
-            record = json.loads((stage.folder(plan.root) / RECORD).read_text())
+            record = json.loads((stage.folder(plan.root) / RECORD).read_text(encoding="utf-8"))
             seconds = float(record["seconds"])
             paced = float(record.get("paced_seconds", seconds))
             amount = kind.amount(stage, measured.lengths or EpisodeLengths(1.0, 1.0))

@@ -13,7 +13,8 @@ from sb3_integral.experiments.expert import (
     train_expert,
 )
 from sb3_integral.experiments.presentation import presentation_stages
-from sb3_integral.experiments.report import REPORT, write_report
+from sb3_integral.experiments.report.tables import Column
+from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stage import Stage
 from sb3_integral.experiments.steps import (
     collect_demonstrations,
@@ -22,7 +23,6 @@ from sb3_integral.experiments.steps import (
     sweep_student,
     train_student,
 )
-from sb3_integral.experiments.tables import Column
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
 

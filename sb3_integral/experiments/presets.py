@@ -74,7 +74,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Content:
 
 
 def _defaults() -> Content:
-    text = resources.files("sb3_integral.experiments").joinpath("defaults.yml").read_text()
+    text = (
+        resources.files("sb3_integral.experiments").joinpath("defaults.yml").read_text(encoding="utf-8")
+    )
     return dict(yaml.safe_load(text))
 
 

@@ -57,7 +57,7 @@ class Stage:
     def is_done(self, root: Path) -> bool:
         """Whether the folder is there and was made from what the stage depends on now."""
         try:
-            record = json.loads((self.folder(root) / RECORD).read_text())
+            record = json.loads((self.folder(root) / RECORD).read_text(encoding="utf-8"))
             return bool(record["key"] == self.key)
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -78,7 +78,7 @@ class Stage:
                 "seconds": round(seconds, 2),
                 "paced_seconds": round(pace.seconds_of_whole(seconds), 2),
             }
-            (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+            (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 class _Pace:

@@ -23,7 +23,7 @@ from sb3_integral.experiments.expert import Expert, load_expert
 from sb3_integral.experiments.stage import Report
 from sb3_integral.experiments.student_config import CloningConfig, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.imitation import (
-    LOSSES,
+    FullSize,
     StudentArchitecture,
     clone,
     load_demonstrations,
@@ -32,7 +32,7 @@ from sb3_integral.imitation import (
     save_student,
     stream_episodes,
 )
-from sb3_integral.policies import IntegralActorCriticPolicy, Resizable, ResizablePolicy, begin_at
+from sb3_integral.policies import IntegralActorCriticPolicy, ResizablePolicy, as_resizable, begin_at
 
 EPISODES = "episodes"
 STUDENT = "student.safetensors"
@@ -69,7 +69,7 @@ def evaluate_references(
             "episodes": episodes,
         }
         report(len(returns) / 2)
-    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n")
+    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
 
 
 def collect_demonstrations(
@@ -155,10 +155,8 @@ def train_student(
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         schedule=training.schedule,
-        loss=LOSSES[training.loss](policy.action_space),
-        random_sizes=False if sizes is None else sizes.build(),
-        small_sizes=0 if sizes is None else sizes.small,
-        sandwich=sizes is not None and sizes.sandwich,
+        loss=training.loss,
+        sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=_derived_seed(seed, "cloning"),
@@ -225,12 +223,9 @@ def sweep_student(
     student = load_student(student_folder / STUDENT, *_spaces(env_id))
     seen = None
     if demonstrations_folder is not None:
-        observations = load_demonstrations(demonstrations_folder / EPISODES).observations
         rng = np.random.default_rng(_derived_seed(seed, "observations for resizing"))
-        chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
-        seen = observations[chosen].numpy()
-    policy = student if method is None else ResizablePolicy(student, method, seen)
-    assert isinstance(policy, Resizable)
+        seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
+    policy = as_resizable(student, method, seen)
     sizes_done = 0
 
     def on_size_end() -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sb3_integral.experiments.config_values import Count, Name, Section, one_of
 from sb3_integral.imitation import (
@@ -13,10 +22,14 @@ from sb3_integral.imitation import (
     GivenSizes,
     LogUniformSizes,
     PowerLawSizes,
+    RandomSizes,
+    Sandwich,
     SizeDistribution,
     StudentArchitecture,
+    TrainingSizes,
     UniformSizes,
 )
+from sb3_integral.imitation.training_sizes import SMALLEST_RANDOM_SIZE, check_largest
 from sb3_integral.nn import KERNELS, QUADRATURES, SmoothnessPenalty
 from sb3_integral.resize import RESIZE_METHODS
 
@@ -28,8 +41,8 @@ class RandomSizesConfig(Section):
         distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
             ``given``.
         sizes: If given: each of these equally often, and none between.
-        low: The smallest size, unless sizes are given.
-        high: The largest size, likewise.
+        low: The smallest size, unless sizes are given; 5 by default, or ``high`` if that is less.
+        high: The largest size, likewise; by default the largest of the student's ``hidden_sizes``.
         exponent: How fast the density of a power law falls.
         largest: Its probability of the largest size, whatever the law says.
         small: How many small sizes every step has beside the one that is drawn.
@@ -39,8 +52,8 @@ class RandomSizesConfig(Section):
 
     distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
     sizes: tuple[Count, ...] | None = None
-    low: Count = 5
-    high: Count = 100
+    low: Count | None = None
+    high: Count | None = None
     exponent: float = 1.5
     largest: float = 0.15
     small: NonNegativeInt = 3
@@ -50,17 +63,43 @@ class RandomSizesConfig(Section):
     def _check(self) -> RandomSizesConfig:
         if (self.sizes is not None) != (self.distribution == "given"):
             raise ValueError("`sizes` belong to `distribution: given`, expected both")
-        self.build()
+        if self.high is not None:
+            self.build()
         return self
 
+    def for_student(self, hidden_sizes: Sequence[int]) -> RandomSizesConfig:
+        """Return the section with the bounds that follow from a student's full sizes.
+
+        Raises:
+            ValueError: If a size is larger than the student's layers.
+        """
+        largest = max(hidden_sizes)
+        high = largest if self.high is None else self.high
+        low = min(SMALLEST_RANDOM_SIZE, high) if self.low is None else self.low
+        section = self
+        if self.sizes is None:
+            section = type(self).model_validate({**self.model_dump(), "low": low, "high": high})
+        check_largest(section.build(), hidden_sizes)
+        return section
+
     def build(self) -> SizeDistribution:
-        """Return the distribution itself."""
+        """Return the distribution itself.
+
+        Raises:
+            ValueError: If a bound is missing, or they are the wrong way round.
+        """
         if self.sizes is not None:
             return GivenSizes(self.sizes)
+        if self.low is None or self.high is None:
+            raise ValueError("`low` and `high` follow from a student's hidden sizes, which are unknown")
         if self.distribution == "power-law":
             return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
         kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
         return kind(self.low, self.high)
+
+    def training_sizes(self) -> TrainingSizes:
+        """Return at which sizes the student is trained."""
+        return Sandwich(self.build()) if self.sandwich else RandomSizes(self.build(), self.small)
 
 
 class SmoothnessConfig(Section):
@@ -115,6 +154,14 @@ class StudentConfig(Section):
         tuple[Annotated[str, one_of(RESIZE_METHODS, "resize method")], ...],
         BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),
     ] = ()
+
+    @field_validator("random_sizes")
+    @classmethod
+    def _take_bounds(
+        cls, sizes: RandomSizesConfig | None, info: ValidationInfo
+    ) -> RandomSizesConfig | None:
+        known = info.data.get("hidden_sizes")  # absent where that was wrong itself
+        return sizes.for_student(known) if sizes is not None and known else sizes
 
     @model_validator(mode="after")
     def _check_kind(self) -> StudentConfig:

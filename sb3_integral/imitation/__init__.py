@@ -59,6 +59,8 @@ from sb3_integral.policies.random_sizes import (  # noqa: E402
 
 __all__ = [
     "ACTIVATIONS",
+    "LOSSES",
+    "SUCCESS_CRITERIA",
     "Aggregated",
     "BinaryCrossEntropy",
     "ClippedSquaredError",
@@ -68,7 +70,6 @@ __all__ = [
     "DistributionDivergence",
     "FullSize",
     "GivenSizes",
-    "LOSSES",
     "LogUniformSizes",
     "LossAtSizes",
     "LossCalculator",
@@ -77,7 +78,6 @@ __all__ = [
     "Penalized",
     "PowerLawSizes",
     "RandomSizes",
-    "SUCCESS_CRITERIA",
     "Sandwich",
     "SizeDistribution",
     "StudentArchitecture",

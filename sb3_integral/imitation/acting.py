@@ -38,18 +38,20 @@ def expert_actions(
         ValueError: If the expert was trained on normalised observations, and the environment has none.
     """
     is_policy = isinstance(expert, BaseAlgorithm | BasePolicy)
+    predict: Any = getattr(expert, "predict", None)
     if isinstance(expert, BaseAlgorithm):
         _check_normalization(expert, env.venv)
     plain = rollout.policy_to_callable(expert, env.venv, deterministic and is_policy)
-    takes_masks = is_policy and "action_masks" in inspect.signature(expert.predict).parameters
+    takes_masks = is_policy and _takes_masks(predict)
 
     def act(_observations: Any, state: Any, episode_start: Any) -> tuple[Array, Any]:
         return plain(env.seen, state, episode_start)
 
     def act_validly(_observations: Any, state: Any, episode_start: Any) -> tuple[Array, Any]:
-        return expert.predict(  # type: ignore[union-attr, return-value]
+        actions, new_state = predict(
             env.seen, state, episode_start, deterministic=deterministic, action_masks=action_masks(env)
         )
+        return actions, new_state
 
     return act_validly if takes_masks and has_action_masks(env) else act
 
@@ -62,23 +64,23 @@ def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array |
         observations: Shape: (n, *observation).
         masks: Of :func:`action_masks`.
     """
-    if masks is None:
-        return policy.predict(observations)[0]
-    if "action_masks" in inspect.signature(policy.predict).parameters:
-        return policy.predict(observations, action_masks=masks)[0]  # type: ignore[call-arg]
+    predict: Any = policy.predict
+    if masks is None or _takes_masks(predict):
+        actions: Array = predict(observations, **({} if masks is None else {"action_masks": masks}))[0]
+        return actions
     with torch.no_grad():
         outputs = actor_output(policy, policy.obs_to_tensor(observations)[0])
     space, valid = policy.action_space, torch.as_tensor(masks, dtype=torch.bool, device=outputs.device)
     if isinstance(space, spaces.MultiBinary):  # one logit a bit, and a mask for each of its two values
         outputs = torch.stack([torch.zeros_like(outputs), outputs], dim=-1).flatten(start_dim=1)
-        branches = [2] * int(space.n)
+        branches = [2] * space.shape[0]
     elif isinstance(space, spaces.MultiDiscrete):
         branches = space.nvec.tolist()
     else:
         branches = [outputs.shape[1]]
     logits = outputs.masked_fill(~valid.flatten(start_dim=1), -torch.inf)
     drawn = [Categorical(logits=branch).sample() for branch in logits.split(branches, dim=1)]
-    actions: Array = torch.stack(drawn, dim=1).cpu().numpy()
+    actions = torch.stack(drawn, dim=1).cpu().numpy()
     return actions[:, 0] if isinstance(space, spaces.Discrete) else actions
 
 
@@ -92,12 +94,17 @@ def action_masks(venv: VecEnv) -> Array:
     return np.stack(venv.env_method("action_masks"))
 
 
+def _takes_masks(predict: Any) -> bool:
+    return "action_masks" in inspect.signature(predict).parameters
+
+
 def _check_normalization(expert: BaseAlgorithm, venv: VecEnv) -> None:
     trained = expert.get_vec_normalize_env()
     if trained is None or not trained.norm_obs:
         return
     if unwrap_vec_normalize(venv) is None:
         raise ValueError(
-            "the expert was trained on observations that VecNormalize normalised, expected an environment "
-            "with its VecNormalize (such as expert.get_env()); demonstrations hold the original numbers"
+            "the expert was trained on observations that VecNormalize normalised, expected its "
+            "environment with VecNormalize, such as expert.get_env(); demonstrations hold the original "
+            "observations all the same"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
@@ -90,14 +90,15 @@ def start_at_mean(
     spread = outputs.std(dim=0, correction=0)
     factor = torch.where(spread > 0.0, INITIAL_STD * scale.std / spread, 1.0)
     factor = torch.where(untrained, factor, 1.0)
-    bias = policy.action_net.bias
+    bias = _bias(policy.action_net)
     middle = outputs.mean(dim=0) - bias.double().cpu()
     begun = scale.mean - factor * middle
     for parameter in policy.action_net.parameters():
         parameter.mul_(_rows(factor, parameter))
     bias.copy_(torch.where(untrained.to(bias.device), begun.to(bias), bias))
-    log_std = getattr(policy, "log_std", None)
-    if isinstance(log_std, Tensor) and log_std.shape[-1] == len(factor):
+    log_std = policy.log_std
+    assert isinstance(log_std, Tensor)
+    if log_std.shape[-1] == len(factor):
         initial = (policy.log_std_init + scale.std.log()).to(log_std)
         log_std.copy_(torch.where(untrained.to(log_std.device), initial, log_std))
 
@@ -113,8 +114,7 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
     """
     parameters = list(layer.parameters())
     factors = [_rows(scale.std, parameter) for parameter in parameters]
-    bias = layer.bias
-    assert isinstance(bias, Tensor)
+    bias = _bias(layer)
     mean, std = scale.mean.to(bias), scale.std.to(bias)
     # Kept in standard units: beside a large mean, small steps would be lost to rounding.
     standard = (bias.detach() - mean) / std
@@ -125,7 +125,7 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
     def standardize(*_: Any) -> None:
         pairs = [pair for pair in zip(parameters, factors, strict=True) if pair[0].grad is not None]
         trained[:], scales[:] = [list(column) for column in zip(*pairs, strict=True)] or ([], [])
-        torch._foreach_mul_([parameter.grad for parameter in trained], scales)
+        torch._foreach_mul_([cast(Tensor, parameter.grad) for parameter in trained], scales)
         torch._foreach_div_(trained, scales)
         bias.copy_(standard)
 
@@ -137,6 +137,12 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
 
     optimizer.register_step_pre_hook(standardize)
     optimizer.register_step_post_hook(fold)
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    bias = layer.bias
+    assert isinstance(bias, Tensor)
+    return bias
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:

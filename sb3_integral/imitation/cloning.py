@@ -179,7 +179,7 @@ def prepare(
         )
     extractor = policy.features_extractor
     if isinstance(extractor, StandardizeExtractor | StandardizeCombinedExtractor):
-        extractor.fit(demonstrations.observations)
+        extractor.fit(demonstrations.observations)  # type: ignore[arg-type]
     scale = action_scale(policy, demonstrations.actions)
     if scale is not None:
         start_at_mean(policy, scale, demonstrations.observations, demonstrations.actions)
@@ -252,9 +252,7 @@ def _loss(policy: ActorCriticPolicy, config: CloningConfig) -> LossCalculator:
     return LOSSES[config.loss](policy.action_space) if isinstance(config.loss, str) else config.loss
 
 
-def _aiming_at(
-    targets: Tensor, demonstrations: Demonstrations, config: CloningConfig
-) -> Demonstrations:
+def _aiming_at(targets: Tensor, demonstrations: Demonstrations, config: CloningConfig) -> Demonstrations:
     n_transitions = len(demonstrations)
     if len(targets) != n_transitions:
         raise ValueError(

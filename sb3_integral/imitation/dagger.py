@@ -60,8 +60,10 @@ def dagger(
     The expert drives in the first round, the student in all others (Ross et al. 2011, with their
     parameter-free schedule of the mixture). After each round the student is cloned from all that was
     labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations and actions are
-    standardised by the statistics of the first round. Masks and ``VecNormalize`` are respected as in
-    :func:`~sb3_integral.imitation.stream_episodes`: student and demonstrations have the original numbers.
+    standardised by the statistics of the first round. As in
+    :func:`~sb3_integral.imitation.stream_episodes`, only valid actions are taken where the environment
+    has ``action_masks()``, and student and demonstrations have the original numbers where it has a
+    ``VecNormalize``.
 
     Args:
         policy: The student, plain or integral; trained in place.
@@ -129,8 +131,7 @@ def _labelled(
         stack.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(int(rng.integers(2**31)))
         if isinstance(student, IntegralPolicy) and size is not None:
-            axes, sizes = student.actor_axes, size_per_layer(size, student.max_sizes)
-            stack.enter_context(axes.resized(sizes))
+            stack.enter_context(student.resized(size_per_layer(size, student.max_sizes)))
         act = expert_actions(expert, env, deterministic=True)
         until = rollout.make_min_timesteps(n_labels)
         return list(rollout.generate_trajectories(act, driven, until, rng))

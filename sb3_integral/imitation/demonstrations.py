@@ -18,12 +18,19 @@ import pyarrow as pa
 import torch
 from gymnasium import spaces
 from imitation.data.huggingface_utils import trajectories_to_dataset, trajectories_to_dict
-from imitation.data.types import DictObs, TrajectoryWithRew, concatenate_maybe_dictobs
+from imitation.data.types import (
+    DictObs,
+    TrajectoryWithRew,
+    concatenate_maybe_dictobs,
+    maybe_unwrap_dictobs,
+)
 from torch import Tensor
 
 from sb3_integral.atomic import atomic_path
 from sb3_integral.imitation.observations import (
     Observations,
+    as_arrays,
+    as_tensor,
     as_tensors,
     check_values,
     map_observations,
@@ -48,7 +55,7 @@ class Demonstrations:
     """State-action pairs of an expert, raw as the environment gave them.
 
     Attributes:
-        observations: Shape: (transitions, *observation); a dictionary of such for a space of dictionaries.
+        observations: Shape: (transitions, *observation); of each key, if they are dictionaries.
         actions: Shape: (transitions, *action).
         returns: Sum of rewards of each episode. Shape: (episodes,).
     """
@@ -95,7 +102,8 @@ class Demonstrations:
         episodes = list(episodes)
         if not episodes:
             raise ValueError("got no episodes, expected at least one")
-        observations = as_tensors(concatenate_maybe_dictobs([episode.obs[:-1] for episode in episodes]))
+        parts: list[Any] = [episode.obs[:-1] for episode in episodes]
+        observations = as_tensors(concatenate_maybe_dictobs(parts))
         return cls(
             map_observations(observations, lambda part: part[:limit]),
             torch.as_tensor(np.concatenate([episode.acts for episode in episodes])[:limit]),
@@ -105,10 +113,7 @@ class Demonstrations:
     def sample(self, n_samples: int, rng: np.random.Generator) -> np.ndarray | dict[str, np.ndarray]:
         """Return randomly chosen observations as an environment gives them, all if there are fewer."""
         chosen = torch.from_numpy(rng.permutation(len(self))[:n_samples])
-        some = map_observations(self.observations, lambda part: part[chosen])
-        if isinstance(some, dict):
-            return {key: part.numpy() for key, part in some.items()}
-        return some.numpy()
+        return as_arrays(map_observations(self.observations, lambda part: part[chosen]))
 
     def check_spaces(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
@@ -151,9 +156,8 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         n_episodes = n_transitions = 0
         parts: list[Path] = []
         while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
-            for episode in shard:
-                _check_episode(episode, n_transitions)
-                n_transitions += len(episode)
+            check_episodes(shard, n_transitions)
+            n_transitions += sum(map(len, shard))
             n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
             _as_dataset(shard).save_to_disk(str(parts[-1]))
@@ -166,7 +170,9 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         del whole
         shutil.rmtree(shards)
         files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(json.dumps({"sha256": files, "episodes": n_episodes}))
+        (partial / MANIFEST).write_text(
+            json.dumps({"sha256": files, "episodes": n_episodes}), encoding="utf-8"
+        )
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -214,6 +220,25 @@ def load_demonstrations(path: Path) -> Demonstrations:
     return Demonstrations(observations, actions, returns)
 
 
+def check_episodes(episodes: Iterable[TrajectoryWithRew], first: int = 0) -> None:
+    """Check that every episode has steps, and finite numbers, that at its end included.
+
+    Args:
+        episodes: In order.
+        first: The number of the first transition.
+
+    Raises:
+        ValueError: If one has not.
+    """
+    for episode in episodes:
+        if len(episode) == 0:
+            raise ValueError(f"got an episode without a step at transition {first}, expected one")
+        parts = named_parts(as_tensors(episode.obs)) | {"actions": as_tensor(episode.acts)}
+        for name, values in (parts | {"rewards": as_tensor(episode.rews)}).items():
+            _check_finite(name, values, first=first)
+        first += len(episode)
+
+
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
     """Have Hugging Face's ``datasets`` write no progress bar for every episode inside a block."""
@@ -241,15 +266,6 @@ def _check_finite(name: str, values: Tensor, place: str = "transition", first: i
             )
 
 
-def _check_episode(episode: TrajectoryWithRew, first: int) -> None:
-    """Check that an episode has steps, each with finite numbers; ``first`` is its first transition."""
-    if len(episode) == 0:
-        raise ValueError(f"got an episode without a step at transition {first}, expected at least one")
-    parts = named_parts(as_tensors(episode.obs)) | {"actions": torch.as_tensor(episode.acts)}
-    for name, values in (parts | {"rewards": torch.as_tensor(episode.rews)}).items():
-        _check_finite(name, values, first=first)
-
-
 def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
     """Return episodes as imitation keeps them; dictionaries, which it does not keep, as columns."""
     if not any(isinstance(episode.obs, DictObs) for episode in episodes):
@@ -258,12 +274,10 @@ def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
     if any(parts.keys() != all_parts[0].keys() for parts in all_parts):
         keys = " and ".join(sorted({str(list(parts)) for parts in all_parts}))
         raise ValueError(f"observations of episodes must have the same keys, got {keys}")
-    placeholders = [
-        dataclasses.replace(episode, obs=np.zeros(len(episode) + 1)) for episode in episodes
-    ]
+    placeholders = [dataclasses.replace(episode, obs=np.zeros(len(episode) + 1)) for episode in episodes]
     columns = trajectories_to_dict(placeholders)
     del columns["obs"]
-    observations = [episode.obs.unwrap() for episode in episodes]
+    observations = [maybe_unwrap_dictobs(episode.obs) for episode in episodes]
     of_keys = {f"{KEY_PREFIX}{key}": [part[key] for part in observations] for key in observations[0]}
     return datasets.Dataset.from_dict(of_keys | columns)
 
@@ -273,7 +287,7 @@ def _check_manifest(path: Path) -> None:
     if not manifest.exists():
         return
     try:
-        digests = dict(json.loads(manifest.read_text())["sha256"])
+        digests = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
     for name, expected in digests.items():

@@ -38,7 +38,7 @@ def expert_distribution(expert: BasePolicy, observations: Observations) -> Tenso
     parts = []
     n_steps = len(next(iter(named_parts(observations).values())))
     for rows in torch.arange(n_steps).split(STEPS_AT_ONCE):
-        some = map_observations(observations, lambda part, rows=rows: part[rows].to(expert.device))
+        some = map_observations(observations, lambda part: part[rows].to(expert.device))  # noqa: B023
         distribution = expert.get_distribution(some)
         if isinstance(distribution, CategoricalDistribution):
             parts.append(distribution.distribution.probs)

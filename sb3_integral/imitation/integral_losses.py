@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from imitation.algorithms.bc import BCTrainingMetrics
@@ -15,7 +16,7 @@ from sb3_integral.imitation.losses import LossCalculator, OutputLoss, actor_outp
 from sb3_integral.imitation.observations import Observations
 from sb3_integral.imitation.training_sizes import RandomSizes, Sandwich, size_per_layer
 from sb3_integral.nn import IntegralLayer, Size, SmoothnessPenalty, run_at_sizes
-from sb3_integral.policies import IntegralPolicy
+from sb3_integral.policies import IntegralActorCriticPolicy, IntegralPolicy
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class LossAtSizes:
         """
         if not isinstance(policy, IntegralPolicy):
             raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
+        policy = cast(IntegralActorCriticPolicy, policy)  # or the like, with an ``action_net``
         sizes = [size_per_layer(size, policy.max_sizes) for size in self.sizes.draw(self.rng)]
         if isinstance(self.sizes, Sandwich) and self.sizes.distill:
             metrics, others = self._distilled(policy, obs, acts, sizes)
@@ -54,7 +56,11 @@ class LossAtSizes:
         return dataclasses.replace(metrics, loss=total)
 
     def _distilled(
-        self, policy: ActorCriticPolicy, obs: Observations, acts: Tensor, sizes: Sequence[Size]
+        self,
+        policy: IntegralActorCriticPolicy,
+        obs: Observations,
+        acts: Tensor,
+        sizes: Sequence[Size],
     ) -> tuple[BCTrainingMetrics, list[Tensor]]:
         largest, *outputs = _outputs_at(policy, obs, sizes)
         loss = self.loss
@@ -94,7 +100,7 @@ class Penalized:
 
 def _losses_at(
     loss: LossCalculator,
-    policy: ActorCriticPolicy,
+    policy: IntegralActorCriticPolicy,
     obs: Observations,
     acts: Tensor,
     sizes: Sequence[Size],
@@ -110,13 +116,13 @@ def _losses_at(
         return loss.metrics(losses[0]), losses[1:]
     all_metrics = []
     for size in sizes:
-        with policy.actor_axes.resized(size):
+        with policy.resized(size):
             all_metrics.append(loss(policy, obs, acts))
     return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
 
 
 def _outputs_at(
-    policy: ActorCriticPolicy, obs: Observations, sizes: Sequence[Size]
+    policy: IntegralActorCriticPolicy, obs: Observations, sizes: Sequence[Size]
 ) -> list[Tensor]:
     """Return the action layer's output at each of several sizes. Shapes: (batch, outputs)."""
     axes, extractor = policy.actor_axes, policy.pi_features_extractor
@@ -126,6 +132,6 @@ def _outputs_at(
         return run_at_sizes(features, modules, axes, sizes)
     outputs = []
     for size in sizes:
-        with axes.resized(size):
+        with policy.resized(size):
             outputs.append(actor_output(policy, obs))
     return outputs

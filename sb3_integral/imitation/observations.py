@@ -18,9 +18,7 @@ NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary
 """The spaces of which every element is an array of numbers."""
 
 
-def map_observations(
-    observations: Observations, change: Callable[[Tensor], Tensor]
-) -> Observations:
+def map_observations(observations: Observations, change: Callable[[Tensor], Tensor]) -> Observations:
     """Apply a function to each tensor of observations."""
     if isinstance(observations, dict):
         return {key: change(part) for key, part in observations.items()}
@@ -34,11 +32,25 @@ def named_parts(observations: Observations, name: str = "observations") -> dict[
     return {name: observations}
 
 
-def as_tensors(observations: np.ndarray | DictObs) -> Observations:
-    """Return imitation's observations as tensors."""
+def as_tensors(observations: np.ndarray | dict[str, np.ndarray] | DictObs) -> Observations:
+    """Return an environment's observations, or imitation's, as tensors."""
     if isinstance(observations, DictObs):
-        return {key: torch.as_tensor(part) for key, part in observations.unwrap().items()}
-    return torch.as_tensor(observations)
+        observations = observations.unwrap()
+    if isinstance(observations, dict):
+        return {key: as_tensor(part) for key, part in observations.items()}
+    return as_tensor(observations)
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """Return an array as a tensor; torch wants to be able to write to it."""
+    return torch.from_numpy(np.require(values, requirements="W"))
+
+
+def as_arrays(observations: Observations) -> np.ndarray | dict[str, np.ndarray]:
+    """Return observations as an environment gives them."""
+    if isinstance(observations, dict):
+        return {key: part.numpy() for key, part in observations.items()}
+    return observations.numpy()
 
 
 def check_student_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:  # type: ignore[type-arg]
@@ -89,9 +101,7 @@ def check_values(name: str, values: Tensor, space: spaces.Space) -> None:  # typ
     first, last = _ends(space)
     low, high = values.amin(dim=0).long(), values.amax(dim=0).long()
     if bool((low < first).any()) or bool((high > last).any()):
-        got, wanted = (
-            f"{_text(begin)} to {_text(end)}" for begin, end in ((low, high), (first, last))
-        )
+        got, wanted = (f"{_text(begin)} to {_text(end)}" for begin, end in ((low, high), (first, last)))
         raise ValueError(f"{name} of demonstrations range from {got}, expected {wanted}")
 
 

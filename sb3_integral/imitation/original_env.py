@@ -78,7 +78,7 @@ class OriginalEnv(VecEnvWrapper):
     def reset(self) -> VecEnvObs:
         """Reset the environment and return original observations."""
         self.seen = self.venv.reset()
-        observations, _ = self._original(self.seen, None, [])
+        observations: VecEnvObs = self._original(self.seen, None, [])[0]
         return observations
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -138,9 +138,7 @@ def _wrappers(venv: VecEnv) -> Iterator[VecEnvWrapper]:
         venv = venv.venv
 
 
-def _replay(
-    wrapper: VecEnvWrapper, space: spaces.Space[Any]
-) -> tuple[spaces.Space[Any], Replay]:
+def _replay(wrapper: VecEnvWrapper, space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Replay]:
     """Return the space of original observations above a wrapper, and what it does to them."""
 
     def stack(observations: Any, dones: np.ndarray | None, infos: Infos) -> tuple[Any, Infos]:
@@ -155,8 +153,12 @@ def _replay(
         )
 
     if isinstance(wrapper, VecFrameStack):
+        assert isinstance(space, spaces.Box | spaces.Dict)
         stacked: StackedObservations[Any] = StackedObservations(
-            wrapper.num_envs, wrapper.stacked_obs.n_stack, space, _channels_order(wrapper.stacked_obs)  # type: ignore[arg-type]
+            wrapper.num_envs,
+            wrapper.stacked_obs.n_stack,
+            space,
+            _channels_order(wrapper.stacked_obs),
         )
         return stacked.stacked_observation_space, stack
     if isinstance(wrapper, VecTransposeImage):

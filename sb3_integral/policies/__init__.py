@@ -1,4 +1,7 @@
-"""SB3 policies whose size is chosen after training, and the wrapper that resizes plain ones."""
+"""SB3 policies whose size is chosen after training, and the wrapper that resizes plain ones.
+
+Importing this package registers the policies with every algorithm that is installed.
+"""
 
 from sb3_integral.policies.actor_critic import (
     IntegralActorCriticCnnPolicy,
@@ -15,7 +18,7 @@ from sb3_integral.policies.random_sizes import (
     UniformSizes,
 )
 from sb3_integral.policies.registration import register_policies
-from sb3_integral.policies.resizable import Resizable, ResizablePolicy
+from sb3_integral.policies.resizable import Resizable, ResizablePolicy, as_resizable
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
@@ -34,7 +37,10 @@ __all__ = [
     "StandardizeCombinedExtractor",
     "StandardizeExtractor",
     "UniformSizes",
+    "as_resizable",
     "begin_at",
     "make_integral",
     "register_policies",
 ]
+
+register_policies()

@@ -284,6 +284,21 @@ class IntegralPolicy(BasePolicy):
         self.actor_axes.resize(size)
         return self
 
+    @contextmanager
+    def resized(self: Self, size: Size) -> Iterator[Self]:
+        """Have another size inside a ``with`` block, and the size from before after it.
+
+        Points that an axis was placed at come back too, and so does what is being tuned.
+
+        Args:
+            size: As for :meth:`resize`.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        with self.actor_axes.resized(size):
+            yield self
+
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
@@ -44,6 +47,10 @@ class Resizable(Protocol):
 
     def resize(self: Self, size: Size) -> Self:
         """Change the size in place and return the policy."""
+        ...
+
+    def resized(self: Self, size: Size) -> AbstractContextManager[Self]:
+        """Have another size inside a ``with`` block, and the size from before after it."""
         ...
 
     def compression(self, size: Size | None = None) -> float:
@@ -94,7 +101,7 @@ class ResizablePolicy:
         self,
         policy: BasePolicy,
         method: ResizeMethod | str = "bicubic",
-        observations: np.ndarray[Any, Any] | None = None,
+        observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
     ) -> None:
         if not isinstance(policy, BasePolicy):
             raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
@@ -128,6 +135,23 @@ class ResizablePolicy:
         self.policy = self.discretize(sizes)
         self.sizes = sizes
         return self
+
+    @contextmanager
+    def resized(self, size: Size) -> Iterator[ResizablePolicy]:
+        """Have another size inside a ``with`` block, and the size from before after it.
+
+        Args:
+            size: As for :meth:`resize`.
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        before = self.policy, self.sizes
+        self.resize(size)
+        try:
+            yield self
+        finally:
+            self.policy, self.sizes = before
 
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
@@ -186,8 +210,38 @@ class ResizablePolicy:
         return self.policy.predict(observation, state, episode_start, deterministic, **kwargs)
 
 
+def as_resizable(
+    source: BaseAlgorithm | BasePolicy | Resizable,
+    method: ResizeMethod | str | None = None,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
+) -> Resizable:
+    """Return a policy that can be resized.
+
+    Args:
+        source: An integral policy, a :class:`ResizablePolicy`, a plain policy, or a model with one.
+        method: How a plain policy is resized; without a method, plain policies are refused. A policy
+            that is resizable itself ignores it.
+        observations: As for :class:`ResizablePolicy`.
+
+    Raises:
+        ValueError: If the source is no policy and no model, if it is plain and there is no method, or
+            if it cannot be resized by the method.
+    """
+    policy = source.policy if isinstance(source, BaseAlgorithm) else source
+    if isinstance(policy, Resizable):
+        return policy
+    if method is None or not isinstance(policy, BasePolicy):
+        raise ValueError(
+            f"{type(policy).__name__} cannot be resized, expected an integral policy or "
+            f"ResizablePolicy(model.policy)"
+        )
+    return ResizablePolicy(policy, method, observations)
+
+
 def _fitted(
-    method: ResizeMethod, policy: BasePolicy, observations: np.ndarray[Any, Any] | None
+    method: ResizeMethod,
+    policy: BasePolicy,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None,
 ) -> ResizeMethod:
     """Show a method what the policy's first layer reads, if it looks at that."""
     if observations is None or not isinstance(method, DataResizeMethod):

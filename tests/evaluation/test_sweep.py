@@ -346,10 +346,15 @@ def test_a_plain_policy_is_refused(cartpole_policy: Callable[..., Any]) -> None:
     assert "ResizablePolicy(model.policy)" in message
 
 
-@pytest.mark.parametrize("name", ["IntegralMlpPolicy", "MlpPolicy"])
-def test_a_model_in_place_of_its_policy_is_refused(name: str) -> None:
-    message = refused(PPO(name, "CartPole-v1", device="cpu"))
-    assert "PPO cannot be resized" in message
+def test_a_model_is_taken_for_its_policy() -> None:
+    message = refused(PPO("MlpPolicy", "CartPole-v1", device="cpu"))
+    assert "ActorCriticPolicy cannot be resized" in message
+    # and
+    model: Any = PPO("IntegralMlpPolicy", "CartPole-v1", device="cpu")
+    rows = [
+        evaluate_resize_sweep(source, "CartPole-v1", [8], 2, seed=0) for source in (model, model.policy)
+    ]
+    assert rows[0] == rows[1]
 
 
 # ---------------------------------------------------------------- an id, or what makes an environment

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sb3_integral import ResizablePolicy
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import Resizable, as_resizable
 from sb3_integral.policies.anatomy import dense, dissect
 from sb3_integral.resize import RESIZE_METHODS, DenseLayer
 
@@ -543,3 +544,77 @@ def test_what_is_no_policy_is_refused() -> None:
     for value in (None, nn.Linear(2, 2), "MlpPolicy"):
         with pytest.raises(ValueError, match=r"expected a policy of SB3 \(model\.policy\)"):
             ResizablePolicy(value)  # type: ignore[arg-type]
+
+
+def resizable_of_kind(make_policy: MakePolicy, kind: str) -> Any:
+    if kind == "integral":
+        return make_policy("box")
+    return ResizablePolicy(make_policy("box", ActorCriticPolicy))
+
+
+@pytest.mark.parametrize("kind", ["integral", "plain"])
+def test_a_size_of_a_block_is_gone_after_it(
+    make_policy: MakePolicy, observations: Tensor, kind: str
+) -> None:
+    # given
+    resizable = resizable_of_kind(make_policy, kind).resize([9, 5])
+    before = resizable.predict(observations.numpy(), deterministic=True)[0]
+    # when
+    with resizable.resized([3, 2]) as inside:
+        assert inside is resizable
+        assert resizable.sizes == (3, 2)
+        small = resizable.predict(observations.numpy(), deterministic=True)[0]
+    # then
+    assert resizable.sizes == (9, 5)
+    after = resizable.predict(observations.numpy(), deterministic=True)[0]
+    np.testing.assert_array_equal(after, before)
+    assert not np.allclose(small, before)
+
+
+@pytest.mark.parametrize("kind", ["integral", "plain"])
+def test_a_size_of_a_block_is_gone_after_an_error(make_policy: MakePolicy, kind: str) -> None:
+    # given
+    resizable = resizable_of_kind(make_policy, kind).resize(7)
+    # when
+    with contextlib.suppress(KeyError), resizable.resized(3):
+        resizable.resize(2)
+        raise KeyError
+    # then
+    assert resizable.sizes == (7, 7)
+    # and a size that is wrong changes nothing
+    with pytest.raises(ValueError, match="got 0"), resizable.resized(0):
+        pass
+    assert resizable.sizes == (7, 7)
+
+
+def test_what_resizes_itself_is_resizable_as_it_is(make_policy: MakePolicy) -> None:
+    integral, wrapper = (resizable_of_kind(make_policy, kind) for kind in ("integral", "plain"))
+    assert as_resizable(integral) is integral
+    assert as_resizable(wrapper, "svd") is wrapper
+
+
+def test_the_policy_of_a_model_is_resizable(make_model: Callable[..., Any]) -> None:
+    # given
+    integral, plain = (make_model(PPO, kind) for kind in ("IntegralMlpPolicy", "MlpPolicy"))
+    # when
+    wrapper: Any = as_resizable(plain, "bicubic-rescaled")
+    # then
+    assert as_resizable(integral) is integral.policy
+    assert wrapper.full_policy is plain.policy
+    assert wrapper.method == RESIZE_METHODS["bicubic-rescaled"]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (lambda model: model, "ActorCriticPolicy"),
+        (lambda _: "a policy", "str"),
+        (lambda _: None, "NoneType"),
+    ],
+)
+def test_what_cannot_be_resized_is_named(
+    make_model: Callable[..., Any], source: Callable[[Any], Any], name: str
+) -> None:
+    model = make_model(PPO, "MlpPolicy")
+    with pytest.raises(ValueError, match=f"^{name} cannot be resized, expected an integral policy"):
+        as_resizable(source(model))

@@ -20,7 +20,7 @@ DIMENSIONS = {
 """Observation and action dimensions of the paper's environments."""
 
 # Read as a file of the package: importing sb3_integral.experiments would ask for its extra.
-with (files("sb3_integral") / "experiments" / "paper_tables.csv").open() as file:
+with (files("sb3_integral") / "experiments" / "report" / "paper_tables.csv").open() as file:
     PAPER = [(row["env"], int(row["n_hidden"]), row["compression_pct"]) for row in csv.DictReader(file)]
 
 features = st.lists(st.integers(1, 40), min_size=2, max_size=5)

@@ -159,7 +159,7 @@ def _end_with_parent() -> None:
 def _execute(stage: Stage, root: Path, label: str) -> Failure | None:
     root.mkdir(parents=True, exist_ok=True)
     # MuJoCo writes a line for every environment that is made, past Python's own streams.
-    with (root / OUTPUT).open("a") as output:
+    with (root / OUTPUT).open("a", encoding="utf-8") as output:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
     try:

@@ -4,8 +4,8 @@ import imageio_ffmpeg
 import pytest
 from PIL import Image
 
-from sb3_integral.experiments.recording import CAPTION, GIF_BYTES, HEIGHT, Agent, Recording
-from sb3_integral.experiments.video import (
+from sb3_integral.experiments.report.recording import CAPTION, GIF_BYTES, HEIGHT, Agent, Recording
+from sb3_integral.experiments.report.video import (
     GIF,
     MP4,
     NOTE,

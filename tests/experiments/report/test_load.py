@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sb3_integral.experiments.finished import read_panel
+from sb3_integral.experiments.report.load import read_panel
 
 
 @pytest.fixture

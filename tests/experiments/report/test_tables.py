@@ -13,8 +13,7 @@ from scipy import stats
 
 from sb3_integral.evaluation import SweepEpisode
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.steps import SWEEP
-from sb3_integral.experiments.tables import (
+from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
     build_table,
@@ -23,6 +22,7 @@ from sb3_integral.experiments.tables import (
     score_scale,
     with_scores,
 )
+from sb3_integral.experiments.steps import SWEEP
 
 COLUMNS = [
     Column("inn", "INN", "student"),

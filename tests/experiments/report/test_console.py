@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.readable import best_baselines, console_table, markdown_report
-from sb3_integral.experiments.tables import Column, Scale, build_table, with_scores
+from sb3_integral.experiments.report.console import best_baselines, console_table, markdown_report
+from sb3_integral.experiments.report.tables import Column, Scale, build_table, with_scores
 
 COLUMNS = [
     Column("inn", "INN", "student"),

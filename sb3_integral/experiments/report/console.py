@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from tabulate import tabulate
 
-from sb3_integral.experiments.tables import Column, Scale, columns_of
+from sb3_integral.experiments.report.tables import Column, Scale, columns_of
 
 Row = Mapping[Any, Any]
 Cell = Callable[[Row], str]
@@ -61,7 +61,7 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table:
     It says as much as fits: with p-values, with deviations, means alone, and those without the paper's.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.tables.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         title: Stands above it.
         width: Of the terminal, in characters.
     """
@@ -103,7 +103,7 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
     """Return the tables of returns, scores and p-values, with every column, as Markdown.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.tables.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         scale: What its scores refer to.
         heading: The title.
         introduction: The paragraph below it.

@@ -8,14 +8,14 @@ import yaml
 
 from sb3_integral.evaluation import SweepEpisode
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.report import write_report
-from sb3_integral.experiments.tables import (
+from sb3_integral.experiments.report.tables import (
     Column,
     build_table,
     read_runs,
     score_scale,
     with_scores,
 )
+from sb3_integral.experiments.report.write import write_report
 
 COLUMNS = [
     Column("inn", "INN", "student"),

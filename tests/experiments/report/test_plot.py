@@ -5,7 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from sb3_integral.experiments.plot import (
+from sb3_integral.experiments.report.plot import (
     COLOURS,
     OTHERS_COLOUR,
     Panel,

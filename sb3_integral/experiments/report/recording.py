@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sb3_integral.imitation import load_student
-from sb3_integral.policies import Resizable, ResizablePolicy
+from sb3_integral.policies import as_resizable
 
 HEIGHT = 256
 """Pixels of one agent's picture in the video."""
@@ -138,9 +138,7 @@ def _pictures(
     environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int, every: int
 ) -> Iterator[Array]:
     student = load_student(Path(agent.student), environment.observation_space, environment.action_space)
-    policy = student if agent.method is None else ResizablePolicy(student, agent.method)
-    assert isinstance(policy, Resizable)
-    policy.resize(agent.size)
+    policy = as_resizable(student, agent.method).resize(agent.size)
     total = 0.0
     observation, _ = environment.reset(seed=seed)
     yield _captioned(environment.render(), agent.label, total, "")

@@ -15,7 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
-from sb3_integral.experiments.plot import COLOURS
+from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.experiments.stage import Report
 from sb3_integral.experiments.steps import STUDENT
 from sb3_integral.imitation import load_student
@@ -58,7 +58,7 @@ def draw_figures(
         plot_weights(folder / WEIGHTS, weights)
         report(0.5)
         plot_spectra(folder / SPECTRUM, weights)
-    (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n")
+    (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n", encoding="utf-8")
 
 
 def second_layer(student: ActorCriticPolicy) -> Tensor | None:

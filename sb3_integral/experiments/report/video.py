@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sb3_integral.experiments.recording import CANNOT_RENDER, Agent, CannotRenderError, Recording
+from sb3_integral.experiments.report.recording import CANNOT_RENDER, Agent, CannotRenderError, Recording
 from sb3_integral.experiments.stage import Report
 from sb3_integral.experiments.steps import STUDENT
 
@@ -52,7 +52,8 @@ def record_agents(
         report: Is told of progress.
         *student_folders: The student of each agent.
         env_id: The environment.
-        agents: The label, method and size of each :class:`~sb3_integral.experiments.recording.Agent`.
+        agents: The label, method and size of each
+            :class:`~sb3_integral.experiments.report.recording.Agent`.
         seed: Draws the start of the episode.
     """
     students = [str(student_folder / STUDENT) for student_folder in student_folders]
@@ -62,7 +63,7 @@ def record_agents(
     try:
         record_anywhere(Recording(env_id, seed, SECONDS, recorded), folder / MP4, folder / GIF)
     except CannotRenderError as error:
-        (folder / NOTE).write_text(f"{error}\n")
+        (folder / NOTE).write_text(f"{error}\n", encoding="utf-8")
 
 
 def record_anywhere(recording: Recording, mp4: Path, gif: Path) -> None:
@@ -81,7 +82,7 @@ def record_anywhere(recording: Recording, mp4: Path, gif: Path) -> None:
     # A process of its own: MuJoCo decides when it is imported, and drivers may crash.
     done = _python(
         "-m",
-        "sb3_integral.experiments.recording",
+        "sb3_integral.experiments.report.recording",
         str(mp4),
         str(gif),
         text=recording.to_json(),
@@ -118,4 +119,5 @@ def _python(*arguments: str, text: str, variables: dict[str, str]) -> subprocess
         capture_output=True,
         text=True,
         env={**os.environ, **variables},
+        encoding="utf-8",
     )

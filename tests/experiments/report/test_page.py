@@ -9,7 +9,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from sb3_integral.experiments.page import headline, return_table, score_table, small_size, write_page
+from sb3_integral.experiments.report.page import (
+    headline,
+    return_table,
+    score_table,
+    small_size,
+    write_page,
+)
 
 REFERENCES = {"expert": 500.0, "random": 20.0}
 LINE_BREAKER = "</script><script>document.title = 'broken'</script>"

@@ -16,9 +16,9 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sb3_integral.experiments import figures, video
-from sb3_integral.experiments.chart import reward_chart
-from sb3_integral.experiments.plot import highlighted_columns
+from sb3_integral.experiments.report import video, weights
+from sb3_integral.experiments.report.chart import reward_chart
+from sb3_integral.experiments.report.plot import highlighted_columns
 from sb3_integral.experiments.stage import Report
 
 PAGE = "page"
@@ -76,28 +76,28 @@ def write_page(
     Args:
         folder: Where to write.
         report: Is told of progress.
-        report_folder: What :func:`~sb3_integral.experiments.report.write_report` wrote.
-        figures_folder: What :func:`~sb3_integral.experiments.figures.draw_figures` wrote.
-        video_folder: What :func:`~sb3_integral.experiments.video.record_agents` wrote.
+        report_folder: What :func:`~sb3_integral.experiments.report.write.write_report` wrote.
+        figures_folder: What :func:`~sb3_integral.experiments.report.weights.draw_figures` wrote.
+        video_folder: What :func:`~sb3_integral.experiments.report.video.record_agents` wrote.
         config: The experiment's configuration.
     """
     table = pd.read_csv(report_folder / "table.csv")
-    provenance = json.loads((report_folder / "provenance.json").read_text())
+    provenance = json.loads((report_folder / "provenance.json").read_text(encoding="utf-8"))
     references = {name: entry["mean"] for name, entry in provenance["references"].items()}
-    left_out = json.loads((figures_folder / figures.NOTE).read_text())
+    left_out = json.loads((figures_folder / weights.NOTE).read_text(encoding="utf-8"))
     if (video_folder / video.NOTE).is_file():
-        left_out.append((video_folder / video.NOTE).read_text().strip())
-    for source in (report_folder / REWARD, figures_folder / figures.WEIGHTS):
+        left_out.append((video_folder / video.NOTE).read_text(encoding="utf-8").strip())
+    for source in (report_folder / REWARD, figures_folder / weights.WEIGHTS):
         _copy(source, folder)
     for source in (
-        figures_folder / figures.SPECTRUM,
+        figures_folder / weights.SPECTRUM,
         video_folder / video.GIF,
         video_folder / video.MP4,
     ):
         _copy(source, folder)
     seconds = provenance["stage_seconds"]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    source_text = (files("sb3_integral.experiments") / TEMPLATE).read_text(encoding="utf-8")
+    source_text = (files("sb3_integral.experiments.report") / TEMPLATE).read_text(encoding="utf-8")
     text = environment.from_string(source_text).render(
         config=config,
         headline=headline(table, references),
@@ -106,11 +106,11 @@ def write_page(
         gif=_inlined(folder / video.GIF, "image/gif"),
         video_name=video.MP4,
         tables=[return_table(table), score_table(table)],
-        weights=_inlined(folder / figures.WEIGHTS, "image/png"),
-        spectrum=_inlined(folder / figures.SPECTRUM, "image/png"),
+        weights=_inlined(folder / weights.WEIGHTS, "image/png"),
+        spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,
         command=_command(config),
-        configuration=(report_folder / "experiment.yml").read_text(),
+        configuration=(report_folder / "experiment.yml").read_text(encoding="utf-8"),
         versions={
             "python": provenance["python"],
             "machine": provenance["machine"],
@@ -126,7 +126,7 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
     """Return what an experiment comes down to: numbers, and what they are.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.report.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns of the expert and of random actions.
     """
     label, rows = _column(table, table["column"].iloc[0])

@@ -8,7 +8,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from sb3_integral.experiments.plot import COLOURS, OTHERS_COLOUR, PAPER_CURVES, highlighted_columns
+from sb3_integral.experiments.report.plot import (
+    COLOURS,
+    OTHERS_COLOUR,
+    PAPER_CURVES,
+    highlighted_columns,
+)
 
 FIELDS = {
     "label": "label",
@@ -38,7 +43,7 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     A click on an entry of the legend leaves that curve alone.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.report.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns to draw as horizontal lines, by name.
     """
     highlighted = highlighted_columns(table)

@@ -1,6 +1,6 @@
 """The tables, the plot and the record of an experiment.
 
-What the tables hold is written in :mod:`sb3_integral.experiments.tables`.
+What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from typing import Any
 import yaml
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments.paper import paper_table
-from sb3_integral.experiments.plot import plot_reward_against_size
-from sb3_integral.experiments.readable import markdown_report
-from sb3_integral.experiments.stage import RECORD, Report
-from sb3_integral.experiments.steps import REFERENCES
-from sb3_integral.experiments.tables import (
+from sb3_integral.experiments.report.console import markdown_report
+from sb3_integral.experiments.report.paper import paper_table
+from sb3_integral.experiments.report.plot import plot_reward_against_size
+from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
     build_table,
@@ -27,6 +25,8 @@ from sb3_integral.experiments.tables import (
     score_scale,
     with_scores,
 )
+from sb3_integral.experiments.stage import RECORD, Report
+from sb3_integral.experiments.steps import REFERENCES
 
 REPORT = "report"
 """Name of the stage that writes it."""
@@ -67,10 +67,10 @@ def write_report(
         *sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
         hyperparams: The expert's, if it was trained here.
-        columns: The fields of each :class:`~sb3_integral.experiments.tables.Column`.
+        columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
     """
     all_columns = [Column(**column) for column in columns]
-    references = json.loads((references_folder / REFERENCES).read_text())
+    references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
     runs = read_runs(sweep_folders, all_columns, config["seeds"])
     scale = score_scale(runs, all_columns, references["random"]["mean"])
     runs = with_scores(runs, scale)
@@ -79,7 +79,7 @@ def write_report(
     runs.to_csv(folder / RUNS, index=False)
     table.to_csv(folder / TABLE, index=False)
     (folder / "table.md").write_text(
-        markdown_report(table, scale, config["env"], _introduction(config, references))
+        markdown_report(table, scale, config["env"], _introduction(config, references)), encoding="utf-8"
     )
     plot_reward_against_size(
         folder / "reward_vs_size.png",
@@ -88,10 +88,11 @@ def write_report(
         references={name: entry["mean"] for name, entry in references.items()},
     )
     (folder / "experiment.yml").write_text(
-        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False)
+        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False), encoding="utf-8"
     )
     (folder / "provenance.json").write_text(
-        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n"
+        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n",
+        encoding="utf-8",
     )
 
 
@@ -120,7 +121,7 @@ def _provenance(
         except metadata.PackageNotFoundError:
             continue
     seconds = {
-        str(record.parent.relative_to(root)): json.loads(record.read_text())["seconds"]
+        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
         for record in sorted(root.rglob(RECORD))
         if PARTIAL_PREFIX not in str(record) and record.parent != root / REPORT
     }

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sb3_integral.experiments.combined import combined_console_table, combined_table
+from sb3_integral.experiments.report.combined import combined_console_table, combined_table
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.evaluation import interquartile_mean
-from sb3_integral.experiments.report import RUNS, TABLE
+from sb3_integral.experiments.report.write import RUNS, TABLE
 
 
 def combined_table(reports: Sequence[Path]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: Stands above it.
-        table: What :func:`~sb3_integral.experiments.report.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns of the expert and of random actions, by ``expert`` and ``random``.
     """
 
@@ -39,7 +39,7 @@ def highlighted_columns(table: pd.DataFrame) -> dict[str, str]:
     """Choose the curves that stand out: the students, and one way to resize a plain network.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.report.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
 
     Returns:
         Labels by the names of columns, in the table's order: all students, the first of which leads,
@@ -61,7 +61,7 @@ def plot_reward_against_size(
 
     Args:
         path: The PNG file.
-        table: What :func:`~sb3_integral.experiments.report.build_table` returns.
+        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         title: Stands above the plot.
         references: Returns to draw as horizontal lines, by name.
     """

@@ -17,6 +17,6 @@ def paper_table(env_id: str) -> pd.DataFrame:
         A row per size: ``n_hidden``, ``compression_pct``, ``inn_ar``, ``inn_std``, ``nn_ar``,
         ``nn_std``, ``welch_p``.
     """
-    with (files("sb3_integral.experiments") / "paper_tables.csv").open() as file:
+    with (files("sb3_integral.experiments.report") / "paper_tables.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     return table[table["env"] == env_id].drop(columns="env").reset_index(drop=True)

@@ -5,16 +5,14 @@ import io
 import pytest
 from rich.console import Console
 
+from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import Stage, Task
-from sb3_integral.experiments.display import ProgressDisplay
 from sb3_integral.experiments.executors import Failure
 
 
 @pytest.fixture
-def tasks(functions, tmp_path) -> list[Task]:
-    return [
-        Task(tmp_path, Stage(name, functions.write, {"text": name}), f"[red]: {name}") for name in "abc"
-    ]
+def tasks(tmp_path) -> list[Task]:
+    return [Task(tmp_path, Stage(name, print), f"[red]: {name}") for name in "abc"]
 
 
 def shown(tasks: list[Task], *, terminal: bool) -> str:

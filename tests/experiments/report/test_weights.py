@@ -6,7 +6,7 @@ import gymnasium as gym
 import matplotlib.image
 import torch
 
-from sb3_integral.experiments.figures import NOTE, SPECTRUM, WEIGHTS, draw_figures, second_layer
+from sb3_integral.experiments.report.weights import NOTE, SPECTRUM, WEIGHTS, draw_figures, second_layer
 from sb3_integral.imitation import StudentArchitecture
 
 INTEGRAL = StudentArchitecture("integral", hidden_sizes=(12, 9))

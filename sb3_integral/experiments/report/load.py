@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sb3_integral.experiments.plot import Panel
+from sb3_integral.experiments.report.plot import Panel
 
 COLUMNS = ("column", "label", "kind", "n_hidden", "return_mean", "return_std", "score_mean")
 
@@ -30,8 +30,8 @@ def read_panel(folder: Path) -> Panel:
         )
     try:
         table = pd.read_csv(report / "table.csv")
-        provenance = json.loads((report / "provenance.json").read_text())
-        env_id = yaml.safe_load((report / "experiment.yml").read_text())["env"]
+        provenance = json.loads((report / "provenance.json").read_text(encoding="utf-8"))
+        env_id = yaml.safe_load((report / "experiment.yml").read_text(encoding="utf-8"))["env"]
         references = {name: float(entry["mean"]) for name, entry in provenance["references"].items()}
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"the report in {report} cannot be read: {error!r}") from error

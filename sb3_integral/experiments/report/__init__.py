@@ -1,0 +1,1 @@
+"""The tables, plots, page and video of an experiment, and reading them back."""
