@@ -64,13 +64,16 @@ format: $(READY)
 build: $(READY)
 	$(BIN)/python -m build --installer uv --wheel
 
+# Only what was made here goes: an environment of yours that VENV names stays, and so do your own wheels.
 clean:
-	rm -rf $(VENV) build dist
+	if [ -f "$(VENV)/.made-by-make" ]; then rm -rf "$(VENV)"; fi
+	rm -f dist/sb3_integral-*.whl dist/sb3_integral-*.tar.gz
+	if [ -d dist ] && [ -z "$$(ls -A dist)" ]; then rmdir dist; fi
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed, $(PYTHON) is `$(PYTHON) -V`" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.made-by-make; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[all]' --group dev
 	@touch $@

@@ -1,44 +1,283 @@
-"""Files and folders that are either complete or not there."""
+"""Files and folders that are either complete or not there; no write deletes what it did not write.
+
+Only two functions of the package put something in the place of something else: :func:`atomic_file`
+replaces regular files, :func:`atomic_folder` replaces folders that carry a marker of their own kind.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PARTIAL_PREFIX = ".partial-"
-"""How the name of what is being written begins, until it is whole."""
+"""Start of the name of a file or folder that is being written."""
+
+REPLACED_PREFIX = ".replaced-"
+"""Start of the name that an old folder has for a moment, until the new one has taken its place."""
+
+LEFTOVER = re.compile(
+    rf"(?P<prefix>{re.escape(PARTIAL_PREFIX)}|{re.escape(REPLACED_PREFIX)})[0-9a-f]{{8}}-(?P<name>.+)",
+    re.DOTALL,
+)
+"""The names that this module gives, and nothing shorter: a user's ``.partial-notes`` is not ours."""
+
+KEPT_CHARACTERS = 50
+"""A partial name ends with at most so many characters of the target's, to stay a valid name."""
+
+
+def check_file_target(path: Path | str) -> Path:
+    """Check that a file can be written to a path, and return the file that will be written.
+
+    Call it before long work. Nothing is created or changed.
+
+    Args:
+        path: Where the file will be. A symbolic link stands for its target.
+
+    Raises:
+        ValueError: If the path does not end with a name.
+        OSError: If a folder, a device, a pipe or a socket stands there, if a part of the path is a file,
+            or if writing is not permitted.
+    """
+    target = _resolved(path)
+    mode = _mode(path)
+    if mode is not None:
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(f"{path} is a folder, expected a file to write")
+        if not stat.S_ISREG(mode) or not target.is_file():
+            raise OSError(f"{path} is not a regular file, expected a file to write")
+        if not os.access(target, os.W_OK):
+            raise PermissionError(f"{path} is write-protected, expected a file to write")
+    _check_parents(path, target)
+    return target
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to, and move what was written to ``path`` when the block succeeds.
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """Give a path to write a file to, and move the file to ``path`` when the block succeeds.
 
-    If the block raises, nothing is left behind. A folder that stands at ``path`` is replaced.
+    A symbolic link is written through to its target. An existing file keeps its permissions; a new one
+    gets those of the user's umask. If the block raises, nothing is left behind and the old file stays.
 
     Args:
-        path: Where the file or folder will be; its parent is created.
+        path: Where the file will be; its folder is created.
 
     Yields:
-        A path beside it that does not exist yet.
+        A path in the same folder that does not exist yet; it ends as ``path`` does, because some writers
+        choose the format by the ending.
 
     Raises:
-        FileNotFoundError: If the block wrote nothing; what was there stays.
+        ValueError: As for :func:`check_file_target`.
+        OSError: Likewise.
+        FileNotFoundError: If the block wrote nothing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: some writers choose the format by it.
-    partial = path.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:8]}-{path.name}")
+    target = check_file_target(path)
+    created = _make_parents(path, target)
+    partial = _beside(target, PARTIAL_PREFIX)
     try:
+        mode = _mode(target)
+        new_mode = _try_to_write(path, partial)
         yield partial
-        if not partial.exists():
-            raise FileNotFoundError(f"nothing was written to {partial}, which was to become {path}")
-        if path.is_dir():
-            shutil.rmtree(path)
-        partial.replace(path)
+        if not partial.is_file():
+            raise FileNotFoundError(f"no file was written to {partial}, which was to become {path}")
+        partial.chmod(stat.S_IMODE(new_mode if mode is None else mode))
+        check_file_target(path)
+        partial.replace(target)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial)
-        else:
-            partial.unlink(missing_ok=True)
+        _remove(partial)
+        for parent in created:
+            with suppress(OSError):  # it holds the file, or somebody else's
+                parent.rmdir()
+
+
+def check_folder_target(path: Path | str, marker: str | None) -> Path:
+    """Check that a folder can be written to a path, and return the folder that will be written.
+
+    Call it before long work. Nothing is created or changed.
+
+    Args:
+        path: Where the folder will be. A symbolic link stands for its target.
+        marker: Name of the file that shows that an existing folder may be replaced.
+
+    Raises:
+        ValueError: If the path does not end with a name.
+        OSError: If something stands there that is not a folder, or a folder that is neither empty nor
+            carries the marker; if a part of the path is a file, or if writing is not permitted.
+    """
+    target = _resolved(path)
+    mode = _mode(path)
+    if mode is not None:
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(f"{path} is not a folder, expected a folder to write")
+        is_own = marker is not None and (target / marker).is_file()
+        if not is_own and any(target.iterdir()):
+            holds = "" if marker is None else f" and has no {marker}"
+            raise FileExistsError(f"{path} is not empty{holds}, expected a new or an empty folder")
+    _check_parents(path, target)
+    return target
+
+
+@contextmanager
+def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
+    """Give an empty folder to fill, and move it to ``path`` when the block succeeds.
+
+    A folder that stands there and carries the marker is replaced as a whole; any other that is not empty
+    is refused. A symbolic link is written through to its target. If the block raises, nothing is left
+    behind. If the process is killed at any moment, the old folder or the new one exists as a whole:
+    under its name, or, until the next call or :func:`remove_leftovers`, under one that begins with
+    :data:`REPLACED_PREFIX`.
+
+    Args:
+        path: Where the folder will be; its parent is created.
+        marker: Name of the file that shows that an existing folder may be replaced; if None, none is.
+
+    Yields:
+        An empty folder beside it.
+
+    Raises:
+        ValueError: As for :func:`check_folder_target`.
+        OSError: Likewise.
+        FileNotFoundError: If the block left the folder empty.
+    """
+    target = _resolved(path)
+    if target.parent.is_dir():
+        for replaced in target.parent.glob(f"{REPLACED_PREFIX}*"):
+            match = LEFTOVER.fullmatch(replaced.name)
+            if match and match["name"] == target.name:
+                _settle(replaced, target)
+    check_folder_target(path, marker)
+    _make_parents(path, target)
+    partial = _beside(target, PARTIAL_PREFIX)
+    try:
+        try:
+            partial.mkdir()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        yield partial
+        if not any(partial.iterdir()):
+            raise FileNotFoundError(f"nothing was written to {partial}, which was to become {path}")
+        check_folder_target(path, marker)
+        _swap(partial, target)
+    finally:
+        _remove(partial)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove what processes that were killed had begun to write in a folder, at any depth.
+
+    A folder that was being replaced is put back first. Nobody else may be writing there.
+    """
+    for folder, folders, names in os.walk(root):
+        for name in [*folders, *names]:
+            match = LEFTOVER.fullmatch(name)
+            leftover = Path(folder, name)
+            if match and match["prefix"] == REPLACED_PREFIX:
+                _settle(leftover, leftover.with_name(match["name"]))
+            elif match:
+                _remove(leftover)
+
+
+def remove_partials_of(path: Path) -> None:
+    """Remove what a killed process had begun to write for one path."""
+    target = _resolved(path)
+    for partial in target.parent.glob(f"{PARTIAL_PREFIX}*"):
+        match = LEFTOVER.fullmatch(partial.name)
+        if match and match["name"] == target.name[-KEPT_CHARACTERS:]:
+            _remove(partial)
+
+
+def _resolved(path: Path | str) -> Path:
+    if Path(path).name in ("", "..") or str(path).endswith(os.sep):
+        raise ValueError(f"{path} does not end with a name, expected one to write to")
+    return Path(os.path.realpath(path))
+
+
+def _mode(path: Path | str) -> int | None:
+    """Return the mode of what stands at a path, links followed; None if there is nothing."""
+    try:
+        return Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # links in a circle, a name that is too long
+        raise _unwritable(path, error) from error
+
+
+def _check_parents(path: Path | str, target: Path) -> None:
+    parent = next(parent for parent in target.parents if os.path.lexists(parent))
+    if not parent.is_dir():
+        raise NotADirectoryError(f"cannot write {path}: {parent} is not a folder")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write {path}: no permission to write in {parent}")
+
+
+def _make_parents(path: Path | str, target: Path) -> list[Path]:
+    """Create the folders above a target and return those that were missing, the innermost first."""
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return missing
+
+
+def _try_to_write(path: Path | str, partial: Path) -> int:
+    """Create and remove a file, before the work for it; return the permissions that it got."""
+    try:
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        return os.fstat(descriptor).st_mode
+    finally:
+        os.close(descriptor)
+        partial.unlink()
+
+
+def _unwritable(path: Path | str, error: OSError) -> OSError:
+    return type(error)(f"cannot write {path}: {error.strerror or error}")
+
+
+def _beside(target: Path, prefix: str) -> Path:
+    return target.with_name(f"{prefix}{uuid.uuid4().hex[:8]}-{target.name[-KEPT_CHARACTERS:]}")
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Put a folder in the place of an old one, which is away from its name for a moment at most."""
+    if not target.exists():
+        partial.rename(target)
+        return
+    partial.chmod(stat.S_IMODE(target.stat().st_mode))
+    if not any(target.iterdir()):
+        partial.rename(target)
+        return
+    replaced = target.with_name(f"{REPLACED_PREFIX}{uuid.uuid4().hex[:8]}-{target.name}")
+    try:
+        target.rename(replaced)
+        partial.rename(target)
+    finally:
+        _settle(replaced, target)
+
+
+def _settle(replaced: Path, target: Path) -> None:
+    """Remove an old folder whose new one is there, or give it its name back."""
+    if replaced.is_symlink() or not replaced.is_dir():
+        return
+    if target.exists():
+        _remove(replaced)
+    else:
+        replaced.rename(target)
+
+
+def _remove(own: Path) -> None:
+    """Remove what this module made."""
+    if own.is_symlink():
+        return
+    if own.is_dir():
+        shutil.rmtree(own, ignore_errors=True)
+    else:
+        own.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral import UniformSizes, evaluate_resize_sweep
 from sb3_integral.evaluation import welch_p
-from sb3_integral.experiments.expert import Expert, ensure_expert, load_expert
+from sb3_integral.experiments.stages.expert import Expert, ensure_expert, load_expert
 from sb3_integral.imitation import StudentArchitecture, clone, collect_episodes, dagger
 from sb3_integral.imitation.demonstrations import Demonstrations
 

@@ -36,7 +36,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_integral import LogUniformSizes
 from sb3_integral.deploy import DrivingPredictor
 from sb3_integral.deploy.latency import one_thread
-from sb3_integral.experiments.expert import ensure_expert, load_expert
+from sb3_integral.experiments.stages.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
     RandomSizes,
     StudentArchitecture,

@@ -58,6 +58,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         undisturbed, disturbed = folder / "undisturbed", folder / "disturbed"
+        if undisturbed.exists() or disturbed.exists():
+            sys.exit(f"{folder} holds runs already, expected a new folder")
         began = time.monotonic()
         finish(start(arguments, undisturbed))
         whole = time.monotonic() - began

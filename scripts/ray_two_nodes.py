@@ -32,7 +32,7 @@ from rich.console import Console
 
 from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import Executor, LocalExecutor, load_experiments, run_stages, tasks_of
-from sb3_integral.experiments.executors.on_ray import RayExecutor
+from sb3_integral.experiments.engine.on_ray import RayExecutor
 
 LOOPBACK = "127.0.0.1"
 STORE_BYTES = 200 * 2**20

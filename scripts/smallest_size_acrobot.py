@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral import evaluate_resize_sweep
 from sb3_integral.deploy import smallest_size
-from sb3_integral.experiments.expert import ensure_expert, load_expert
+from sb3_integral.experiments.stages.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
     FullSize,
     StudentArchitecture,

@@ -1,10 +1,27 @@
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral import atomic
+from sb3_integral.atomic import (
+    atomic_file,
+    atomic_folder,
+    check_file_target,
+    check_folder_target,
+    remove_leftovers,
+)
+
+MARKER = "stage.json"
 
 
 def names(folder: Path) -> list[str]:
@@ -15,7 +32,7 @@ def test_a_written_file_stands_at_its_path_and_nothing_beside_it(tmp_path: Path)
     # given
     path = tmp_path / "deep" / "er" / "table.csv"
     # when
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text("a,b\n")
     # then
     assert path.read_text() == "a,b\n"
@@ -27,7 +44,7 @@ def test_until_the_block_ends_the_old_file_stands(tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
     path.write_text("old")
     # when
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text("new")
         during = path.read_text()
     # then
@@ -37,7 +54,7 @@ def test_until_the_block_ends_the_old_file_stands(tmp_path: Path) -> None:
 
 def test_the_path_to_write_to_is_free_beside_the_target_and_ends_as_it_does(tmp_path: Path) -> None:
     # when
-    with atomic_path(tmp_path / "plot.png") as partial:
+    with atomic_file(tmp_path / "plot.png") as partial:
         existed = partial.exists()
         partial.touch()
     # then
@@ -50,9 +67,9 @@ def test_two_blocks_for_one_path_do_not_share_what_they_write(tmp_path: Path) ->
     # given
     path = tmp_path / "file"
     # when
-    with atomic_path(path) as outer:
+    with atomic_file(path) as outer:
         outer.write_text("outer")
-        with atomic_path(path) as inner:
+        with atomic_file(path) as inner:
             inner.write_text("inner")
         between = path.read_text()
     # then
@@ -66,7 +83,7 @@ def test_an_exception_leaves_nothing_and_passes_through(
 ) -> None:
     # given
     def write() -> None:
-        with atomic_path(tmp_path / "file.txt") as partial:
+        with atomic_file(tmp_path / "file.txt") as partial:
             partial.write_text("half")
             raise error("while writing")
 
@@ -82,7 +99,7 @@ def test_an_exception_keeps_the_old_file(tmp_path: Path) -> None:
     path.write_text("old")
 
     def write() -> None:
-        with atomic_path(path) as partial:
+        with atomic_file(path) as partial:
             partial.write_text("half")
             raise RuntimeError("while writing")
 
@@ -93,71 +110,392 @@ def test_an_exception_keeps_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["file.txt"]
 
 
-def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
+def write_text(path: Path | str, text: str = "new") -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# Files at special targets
+
+
+def test_a_link_is_written_through_to_its_target(tmp_path: Path) -> None:
+    # given
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "real.txt"
+    target.write_text("old")
+    (tmp_path / "link").symlink_to("elsewhere/real.txt")
+    (tmp_path / "link-to-link").symlink_to("link")
+    # when
+    write_text(tmp_path / "link-to-link")
+    # then
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link-to-link").is_symlink()
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["real.txt"]
+
+
+def test_a_link_to_nothing_gets_its_target(tmp_path: Path) -> None:
+    # given
+    (tmp_path / "link").symlink_to("later/real.txt")
+    # when
+    write_text(tmp_path / "link")
+    # then
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "later" / "real.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_gets_the_permissions_of_the_umask(tmp_path: Path, umask: int, expected: int) -> None:
+    # when
+    before = os.umask(umask)
+    try:
+        with atomic_file(tmp_path / "file") as partial:
+            partial.write_text("new")
+            partial.chmod(0o600)  # as some writers leave it
+    finally:
+        os.umask(before)
+    # then
+    assert mode(tmp_path / "file") == expected
+
+
+@pytest.mark.parametrize("permissions", [0o600, 0o640, 0o755, 0o666])
+def test_an_existing_file_keeps_its_permissions(tmp_path: Path, permissions: int) -> None:
+    # given
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(permissions)
+    # when
+    write_text(path)
+    # then
+    assert path.read_text() == "new"
+    assert mode(path) == permissions
+
+
+def make_folder(path: Path) -> None:
+    (path / "deep").mkdir(parents=True)
+    (path / "deep" / "mine.txt").write_text("years of work")
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+
+
+def make_device(path: Path) -> None:
+    path.symlink_to("/dev/null")
+
+
+def make_circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def make_link_to_folder(path: Path) -> None:
+    make_folder(path.with_name("real"))
+    path.symlink_to("real")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [make_folder, make_fifo, make_socket, make_device, make_circle, make_link_to_folder],
+)
+def test_what_is_no_regular_file_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    # given
+    monkeypatch.chdir(tmp_path)  # a socket's path may not be long
+    path = Path("target")
+    make(path)
+    before = {found: found.lstat() for found in Path().rglob("*")}
+    # when / then
+    with pytest.raises(OSError, match="target") as raised:
+        check_file_target(path)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(OSError, match="target"):
+        write_text(path)
+    after = {found: found.lstat() for found in Path().rglob("*")}
+    assert {k: (v.st_ino, v.st_mode) for k, v in after.items()} == {
+        k: (v.st_ino, v.st_mode) for k, v in before.items()
+    }
+
+
+@pytest.mark.parametrize("path", ["..", ".", "/", "", "deep/..", "new/"])
+def test_a_path_that_ends_with_no_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    # given
+    (tmp_path / "home" / "deep").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "home")
+    # when / then
+    with pytest.raises(ValueError, match="does not end with a name"):
+        write_text(path)
+    with pytest.raises(ValueError, match="does not end with a name"), atomic_folder(path, MARKER):
+        pass
+    assert names(tmp_path) == ["home", "notes.txt"]
+    assert names(tmp_path / "home") == ["deep"]
+
+
+@pytest.mark.parametrize("deep", ["file/below", "file/much/deeper"])
+def test_a_parent_that_is_a_file_is_named(tmp_path: Path, deep: str) -> None:
+    # given
+    (tmp_path / "file").write_text("mine")
+    # when / then
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        write_text(tmp_path / deep)
+    with pytest.raises(NotADirectoryError, match="file is not a folder"):
+        check_folder_target(tmp_path / deep, MARKER)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_place_without_permission_is_named() -> None:
+    # given
+    path = Path("/proc/sb3-integral/file")  # where not even root may write
+    # when / then
+    with pytest.raises(OSError, match="cannot write /proc/sb3-integral/file: "):
+        write_text(path)
+    with pytest.raises(OSError, match="cannot write /proc/sb3-integral/file: "):
+        write_stage(path, "new")
+
+
+def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
+    # when
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a" / "b" / "file"):
+        raise RuntimeError
+    # then
+    assert names(tmp_path) == []
+
+
+def test_a_name_as_long_as_names_can_be_is_written(tmp_path: Path) -> None:
+    # given
+    path = tmp_path / ("n" * 251 + ".txt")
+    # when
+    write_text(path)
+    # then
+    assert names(tmp_path) == [path.name]
+
+
+def test_a_block_that_writes_a_folder_where_a_file_belongs_leaves_nothing(tmp_path: Path) -> None:
+    # when
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "file") as partial:
+        make_folder(partial)
+    # then
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_came_meanwhile_stays(tmp_path: Path) -> None:
+    # given
+    path = tmp_path / "file"
+
+    def write() -> None:
+        with atomic_file(path) as partial:
+            partial.write_text("new")
+            make_folder(path)
+
+    # when / then
+    with pytest.raises(IsADirectoryError):
+        write()
+    assert (path / "deep" / "mine.txt").read_text() == "years of work"
+    assert names(tmp_path) == ["file"]
+
+
+# Folders
+
+
+def write_stage(path: Path, text: str) -> None:
+    with atomic_folder(path, MARKER) as partial:
+        (partial / text).write_text(text)
+        (partial / MARKER).write_text("{}")
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_marked_folder_is_replaced_as_a_whole(tmp_path: Path, through_link: bool) -> None:
     # given
     path = tmp_path / "stage"
-    path.mkdir()
-    (path / "stale.txt").write_text("old")
+    if through_link:
+        (tmp_path / "disk").mkdir()
+        path.symlink_to("disk/real")
     # when
-    with atomic_path(path) as partial:
-        partial.mkdir()
-        (partial / "fresh.txt").write_text("new")
+    write_stage(path, "old")
+    write_stage(path, "new")
     # then
-    assert names(path) == ["fresh.txt"]
-    assert names(tmp_path) == ["stage"]
+    assert names(path) == ["new", MARKER]
+    assert path.is_symlink() is through_link
+    assert names(tmp_path) == (["disk", "stage"] if through_link else ["stage"])
+    assert not through_link or names(tmp_path / "disk") == ["real"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    # given
+    (tmp_path / "stage").mkdir(mode=0o700)
+    # when
+    write_stage(tmp_path / "stage", "new")
+    # then
+    assert names(tmp_path / "stage") == ["new", MARKER]
+    assert mode(tmp_path / "stage") == 0o700
+
+
+@pytest.mark.parametrize("make", [make_folder, make_link_to_folder, make_fifo, make_device, Path.touch])
+def test_what_is_not_marked_is_never_replaced(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    # given
+    path = tmp_path / "target"
+    make(path)
+    before = [found.lstat().st_ino for found in sorted(tmp_path.rglob("*"))]
+    # when / then
+    with pytest.raises(OSError, match="target"):
+        check_folder_target(path, MARKER)
+    with pytest.raises(OSError, match="target"):
+        write_stage(path, "new")
+    assert [found.lstat().st_ino for found in sorted(tmp_path.rglob("*"))] == before
+
+
+def test_without_a_marker_nothing_is_replaced(tmp_path: Path) -> None:
+    # given
+    write_stage(tmp_path / "stage", "old")
+    # when / then
+    with pytest.raises(FileExistsError, match="stage is not empty"):
+        check_folder_target(tmp_path / "stage", marker=None)
+    assert names(tmp_path / "stage") == ["old", MARKER]
 
 
 def test_an_exception_keeps_the_old_folder(tmp_path: Path) -> None:
     # given
     path = tmp_path / "stage"
-    path.mkdir()
-    (path / "old.txt").write_text("old")
+    write_stage(path, "old")
 
     def write() -> None:
-        with atomic_path(path) as partial:
-            (partial / "inside").mkdir(parents=True)
-            (partial / "inside" / "half.txt").write_text("half")
-            raise RuntimeError("while writing")
+        with atomic_folder(path, MARKER) as partial:
+            (partial / "half.txt").write_text("half")
+            raise KeyboardInterrupt
 
     # when / then
-    with pytest.raises(RuntimeError, match="while writing"):
+    with pytest.raises(KeyboardInterrupt):
         write()
-    assert names(path) == ["old.txt"]
+    assert names(path) == ["old", MARKER]
     assert names(tmp_path) == ["stage"]
 
 
-def test_a_file_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+def test_a_block_that_fills_nothing_fails_and_keeps_what_was_there(tmp_path: Path) -> None:
     # given
-    path = tmp_path / "result"
-    path.mkdir()
-    (path / "old.txt").write_text("old")
+    write_stage(tmp_path / "stage", "old")
+    # when / then
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "stage", MARKER):
+        pass
+    assert names(tmp_path / "stage") == ["old", MARKER]
+
+
+def test_a_file_block_that_writes_nothing_fails_and_keeps_what_was_there(tmp_path: Path) -> None:
+    # given
+    (tmp_path / "result").write_text("old")
+    # when / then
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "result"):
+        pass
+    assert (tmp_path / "result").read_text() == "old"
+    assert names(tmp_path) == ["result"]
+
+
+KILLED_AT_A_RENAME = """
+import os, pathlib, signal, sys
+from atomic import atomic_folder
+renames, rename = [], pathlib.Path.rename
+def dying(self, target):
+    renames.append(self)
+    if len(renames) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(self, target)
+pathlib.Path.rename = dying
+with atomic_folder(sys.argv[1], "stage.json") as partial:
+    (partial / "new").write_text("new")
+    (partial / "stage.json").write_text("{}")
+"""
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+@pytest.mark.parametrize("cure", ["leftovers", "write"])
+def test_nothing_is_lost_when_killed_between_two_renames(
+    tmp_path: Path, killed_at: int, cure: str
+) -> None:
+    # given
+    path = tmp_path / "stage"
+    write_stage(path, "old")
+    process = [sys.executable, "-c", KILLED_AT_A_RENAME, str(path), str(killed_at)]
+    package = {"PYTHONPATH": str(Path(atomic.__file__).parent)}  # without the rest: it starts in no time
+    assert subprocess.run(process, env=package, check=False).returncode == -signal.SIGKILL
     # when
-    with atomic_path(path) as partial:
-        partial.write_text("new")
-    # then
-    assert path.read_text() == "new"
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "file",
-        "folder",
-    ],
-)
-def test_a_block_that_writes_nothing_fails_and_keeps_what_was_there(tmp_path: Path, kind: str) -> None:
-    # given
-    path = tmp_path / "result"
-    if kind == "file":
-        path.write_text("old")
+    if cure == "leftovers":
+        remove_leftovers(tmp_path)
+        # then
+        assert names(path) == ["old", MARKER]
+        assert names(tmp_path) == ["stage"]
     else:
-        path.mkdir()
+        with pytest.raises(RuntimeError), atomic_folder(path, MARKER):
+            raise RuntimeError
+        # then
+        assert names(path) == ["old", MARKER]
 
-    def write() -> None:
-        with atomic_path(path):
-            pass
+
+def test_only_what_was_begun_here_is_a_leftover(tmp_path: Path) -> None:
+    # given
+    mine = [".partial-notes", ".partial-1-a", ".replaced-mine", "a.partial-01234567-b"]
+    for name in [*mine, ".partial-01234567-half"]:
+        make_folder(tmp_path / "deep" / name)
+    (tmp_path / ".partial-89abcdef-half.txt").write_text("half")
+    (tmp_path / ".partial-89abcdef-link").symlink_to("deep")
+    # when
+    remove_leftovers(tmp_path)
+    # then
+    assert names(tmp_path / "deep") == sorted(mine)
+    assert names(tmp_path) == [".partial-89abcdef-link", "deep"]
+
+
+# What is built and kept
+
+
+def test_kept_results_leave_a_folder_of_other_things_alone(tmp_path: Path) -> None:
+    # given
+    script = Path(__file__).parents[1] / "scripts" / "keep_results.sh"
+    report = tmp_path / "run" / "report"
+    report.mkdir(parents=True)
+    for name in ("table.csv", "provenance.json"):
+        (report / name).write_text("new")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "table.csv").write_text("mine")
+
+    def keep(target: str) -> int:
+        command = ["sh", str(script), str(tmp_path / "run"), str(tmp_path / target)]
+        return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
 
     # when / then
-    with pytest.raises(FileNotFoundError):
-        write()
-    assert names(tmp_path) == ["result"]
+    assert keep("mine") != 0
+    assert (tmp_path / "mine" / "table.csv").read_text() == "mine"
+    assert [keep("kept"), keep("kept")] == [0, 0]
+    assert names(tmp_path / "kept") == ["provenance.json", "table.csv"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_clean_removes_only_what_make_made(tmp_path: Path) -> None:
+    # given
+    shutil.copy(Path(__file__).parents[1] / "Makefile", tmp_path)
+    for folder in ("own", "made", "build"):
+        make_folder(tmp_path / folder)
+    (tmp_path / "made" / ".made-by-make").touch()
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "sb3_integral-0.1-py3-none-any.whl").touch()
+    (tmp_path / "dist" / "mine.whl").touch()
+    # when
+    for environment in ("own", "made"):
+        subprocess.run(
+            ["make", "-C", str(tmp_path), "clean", f"VENV={environment}"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    # then
+    assert names(tmp_path) == ["Makefile", "build", "dist", "own"]
+    assert names(tmp_path / "dist") == ["mine.whl"]

@@ -35,7 +35,10 @@ EnvId = Annotated[
         show_default=False,
     ),
 ]
-Method = Annotated[str, typer.Option(help="How a policy that is not integral is resized.")]
+Method = Annotated[
+    str | None,
+    typer.Option(help="How a policy that is not integral is resized.", show_default="the best one"),
+]
 Sizes = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +47,6 @@ Sizes = Annotated[
     ),
 ]
 MinSize = Annotated[str, typer.Option(help="Smallest size allowed: a number, or 8x5 for one per layer.")]
-DEFAULT_METHOD = "integral"
 
 
 def fit(
@@ -65,7 +67,7 @@ def fit(
     ] = None,
     min_size: MinSize = "1",
     env_id: EnvId = None,
-    method: Method = DEFAULT_METHOD,
+    method: Method = None,
 ) -> None:
     """Find the sizes, layer by layer, that fit a budget.
 
@@ -112,7 +114,7 @@ def smallest(
     n_envs: Annotated[int, typer.Option(min=1, help="Environments stepped as one batch.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     env_id: EnvId = None,
-    method: Method = DEFAULT_METHOD,
+    method: Method = None,
 ) -> None:
     """Find the smallest size that loses no more return than may be lost.
 
@@ -170,7 +172,7 @@ def drive(
     sizes: Sizes = None,
     seed: Annotated[int, typer.Option(help="Of the environment.")] = 0,
     env_id: EnvId = None,
-    method: Method = DEFAULT_METHOD,
+    method: Method = None,
 ) -> None:
     """Drive an environment at the size that keeps a latency, and report the latencies.
 
@@ -226,7 +228,7 @@ def drive(
     )
 
 
-def _opened(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
+def _opened(path: Path, env_id: str | None, method: str | None) -> OpenedPolicy:
     from sb3_integral.cli.opening import open_policy
 
     return _or_fail(lambda: open_policy(path, env_id, method))

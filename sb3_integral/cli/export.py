@@ -43,8 +43,12 @@ def export(
         typer.Option(help="Hidden size, such as 30, or one per layer: 30,20.", show_default="in force"),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="How a plain policy is resized; integral ones resize themselves.")
-    ] = "bicubic",
+        str | None,
+        typer.Option(
+            help="How a plain policy is resized; integral ones resize themselves.",
+            show_default="the best one",
+        ),
+    ] = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +145,7 @@ def _write(
     target: Path,
     format: Format,
     size: str | None,
-    method: str,
+    method: str | None,
     algo: str | None,
     env: str | None,
     name: str,
@@ -152,8 +156,9 @@ def _write(
     from sb3_integral import ResizablePolicy, deploy
     from sb3_integral.deploy.sources import algorithms
     from sb3_integral.policies import IntegralPolicy
+    from sb3_integral.resize import DEFAULT_METHOD
 
-    source, normalize = loaded.source, loaded.normalize
+    source, normalize, method = loaded.source, loaded.normalize, method or DEFAULT_METHOD
     sizes = None if size is None else _sizes(size)
     policy: Any = source.policy if isinstance(source, BaseAlgorithm) else source
     is_integral = isinstance(policy, IntegralPolicy)
@@ -198,20 +203,25 @@ def _write(
 
 def _write_int8(loaded: Loaded, target: Path, env: str | None) -> str:
     import tempfile
+    import warnings
 
     from sb3_integral import deploy
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
+        warnings.simplefilter("always", UserWarning)
         exact = deploy.export_onnx(
             loaded.source, Path(folder) / "exact.onnx", normalize=loaded.normalize
         )
         if env is None:
             deploy.quantize_onnx(exact, target)
-            return "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
-        venv = _environment(env)
-        seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
-        deploy.quantize_onnx(exact, target, seen)
-        return f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
+            written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
+        else:
+            venv = _environment(env)
+            seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
+            deploy.quantize_onnx(exact, target, seen)
+            written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
+    notes = [str(own.message) for own in drawbacks if issubclass(own.category, deploy.DrawbackWarning)]
+    return "; ".join([written, *notes])
 
 
 def _sizes(text: str) -> int | tuple[int, ...]:

@@ -30,15 +30,16 @@ def figure(
 
     Example: [bold]sb3-integral figure results/* -o fig3.png[/]
     """
-    from sb3_integral.atomic import atomic_path
+    from sb3_integral.atomic import atomic_file, check_file_target
     from sb3_integral.experiments.report.load import read_panel
     from sb3_integral.experiments.report.plot import plot_environments
 
     try:
         if output.suffix.lower() != ".png":
             raise ValueError(f"expected a file that ends in .png, got {output}")
+        check_file_target(output)
         panels = [read_panel(folder) for folder in folders]
-        with atomic_path(output) as partial:
+        with atomic_file(output) as partial:
             plot_environments(partial, panels, "score" if score else "return")
     except (ValueError, OSError) as error:
         Console(stderr=True).print(

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_integral.deploy import read_source
 from sb3_integral.policies import Resizable, as_resizable
+from sb3_integral.resize import DEFAULT_METHOD
 
 
 class OpenedPolicy(NamedTuple):
@@ -36,7 +37,7 @@ class OpenedPolicy(NamedTuple):
         return normalize
 
 
-def open_policy(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
+def open_policy(path: Path, env_id: str | None, method: str | None = None) -> OpenedPolicy:
     """Open a policy.
 
     Zip files of SB3 and the statistics of rl-zoo3 are pickles: reading one can run code. Safe files
@@ -45,7 +46,7 @@ def open_policy(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
     Args:
         path: A zip file that SB3 saved, a run's folder of rl-zoo3, a safe file or a student's.
         env_id: The environment; a student's file needs it.
-        method: How a plain policy is resized.
+        method: How a plain policy is resized; None is ``DEFAULT_METHOD`` of ``sb3_integral.resize``.
 
     Raises:
         ValueError: If it is none of these, or the method is unknown.
@@ -54,7 +55,7 @@ def open_policy(path: Path, env_id: str | None, method: str) -> OpenedPolicy:
     loaded = read_source(path, observation_space=observation_space, action_space=action_space)
     if path.is_dir() and env_id is None:  # rl-zoo3 names a model after its environment
         env_id = next(file.stem for file in path.glob("*.zip") if file.with_suffix("").is_dir())
-    return OpenedPolicy(as_resizable(loaded.source, method), env_id, loaded.normalize)
+    return OpenedPolicy(as_resizable(loaded.source, method or DEFAULT_METHOD), env_id, loaded.normalize)
 
 
 def _spaces(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

@@ -21,8 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sb3_integral.experiments.executors import Failure
-from sb3_integral.experiments.plan import Task
+from sb3_integral.experiments.engine import Failure
+from sb3_integral.experiments.engine.plan import Task
 
 UNKNOWN_SECONDS = 10.0
 """What a stage of unknown duration counts for in the bar of the whole."""
@@ -79,18 +79,18 @@ class ProgressDisplay:
             )
 
     def started(self, task: Task) -> None:
-        """See :class:`~sb3_integral.experiments.runner.Watcher`."""
+        """See :class:`~sb3_integral.experiments.engine.runner.Watcher`."""
         self._bars[task.label] = self._progress.add_task(escape(task.label), total=1.0)
 
     def advanced(self, label: str, fraction: float) -> None:
-        """See :class:`~sb3_integral.experiments.runner.Watcher`."""
+        """See :class:`~sb3_integral.experiments.engine.runner.Watcher`."""
         if label in self._bars:
             self._progress.update(self._bars[label], completed=fraction)
             self._fractions[label] = fraction
             self._draw_whole()
 
     def finished(self, task: Task, *, reused: bool) -> None:
-        """See :class:`~sb3_integral.experiments.runner.Watcher`."""
+        """See :class:`~sb3_integral.experiments.engine.runner.Watcher`."""
         self._done += self._seconds[task.label]
         if reused:
             self._reused += 1
@@ -102,7 +102,7 @@ class ProgressDisplay:
         self._draw_whole()
 
     def failed(self, task: Task, failure: Failure, *, again: bool) -> None:
-        """See :class:`~sb3_integral.experiments.runner.Watcher`."""
+        """See :class:`~sb3_integral.experiments.engine.runner.Watcher`."""
         self._close(task, "[yellow]lost[/]    " if again else "[red]failed[/]  ")
         if again:
             self._console.print(f"        {escape(failure.cause)}; once more", style="dim")

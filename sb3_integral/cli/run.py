@@ -104,7 +104,7 @@ def run_experiments(
 def _executor(workers: int, ray: str | None) -> Executor:
     if ray is None:
         return LocalExecutor(workers)
-    from sb3_integral.experiments.executors.on_ray import RayExecutor
+    from sb3_integral.experiments.engine.on_ray import RayExecutor
 
     return RayExecutor(ray)
 

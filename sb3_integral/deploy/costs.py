@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
-from sb3_integral.deploy.numpy_actor import example_observation
+from sb3_integral.actor import example_observation
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.anatomy import dissect
 

@@ -9,14 +9,17 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
+import numpy as np
 from stable_baselines3.common.policies import BasePolicy
 
+from sb3_integral.actor import Actor, example_observation, quickest_actor
 from sb3_integral.deploy.controller import SizeController
 from sb3_integral.deploy.latency import latencies_us
-from sb3_integral.deploy.numpy_actor import Actor, Array, example_observation, quickest_actor
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn import Size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
+
+Array = np.ndarray[Any, Any]
 
 FRACTIONS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125, 0.0625)
 """The sizes that are prepared where none are named, as parts of the full one."""

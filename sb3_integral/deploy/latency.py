@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from sb3_integral.deploy.numpy_actor import example_observation, quickest_actor
+from sb3_integral.actor import example_observation, quickest_actor
 from sb3_integral.nn import as_size
 from sb3_integral.requirements import require
 

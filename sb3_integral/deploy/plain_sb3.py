@@ -13,15 +13,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import recursive_getattr, recursive_setattr
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_integral.atomic import atomic_path
-from sb3_integral.deploy.normalization import fold_normalization
+from sb3_integral.actor import Source, fold_normalization, ordinary_policy
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
-from sb3_integral.policies import IntegralPolicy, ResizablePolicy
 from sb3_integral.policies.plain import constructor_arguments
 from sb3_integral.policies.registration import integral_policies
-
-Source = BaseAlgorithm | BasePolicy | ResizablePolicy
-"""What can leave the library: a model, its policy, or the wrapper that resizes a plain one."""
 
 RATE = 3e-4
 """The learning rate of a model that is made of a policy alone; only training on would use it."""
@@ -36,23 +32,13 @@ def plain_policy(
         source: Where it comes from; it is left as it is.
         size: One integer for all hidden layers, or one for each; that in force by default.
         normalize: Statistics that the policy was trained with; see
-            :func:`~sb3_integral.deploy.normalization.fold_normalization`.
+            :func:`~sb3_integral.actor.fold_normalization`.
 
     Raises:
         ValueError: If a size is wrong, or is given for a plain policy, which only
             :class:`ResizablePolicy` resizes; or if the normalisation does not fit the policy.
     """
-    policy = source.policy if isinstance(source, BaseAlgorithm) else source
-    if isinstance(policy, IntegralPolicy | ResizablePolicy):
-        plain = policy.discretize(size)
-    elif size is not None:
-        raise ValueError(
-            f"a {type(policy).__name__} has one size, got size={size!r}; expected an integral policy, "
-            f"or a ResizablePolicy around the plain one"
-        )
-    else:
-        plain = policy
-    return fold_normalization(plain, normalize)
+    return fold_normalization(ordinary_policy(source, size), normalize)
 
 
 def plain_model(
@@ -125,8 +111,9 @@ def export_sb3(
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.
     """
+    check_file_target(path)
     model = plain_model(source, size, normalize, algorithm)
-    with atomic_path(Path(path)) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         model.save(file)
     return model
 

@@ -24,11 +24,11 @@ from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_ima
 from torch import Tensor
 
 from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.deploy.constructor_json import policy_classes, value_from_json, value_to_json
-from sb3_integral.deploy.space_json import space_from_json, space_to_json
 from sb3_integral.policies import IntegralPolicy
 from sb3_integral.policies.plain import constructor_arguments, parameter_names
+from sb3_integral.policies.space_json import space_from_json, space_to_json
 
 FORMAT = "sb3-integral policy"
 """What the header of a safe file says it is."""
@@ -57,6 +57,7 @@ def save_policy(policy: BasePolicy, path: Path | str) -> None:
         ValueError: If a safe file cannot hold it: it is of another class, has arguments of one's own,
             or has weights that are NaN or infinite. Nothing is written then.
     """
+    check_file_target(path)
     names = [name for name, kind in policy_classes().items() if kind is type(policy)]
     if not names:
         raise ValueError(
@@ -80,7 +81,7 @@ def save_policy(policy: BasePolicy, path: Path | str) -> None:
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     header = {"format": FORMAT, "version": str(VERSION), "policy": text}
     header["sha256"] = _digest(header, tensors)
-    with atomic_path(Path(path)) as partial:
+    with atomic_file(path) as partial:
         save_file(tensors, partial, metadata=header)
 
 

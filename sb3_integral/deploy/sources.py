@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_integral.deploy.plain_sb3 import Source
+from sb3_integral.actor import Source
 from sb3_integral.deploy.safe import load_policy
 from sb3_integral.policies.registration import integral_policies
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
-from torch import nn
+from stable_baselines3.common.policies import BasePolicy
+
+from sb3_integral.actor import NumpyActor, actor_spec
+from sb3_integral.actor.heads import Noise
 
 Array = np.ndarray[Any, Any]
 
@@ -48,20 +47,21 @@ class Actor(Protocol):
 def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
     """Return what acts as ``policy.predict`` does.
 
-    A multilayer perceptron of SB3's ``ActorCriticPolicy`` is computed by NumPy, to float tolerance the
-    same. Every other policy is asked by ``predict``.
+    A multilayer perceptron is computed by NumPy, to float tolerance the same. Every other policy is
+    asked by ``predict``.
 
     Args:
         policy: An ordinary policy of SB3 or sb3-contrib.
         deterministic: Whether the most likely action is taken, or one drawn.
     """
-    layers = _dense_layers(policy)
-    if layers is None:
-        return PredictActor(policy, deterministic)
-    assert isinstance(policy, ActorCriticPolicy)
-    space = policy.action_space
-    std = None if isinstance(space, spaces.Discrete) else _array(policy.log_std.exp())
-    return MlpActor(layers, policy.observation_space, space, std, deterministic)
+    try:
+        spec = actor_spec(policy)
+        noise = None if deterministic else spec.noise
+        if deterministic or noise is not None:
+            return MlpActor(NumpyActor(spec), policy.observation_space, noise)
+    except ValueError:
+        pass  # predict takes what NumPy does not
+    return PredictActor(policy, deterministic)
 
 
 class PredictActor:
@@ -110,33 +110,22 @@ class MlpActor:
     """A multilayer perceptron in NumPy.
 
     Args:
-        layers: Weight (inputs, outputs), bias and activation of each layer, first to last.
+        actor: Computes the actions of a batch.
         observation_space: What it observes.
-        action_space: What it does: a discrete space, or a Box to which actions are clipped.
-        std: Standard deviation of each continuous action.
-        deterministic: Whether the most likely action is taken, or one drawn.
+        noise: Added to the last layer's output, it draws actions; None for the most likely ones.
     """
 
     def __init__(
-        self,
-        layers: Sequence[tuple[Array, Array, Activation | None]],
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        std: Array | None,
-        deterministic: bool = True,
+        self, actor: NumpyActor, observation_space: spaces.Space[Any], noise: Noise | None = None
     ) -> None:
-        assert observation_space.shape is not None
-        self._layers = layers
-        self._action_space = action_space
-        self._std = std
-        self._deterministic = deterministic
-        self._observations = np.zeros((ROWS, *observation_space.shape), dtype=np.float32)
-        self._outputs = [np.empty((ROWS, len(bias)), dtype=np.float32) for _, bias, _ in layers]
+        self._actor = actor
+        self._noise = noise
+        self._observations = np.zeros((ROWS, *(observation_space.shape or ())), dtype=np.float32)
         self._generators: list[np.random.Generator] = []
 
     def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """See :meth:`Actor.playing`."""
-        if not self._deterministic:
+        if self._noise is not None:
             # The environment draws from a generator of the seed alone.
             self._generators = [np.random.default_rng([seed, 1]) for seed in seeds]
         return nullcontext()
@@ -147,88 +136,11 @@ class MlpActor:
 
     def act(self) -> Array:
         """See :meth:`Actor.act`."""
-        values = self._observations.reshape(ROWS, -1)
-        for (weight, bias, activation), output in zip(self._layers, self._outputs, strict=True):
-            np.matmul(values, weight, out=output)
-            output += bias
-            if activation is not None:
-                activation(output)
-            values = output
-        if isinstance(self._action_space, spaces.Box):
-            return self._continuous(values, self._action_space)
-        return self._discrete(values)
-
-    def _continuous(self, means: Array, space: spaces.Box) -> Array:
-        if not self._deterministic:
-            assert self._std is not None
+        outputs = self._actor.outputs(self._observations)
+        if self._noise is not None:
             for row, generator in enumerate(self._generators):
-                means[row] += self._std * generator.standard_normal(len(self._std), dtype=np.float32)
-        actions = means.reshape(ROWS, *space.shape)
-        clipped: Array = np.minimum(np.maximum(actions, space.low), space.high)
-        return clipped
-
-    def _discrete(self, logits: Array) -> Array:
-        if not self._deterministic:  # the largest is then at i as often as the distribution says
-            for row, generator in enumerate(self._generators):
-                logits[row] += generator.gumbel(size=logits.shape[1])
-        chosen: Array = logits.argmax(axis=1)
-        return chosen
-
-
-Activation = Callable[[Array], object]
-"""Changes an array in place."""
-
-
-def _relu(values: Array) -> None:
-    np.maximum(values, 0.0, out=values)
-
-
-def _tanh(values: Array) -> None:
-    np.tanh(values, out=values)
-
-
-def _elu(values: Array) -> None:
-    np.copyto(values, np.expm1(np.minimum(values, 0.0)), where=values < 0.0)
-
-
-def _silu(values: Array) -> None:
-    values *= 0.5 + 0.5 * np.tanh(0.5 * values)  # which does not overflow
-
-
-ACTIVATIONS: dict[type[nn.Module], Activation] = {
-    nn.ReLU: _relu,
-    nn.Tanh: _tanh,
-    nn.ELU: _elu,  # SB3 makes it with alpha = 1, as any activation: without arguments
-    nn.SiLU: _silu,
-}
-
-
-def _dense_layers(policy: BasePolicy) -> list[tuple[Array, Array, Activation | None]] | None:
-    """Return the layers of a policy that is a multilayer perceptron; None if it is something else."""
-    space = policy.observation_space
-    if not (
-        type(policy) is ActorCriticPolicy
-        and isinstance(policy.action_dist, CategoricalDistribution | DiagGaussianDistribution)
-        and not policy.squash_output
-        and isinstance(space, spaces.Box)
-        and not is_image_space(space)
-        and type(policy.pi_features_extractor) is FlattenExtractor
-    ):
-        return None
-    modules = [*policy.mlp_extractor.policy_net, policy.action_net]
-    layers: list[tuple[Array, Array, Activation | None]] = []
-    for index, module in enumerate(modules):
-        following = modules[index + 1] if index + 1 < len(modules) else None
-        if type(module) is nn.Linear and module.bias is not None:
-            weight = np.ascontiguousarray(_array(module.weight).T)
-            layers.append((weight, _array(module.bias), ACTIVATIONS.get(type(following))))  # type: ignore[arg-type]
-        elif type(module) not in ACTIVATIONS or index == 0 or type(modules[index - 1]) is not nn.Linear:
-            return None
-    return layers
-
-
-def _array(tensor: torch.Tensor) -> Array:
-    return tensor.detach().cpu().numpy().astype(np.float32)
+                outputs[row] += self._noise(generator)
+        return self._actor.head.numpy(outputs)
 
 
 def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:

@@ -15,11 +15,11 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size
 from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
-from sb3_integral.resize import ResizeMethod
+from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
 
 MOST_ENVS = 8
 """Copies of an environment given by its id that are stepped as one batch."""
@@ -80,7 +80,7 @@ class ResizeSweepCallback(BaseCallback):
         *,
         deterministic: bool = True,
         best_model_save_path: str | Path | None = None,
-        method: ResizeMethod | str = "bicubic",
+        method: ResizeMethod | str = DEFAULT_METHOD,
         seed: int | None = None,
         warn: bool = True,
         verbose: int = 0,
@@ -180,7 +180,7 @@ class ResizeSweepCallback(BaseCallback):
 
     def _save(self, policy: Resizable, size: Size, path: Path) -> None:
         """Save the model at a size; where there is none, or it cannot have that size, the policy."""
-        with atomic_path(path) as partial:
+        with atomic_file(path) as partial:
             if not isinstance(policy, IntegralPolicy):
                 policy.discretize(size).save(str(partial))
                 return

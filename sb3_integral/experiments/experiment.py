@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sb3_integral.experiments.config import ExperimentConfig
-from sb3_integral.experiments.config_file import ConfigError, load_config, load_presets
+from sb3_integral.experiments.config.load import ConfigError, load_config, load_presets
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.forecast import SECONDS_OF, Forecast, Measurements, forecast, pace_of
 from sb3_integral.experiments.miniature import miniature
-from sb3_integral.experiments.pipeline import build_stages
-from sb3_integral.experiments.plan import Plan
+from sb3_integral.experiments.stages.pipeline import build_stages
 
 MINIATURES = ".miniatures"
 """The folder, beside those of experiments, in which miniatures are timed."""

@@ -13,21 +13,17 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import pandas as pd
 
-from sb3_integral.experiments.expert import take_expert, train_expert
-from sb3_integral.experiments.plan import Plan
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.engine.stage import RECORD, Stage
 from sb3_integral.experiments.report.page import write_page
 from sb3_integral.experiments.report.video import record_agents
 from sb3_integral.experiments.report.weights import draw_figures
 from sb3_integral.experiments.report.write import write_report
-from sb3_integral.experiments.stage import RECORD, Stage
-from sb3_integral.experiments.steps import (
-    SWEEP,
-    collect_demonstrations,
-    evaluate_references,
-    sweep_scratch,
-    sweep_student,
-    train_student,
-)
+from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
+from sb3_integral.experiments.stages.expert import take_expert, train_expert
+from sb3_integral.experiments.stages.references import evaluate_references
+from sb3_integral.experiments.stages.sweep import SWEEP, sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.train import train_student
 
 UNLIMITED_EPISODE = 1000.0
 """Steps that an episode is taken to have where nothing is known of it and nothing limits it."""

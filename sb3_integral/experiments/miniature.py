@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sb3_integral.experiments.config import DemonstrationsConfig, ExperimentConfig
-from sb3_integral.experiments.expert import expert_hyperparams
+from sb3_integral.experiments.config.schema import DemonstrationsConfig, ExperimentConfig
+from sb3_integral.experiments.stages.expert import expert_hyperparams
 
 ROLLOUTS = 2
 """Of the expert: progress is told after each, so its pace takes two."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sb3_integral.experiments.config import ExperimentConfig
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.report.page import PAGE, small_size, write_page
 from sb3_integral.experiments.report.video import record_agents
 from sb3_integral.experiments.report.weights import draw_figures
-from sb3_integral.experiments.stage import Stage
 
 SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 """How the plain network of the video is resized: the first of these that the experiment has."""

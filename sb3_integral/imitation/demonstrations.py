@@ -26,7 +26,7 @@ from imitation.data.types import (
 )
 from torch import Tensor
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_folder
 from sb3_integral.imitation.observations import (
     Observations,
     as_arrays,
@@ -149,9 +149,11 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
 
     Raises:
         ValueError: If there are none, or a number in them is NaN or infinite; nothing is written.
+        OSError: If a folder stands there that this function did not write, or that holds other files.
     """
+    _check_only_ours(path)
     remaining = iter(episodes)
-    with atomic_path(path) as partial, no_progress_bars():
+    with atomic_folder(path, MANIFEST) as partial, no_progress_bars():
         shards = partial / "shards"
         n_episodes = n_transitions = 0
         parts: list[Path] = []
@@ -282,19 +284,31 @@ def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
     return datasets.Dataset.from_dict(of_keys | columns)
 
 
-def _check_manifest(path: Path) -> None:
-    manifest = path / MANIFEST
-    if not manifest.exists():
+def _check_only_ours(path: Path) -> None:
+    """Check that an existing set can be replaced: that nobody has put other files into its folder."""
+    if not (path / MANIFEST).is_file():
         return
-    try:
-        digests = dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
-    for name, expected in digests.items():
+    other = {file.name for file in path.iterdir()} - {MANIFEST, *_manifest(path)}
+    if other:
+        raise FileExistsError(f"{path} holds other files too: {', '.join(sorted(other))}")
+
+
+def _check_manifest(path: Path) -> None:
+    if not (path / MANIFEST).exists():
+        return
+    for name, expected in _manifest(path).items():
         file = path / name
         digest = _digest(file) if file.is_file() else None
         if digest != expected:
             raise ValueError(f"{file} was cut or changed: its SHA-256 is {digest}, expected {expected}")
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    manifest = path / MANIFEST
+    try:
+        return dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
 
 
 def _digest(file: Path) -> str:

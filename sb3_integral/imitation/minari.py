@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from imitation.data.types import TrajectoryWithRew
 
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_folder
 from sb3_integral.imitation.demonstrations import Demonstrations, check_episodes
 from sb3_integral.requirements import require
 
@@ -121,8 +121,7 @@ def write_minari(
         "code_permalink": code_permalink,
         "description": description,
     }
-    with atomic_path(folder) as partial:
-        partial.mkdir()
+    with atomic_folder(folder, marker=None) as partial:
         storage = MinariStorage.new(
             partial / "data",
             observation_space=observation_space,

@@ -21,7 +21,7 @@ from stable_baselines3.common.torch_layers import (
 from torch import nn
 
 from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_path
+from sb3_integral.atomic import atomic_file
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies import (
     IntegralActorCriticPolicy,
@@ -151,7 +151,7 @@ def save_student(policy: ActorCriticPolicy, architecture: StudentArchitecture, p
         "sb3_integral": __version__,
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in _state(policy).items()}
-    with atomic_path(path) as partial:
+    with atomic_file(path) as partial:
         save_file(tensors, partial, metadata=header)
 
 

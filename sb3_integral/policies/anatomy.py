@@ -6,7 +6,7 @@ SB3 has no common word for the parts of its policies. This file is the only one 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
@@ -49,6 +49,51 @@ class Anatomy(NamedTuple):
 
     actors: tuple[Net, ...]
     critics: tuple[Net, ...]
+
+
+class ActorParts(NamedTuple):
+    """The modules that lie between an observation and its deterministic action.
+
+    Attributes:
+        extractor: The name of the features extractor.
+        layers: The names of the modules behind it, in the order in which they are applied.
+        needs_tanh: Whether the policy applies a tanh to their output itself.
+        quantiles: How many quantiles of each action's value the output is; 1 for anything else.
+    """
+
+    extractor: str
+    layers: tuple[str, ...]
+    needs_tanh: bool = False
+    quantiles: int = 1
+
+
+def is_recurrent(policy: BasePolicy) -> bool:
+    """Return whether a policy's action depends on more than the last observation."""
+    return hasattr(policy, "lstm_actor")
+
+
+def find_actor(policy: Any) -> ActorParts:
+    """Find the modules of a policy's deterministic actor.
+
+    Raises:
+        ValueError: If the policy is recurrent, or of no known kind.
+    """
+    if is_recurrent(policy):
+        raise ValueError(
+            f"{type(policy).__name__} is recurrent, expected a policy without memory: its action "
+            f"depends on more than the observation"
+        )
+    extractor = dissect(policy).actors[0].extractor
+    if hasattr(policy, "mlp_extractor"):
+        layers = ("mlp_extractor.policy_net", "action_net")
+        return ActorParts(extractor, layers, needs_tanh=policy.squash_output)
+    if hasattr(policy, "q_net"):
+        return ActorParts(extractor, ("q_net.q_net",))
+    if hasattr(policy, "quantile_net"):
+        return ActorParts(extractor, ("quantile_net.quantile_net",), quantiles=int(policy.n_quantiles))
+    if hasattr(policy, "actor") and hasattr(policy.actor, "latent_pi"):
+        return ActorParts(extractor, ("actor.latent_pi", "actor.mu"), needs_tanh=True)
+    return ActorParts(extractor, ("actor.mu" if hasattr(policy, "actor") else "action_net",))
 
 
 def dissect(policy: BasePolicy) -> Anatomy:

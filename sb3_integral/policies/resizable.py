@@ -165,13 +165,18 @@ class ResizablePolicy:
         return build_plain_policy(self.full_policy, type(self.full_policy), self._state(sizes))
 
     def _parameter_count(self, sizes: tuple[int, ...]) -> int:
-        if not isinstance(self.method, CountsParameters):
-            return actor_parameter_count(self.full_policy, self._state(sizes))
         layers = _layers(self.full_policy, dissect(self.full_policy).actors[0])
         others = actor_parameter_count(self.full_policy, self.full_policy.state_dict()) - sum(
             tensor.numel() for layer in layers for tensor in layer if tensor is not None
         )
-        return others + self.method.parameter_count(layers, sizes)
+        if isinstance(self.method, CountsParameters):
+            return others + self.method.parameter_count(layers, sizes)
+        outs = (*sizes, len(layers[-1].weight))
+        ins = (layers[0].weight.shape[1], *sizes)
+        return others + sum(
+            n_out * (n_in + (layer.bias is not None))
+            for n_in, n_out, layer in zip(ins, outs, layers, strict=True)
+        )
 
     @torch.no_grad()
     def _state(self, sizes: tuple[int, ...]) -> dict[str, Tensor]:

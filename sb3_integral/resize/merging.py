@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from sb3_integral.resize.dense import DenseLayer
 from sb3_integral.resize.pruning import check_not_larger
+
+MOST_WORK = 10**8
+"""Products of coordinates that the distances of all starts may take, for one pass over the neurons."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,9 @@ class KMeansMerging:
     where the neurons of a cluster are equal.
 
     Args:
-        seed: Of k-means' start.
-        restarts: How often to start it; the clustering of least distortion is taken.
+        seed: Seeds the starts of k-means.
+        restarts: How often k-means starts; the clustering of least distortion is taken. Wide layers
+            get fewer starts, so that no layer takes much longer than a second.
     """
 
     seed: int = 0
@@ -52,15 +57,37 @@ class KMeansMerging:
         from scipy.cluster.vq import ClusterError, kmeans2, vq
 
         parts = [layer.weight, *([] if layer.bias is None else [layer.bias[:, None]])]
-        vectors = torch.cat(parts, dim=1).double().numpy()
+        vectors = torch.cat(parts, dim=1).double().cpu().numpy()
         rng = np.random.default_rng(self.seed)
         best, least = np.arange(len(vectors)) % size, np.inf
-        for _ in range(self.restarts):
+        affordable = MOST_WORK // (vectors.size * size)
+        for _ in range(max(1, min(self.restarts, affordable))):
+            start = _spread_start(vectors, size, rng)
             try:
-                centroids, labels = kmeans2(vectors, size, minit="++", seed=rng, missing="raise")
+                centroids, labels = kmeans2(vectors, start, minit="matrix", missing="raise")
             except ClusterError:  # a cluster lost its last neuron
                 continue
             distortion = vq(vectors, centroids)[1].sum()
             if distortion < least and len(np.unique(labels)) == size:
                 best, least = labels, distortion
         return torch.from_numpy(best.astype(np.int64))
+
+
+def _spread_start(
+    vectors: np.ndarray[Any, Any], size: int, rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
+    """Draw the first centroids by k-means++, one of the vectors each. Shape: (size, coordinates).
+
+    They are the centroids that SciPy's ``minit="++"`` draws. SciPy measures all distances again for
+    each centroid, which takes minutes for 400 neurons.
+    """
+    from scipy.spatial.distance import cdist
+
+    chosen = [int(rng.integers(len(vectors)))]
+    nearest = cdist(vectors[chosen], vectors, metric="sqeuclidean")[0]
+    for _ in range(size - 1):
+        shares = (nearest / nearest.sum()).cumsum() if nearest.any() else np.ones(1)
+        chosen.append(int(np.searchsorted(shares, rng.uniform())))
+        latest = cdist(vectors[chosen[-1:]], vectors, metric="sqeuclidean")[0]
+        nearest = np.minimum(nearest, latest)
+    return vectors[chosen]

@@ -42,6 +42,14 @@ RESIZE_METHODS: dict[str, ResizeMethod] = {
 the other ways to prune, but ``prune-group``, are better with them: they are of the kind
 :class:`~sb3_integral.resize.DataResizeMethod`."""
 
+DEFAULT_METHOD = "k-means"
+"""How a plain policy is resized where nobody chooses: the best method that only needs the weights.
+
+Over all sizes below the full one and the seven environments of ``results/``, it keeps a mean score of
+0.52. ``permuted-bicubic-rescaled`` keeps as much but needs fast-tsp and searches against the clock,
+``integral`` keeps 0.40 and ``bicubic`` 0.26.
+"""
+
 
 def resize_method(method: ResizeMethod | str) -> ResizeMethod:
     """Return a method itself, or the one of that name.

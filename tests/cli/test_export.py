@@ -91,6 +91,10 @@ def test_int8_is_calibrated_and_what_it_earns_is_printed(
     result = invoke("export", run, small, "--format", "onnx-int8", "--env", "CartPole-v1")
     assert result.exit_code == 0, result.output
     assert "calibrated on 1000 observations" in result.stdout
+    dynamic = invoke("export", run, tmp_path / "dynamic.onnx", "--format", "onnx-int8", "--size", "2")
+    assert dynamic.exit_code == 0, dynamic.output
+    assert "the int8 form has" in dynamic.stdout
+    assert "the float32 form has" in dynamic.stdout
     result = invoke("rewards", exact, small, "--env", "CartPole-v1", "--episodes", "2")
     assert result.exit_code == 0, result.output
     assert "mean return" in result.stdout

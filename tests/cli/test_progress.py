@@ -7,7 +7,7 @@ from rich.console import Console
 
 from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments import Stage, Task
-from sb3_integral.experiments.executors import Failure
+from sb3_integral.experiments.engine import Failure
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral import ResizablePolicy
+from sb3_integral.actor import quickest_actor
 from sb3_integral.deploy.driving import DrivingPredictor
-from sb3_integral.deploy.numpy_actor import quickest_actor
 
 FOREVER = 1e9
 """A target that every machine meets, in microseconds."""

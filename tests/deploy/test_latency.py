@@ -5,8 +5,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from sb3_integral.actor import example_observation
 from sb3_integral.deploy.latency import WARM_UP, MeasuredLatency, latencies_us, one_thread
-from sb3_integral.deploy.numpy_actor import example_observation
 
 
 def test_every_call_is_measured_after_a_warm_up():

@@ -226,7 +226,23 @@ def box_policy(name: str) -> BasePolicy:
     return build(VECTOR, spaces.MultiDiscrete([2, 3]))
 
 
-OTHERS = ["sac", "dqn", "gsde", "leaky", "dict", "image", "discrete observations", "several actions"]
+OTHERS = ["dict", "image", "discrete observations"]
+DENSE = ["sac", "dqn", "gsde", "leaky", "several actions"]
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_every_dense_policy_is_computed_by_numpy(name: str) -> None:
+    # given
+    policy = box_policy(name)
+    seen = observations(policy.observation_space)
+    # when
+    actor = make_actor(policy)
+    actions = act(actor, seen)
+    # then
+    assert isinstance(actor, MlpActor)
+    expected = policy.predict(np.stack(seen), deterministic=True)[0]
+    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-5)
+    assert actions.dtype == expected.dtype
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from sb3_integral.experiments.steps import STUDENT
+from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import StudentArchitecture, save_student
 
 HYPERPARAMS = {

@@ -87,10 +87,9 @@ def test_whatever_is_saved_is_loaded(fresh_folder, episodes):
 
 
 def test_saving_again_replaces_what_was_there(task, tmp_path):
-    # given a folder with files that the next set will not have
+    # given
     path = tmp_path / "episodes"
     save_episodes(task.episodes, path)
-    (path / "data-00007-of-00008.arrow").write_text("another set's")
 
     # when
     save_episodes(task.episodes[:1], path)
@@ -98,6 +97,23 @@ def test_saving_again_replaces_what_was_there(task, tmp_path):
     # then
     assert sorted(file.name for file in path.iterdir()) == sorted(FILES)
     assert_same(load_demonstrations(path), task.episodes[:1])
+
+
+@pytest.mark.parametrize("set_is_there", [False, True])
+def test_saving_into_a_folder_with_other_files_leaves_all_as_it_was(task, tmp_path, set_is_there):
+    # given
+    path = tmp_path / "episodes"
+    if set_is_there:
+        save_episodes(task.episodes, path)
+    path.mkdir(exist_ok=True)
+    (path / "notes.txt").write_text("mine", encoding="utf-8")
+    before = sorted(path.iterdir())
+
+    # when / then
+    with pytest.raises(FileExistsError, match="episodes"):
+        save_episodes(task.episodes[:1], path)
+    assert sorted(path.iterdir()) == before
+    assert [file.name for file in tmp_path.iterdir()] == ["episodes"]
 
 
 def test_progress_bars_are_as_before_saving(task, tmp_path):

@@ -1,9 +1,13 @@
 """Merging of similar neurons."""
 
+import numpy as np
+import pytest
 import torch
+from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from sb3_integral.resize import DenseLayer, KMeansMerging
+from sb3_integral.resize.merging import _spread_start
 
 
 def run(layers: list[DenseLayer], inputs: Tensor) -> Tensor:
@@ -48,3 +52,32 @@ def test_the_same_seed_merges_the_same() -> None:
     layers = [DenseLayer(torch.randn(30, 5), None), DenseLayer(torch.randn(2, 30), None)]
     one, two = (KMeansMerging(seed=3)(layers, [7]) for _ in range(2))
     assert torch.equal(one[0].weight, two[0].weight)
+
+
+@pytest.mark.parametrize(("neurons", "size"), [(9, 1), (30, 7), (40, 38)])
+def test_a_start_is_what_scipy_draws(neurons: int, size: int) -> None:
+    # given
+    vectors = np.random.default_rng(neurons).normal(size=(neurons, 5))
+    # when
+    own, _ = kmeans2(
+        vectors, _spread_start(vectors, size, np.random.default_rng(1)), minit="matrix", missing="warn"
+    )
+    # then
+    by_scipy, _ = kmeans2(vectors, size, minit="++", rng=np.random.default_rng(1), missing="warn")
+    np.testing.assert_array_equal(own, by_scipy)
+
+
+def test_neurons_that_are_all_the_same_merge() -> None:
+    layers = [DenseLayer(torch.ones(8, 3), torch.ones(8)), DenseLayer(torch.ones(2, 8), None)]
+    merged = KMeansMerging()(layers, [3])
+    assert [tuple(layer.weight.shape) for layer in merged] == [(3, 3), (2, 3)]
+    torch.testing.assert_close(run(merged, torch.ones(1, 3)), run(layers, torch.ones(1, 3)))
+
+
+def test_wide_layers_are_merged_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    layers = [
+        DenseLayer(torch.randn(400, 30, generator=generator), None),
+        DenseLayer(torch.randn(2, 400, generator=generator), None),
+    ]
+    assert KMeansMerging()(layers, [399])[0].weight.shape == (399, 30)

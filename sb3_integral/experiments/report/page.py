@@ -16,10 +16,10 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
 from sb3_integral.experiments.report.plot import highlighted_columns
-from sb3_integral.experiments.stage import Report
 
 PAGE = "page"
 """Name of the stage that writes it."""

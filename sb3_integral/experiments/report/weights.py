@@ -15,9 +15,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
+from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report.plot import COLOURS
-from sb3_integral.experiments.stage import Report
-from sb3_integral.experiments.steps import STUDENT
+from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_student
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies import Resizable

@@ -22,7 +22,7 @@ from sb3_integral.experiments.report.tables import (
     score_scale,
     with_scores,
 )
-from sb3_integral.experiments.steps import SWEEP
+from sb3_integral.experiments.stages.sweep import SWEEP
 
 COLUMNS = [
     Column("inn", "INN", "student"),

@@ -1,0 +1,68 @@
+"""Numbers, arrays and comments as C source text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest finite float of C."""
+
+LONGEST_COMMENT = 70
+"""Characters of a user's text that a comment shows."""
+
+
+def literal(value: float) -> str:
+    """Write a number as a C literal that reads as the nearest float32.
+
+    Numbers beyond the range of a float become infinite, as they do in NumPy and torch.
+
+    Raises:
+        ValueError: If it is NaN, which C99 has no literal for.
+    """
+    if math.isnan(value):
+        raise ValueError("C has no literal for NaN, expected a number")
+    is_in_range = abs(value) <= LARGEST
+    rounded = float(np.float32(value)) if is_in_range else math.copysign(math.inf, value)
+    if math.isinf(rounded):
+        return "INFINITY" if rounded > 0 else "-INFINITY"
+    text = f"{rounded:.9g}"
+    return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
+
+
+def array(name: str, values: np.ndarray[Any, Any]) -> str:
+    """Write a constant array of floats, in C's order."""
+    flat = [literal(value) for value in np.asarray(values).ravel().tolist()]
+    lines = [", ".join(flat[start : start + 6]) for start in range(0, len(flat), 6)]
+    return f"static const float {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+
+
+def comment(value: object) -> str:
+    """Write any text so that it stays within a C comment, and on its line.
+
+    It is quoted as in JSON, in ASCII, without control characters. Spaces separate what would open or
+    close a comment, or begin a trigraph.
+    """
+    text = re.sub(r"\s+", " ", str(value))
+    if len(text) > LONGEST_COMMENT:
+        text = f"{text[: LONGEST_COMMENT - 3]}..."
+    quoted = json.dumps(text).replace("\x7f", "\\u007f")
+    return re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", quoted)
+
+
+def inward(bounds: np.ndarray[Any, Any], *, up: bool) -> np.ndarray[Any, Any]:
+    """Round bounds of an action space to float32, so that what they allow is in the space.
+
+    Args:
+        bounds: Of any type of number.
+        up: Whether they are lower bounds.
+    """
+    exact = bounds.astype(np.float64)
+    rounded = np.clip(exact, -LARGEST, LARGEST).astype(np.float32)
+    rounded = np.where(np.isinf(exact), exact, rounded).astype(np.float32)
+    is_outside = rounded < exact if up else rounded > exact
+    return np.where(is_outside, np.nextafter(rounded, np.float32(np.inf if up else -np.inf)), rounded)

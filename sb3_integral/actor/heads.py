@@ -1,0 +1,314 @@
+"""One table of heads: how the last layer's output becomes an action, in NumPy, torch and C.
+
+The rule for NaN is that of ``predict``: a continuous action or a bit of a NaN output is NaN, and the
+first NaN counts as the largest of several choices. Bits in C are integers, and 0 then.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import (
+    BernoulliDistribution,
+    CategoricalDistribution,
+    DiagGaussianDistribution,
+    MultiCategoricalDistribution,
+)
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+CType = Literal["float", "int"]
+
+NEVER = -1e8
+"""The logit of a masked choice, as in sb3-contrib."""
+
+
+class Head(ABC):
+    """Makes actions of the last layer's output, as ``predict(deterministic=True)`` does.
+
+    Attributes:
+        shape: The shape of an action.
+        c_type: The type of an action's entries in C.
+    """
+
+    shape: tuple[int, ...]
+    c_type: ClassVar[CType]
+
+    @property
+    def bounds(self) -> Mapping[str, Array]:
+        """The lowest and highest actions where there are such, as ``low`` and ``high``."""
+        return {}
+
+    @abstractmethod
+    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+        """Return actions. Shape: (..., outputs) to (..., *action). The output may be overwritten.
+
+        Args:
+            output: What the last layer gives.
+            action_masks: Whether each choice is allowed; of the output's shape, or broadcast to it.
+        """
+
+    @abstractmethod
+    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+        """Return actions. Shape: (batch, outputs) to (batch, *action).
+
+        Args:
+            output: What the last layer gives.
+            bounds: The head's own bounds as tensors.
+        """
+
+    @abstractmethod
+    def c(self, name: str, output: str, width: int) -> Iterator[str]:
+        """Yield C statements that write ``action``, or return the only choice.
+
+        Args:
+            name: How the names of the header begin.
+            output: The name of the array that the last layer gives.
+            width: Its length.
+        """
+
+
+@dataclass(frozen=True)
+class Clip(Head):
+    """Clip the output to the action space.
+
+    Attributes:
+        shape: The shape of an action.
+        low: The bounds of the action space, in its own type. Shape: that of an action.
+        high: Likewise.
+    """
+
+    shape: tuple[int, ...]
+    low: Array
+    high: Array
+    c_type: ClassVar[CType] = "float"
+
+    @property
+    def bounds(self) -> Mapping[str, Array]:
+        """See :class:`Head`."""
+        return {"low": self.low, "high": self.high}
+
+    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+        """See :class:`Head`."""
+        clipped: Array = np.minimum(np.maximum(_shaped(output, self.shape), self.low), self.high)
+        return clipped
+
+    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Head`."""
+        output = output.to(_result_type(self.low)).reshape(-1, *self.shape)
+        return output.clamp(bounds["low"], bounds["high"])
+
+    def c(self, name: str, output: str, width: int) -> Iterator[str]:
+        """See :class:`Head`. The bounds are rounded into the action space."""
+        yield f"    for (j = 0; j < {width}; ++j) {{\n        const float x = {output}[j];"
+        yield f"        const float low = {name}_low[j], high = {name}_high[j];"
+        yield "        action[j] = x < low ? low : x > high ? high : x;\n    }"
+
+
+class Unscale(Clip):
+    """Bring a squashed output from [-1, 1] to the action space."""
+
+    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+        """See :class:`Head`."""
+        scaled = 0.5 * (_shaped(output, self.shape) + 1.0) * (self.high - self.low)
+        unscaled: Array = self.low + scaled
+        return unscaled
+
+    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Head`."""
+        output = output.reshape(-1, *self.shape)
+        low, high = bounds["low"], bounds["high"]
+        return low + 0.5 * (output + 1.0) * (high - low)
+
+    def c(self, name: str, output: str, width: int) -> Iterator[str]:
+        """See :class:`Head`."""
+        yield f"    for (j = 0; j < {width}; ++j) {{"
+        yield f"        const float low = {name}_low[j], high = {name}_high[j];"
+        yield f"        action[j] = low + 0.5f * ({output}[j] + 1.0f) * (high - low);\n    }}"
+
+
+@dataclass(frozen=True)
+class Argmax(Head):
+    """Take the largest of one action's choices, or of each of several actions' choices.
+
+    Two logits for each bit, as MaskablePPO has them, are several actions of two choices.
+
+    Attributes:
+        choices: How many there are of each action; their logits follow each other.
+        shape: The shape of an action.
+    """
+
+    choices: tuple[int, ...]
+    shape: tuple[int, ...]
+    c_type: ClassVar[CType] = "int"
+
+    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+        """See :class:`Head`."""
+        if action_masks is not None:
+            allowed = np.asarray(action_masks, bool).reshape(-1, output.shape[-1])
+            output = np.where(allowed if output.ndim > 1 else allowed[0], output, np.float32(NEVER))
+        if not self.shape:
+            return np.asarray(output.argmax(axis=-1))
+        parts = np.split(output, np.cumsum(self.choices)[:-1], axis=-1)
+        return _shaped(np.stack([part.argmax(axis=-1) for part in parts], axis=-1), self.shape)
+
+    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Head`."""
+        best = [part.argmax(dim=1) for part in output.split(self.choices, dim=1)]
+        return torch.stack(best, dim=1).reshape(-1, *self.shape)
+
+    def c(self, name: str, output: str, width: int) -> Iterator[str]:
+        """See :class:`Head`."""
+        start = 0
+        for index, choices in enumerate(self.choices):
+            yield f"    i = {start};\n    for (j = {start + 1}; j < {start + choices}; ++j)"
+            # True where j is larger, and where j is the first NaN.
+            yield f"        if (!({output}[j] <= {output}[i]) && {output}[i] == {output}[i])"
+            yield "            i = j;"
+            yield f"    action[{index}] = i - {start};" if self.shape else "    return i;"
+            start += choices
+
+
+@dataclass(frozen=True)
+class Threshold(Head):
+    """Set each bit whose logit is positive.
+
+    Attributes:
+        shape: The shape of an action.
+    """
+
+    shape: tuple[int, ...]
+    c_type: ClassVar[CType] = "int"
+
+    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+        """See :class:`Head`."""
+        return _shaped(np.heaviside(output, np.float32(0.0)), self.shape)
+
+    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+        """See :class:`Head`."""
+        bits = torch.where(output.isnan(), output, (output > 0).to(output.dtype))
+        return bits.reshape(-1, *self.shape)
+
+    def c(self, name: str, output: str, width: int) -> Iterator[str]:
+        """See :class:`Head`."""
+        yield "    (void)i;"
+        yield f"    for (j = 0; j < {width}; ++j)\n        action[j] = {output}[j] > 0.0f;"
+
+
+def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) -> Head:
+    """Return the head of a policy for an action space.
+
+    Args:
+        space: The action space.
+        outputs: How many numbers the last layer gives; None where that is not known.
+        is_squashed: Whether these are in [-1, 1] and the action space's bounds are meant.
+
+    Raises:
+        ValueError: If SB3 has no policies for such actions.
+    """
+    for kind, make in HEADS.items():
+        if isinstance(space, kind):
+            return make(space, outputs, is_squashed)
+    raise ValueError(f"expected Box, Discrete, MultiDiscrete or MultiBinary actions, got {space}")
+
+
+def _continuous(space: Any, outputs: int | None, is_squashed: bool) -> Head:
+    low, high = np.array(space.low), np.array(space.high)
+    return (Unscale if is_squashed else Clip)(space.shape, low, high)
+
+
+def _one_choice(space: Any, outputs: int | None, is_squashed: bool) -> Head:
+    return Argmax((int(space.n),), ())
+
+
+def _several_choices(space: Any, outputs: int | None, is_squashed: bool) -> Head:
+    return Argmax(tuple(map(int, space.nvec.ravel())), space.shape)
+
+
+def _bits(space: Any, outputs: int | None, is_squashed: bool) -> Head:
+    count = math.prod(space.shape)
+    return Argmax((2,) * count, space.shape) if outputs == 2 * count else Threshold(space.shape)
+
+
+HEADS: dict[type[spaces.Space[Any]], Callable[[Any, int | None, bool], Head]] = {
+    spaces.Box: _continuous,
+    spaces.Discrete: _one_choice,
+    spaces.MultiDiscrete: _several_choices,
+    spaces.MultiBinary: _bits,
+}
+"""The head of a policy, by the class of its action space."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Noise of a normal distribution.
+
+    Attributes:
+        std: Standard deviation of each action. Shape: (actions,).
+    """
+
+    std: Array
+
+    def __call__(self, generator: np.random.Generator) -> Array:
+        """Draw noise. Shape: (actions,)."""
+        return self.std * generator.standard_normal(len(self.std), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Gumbel:
+    """Noise by which a logit is the largest as often as its softmax says.
+
+    Attributes:
+        outputs: How many logits there are.
+    """
+
+    outputs: int
+
+    def __call__(self, generator: np.random.Generator) -> Array:
+        """Draw noise. Shape: (outputs,)."""
+        return generator.gumbel(size=self.outputs)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Noise by which a logit is positive as often as its sigmoid says.
+
+    Attributes:
+        outputs: How many logits there are.
+    """
+
+    outputs: int
+
+    def __call__(self, generator: np.random.Generator) -> Array:
+        """Draw noise. Shape: (outputs,)."""
+        return generator.logistic(size=self.outputs)
+
+
+Noise = Gaussian | Gumbel | Logistic
+"""Added to the last layer's output, it draws an action from the policy's distribution."""
+
+NOISE: dict[type[Any], Callable[[Any, int], Noise]] = {
+    DiagGaussianDistribution: lambda policy, outputs: Gaussian(
+        policy.log_std.detach().exp().cpu().numpy().astype(np.float32)
+    ),
+    CategoricalDistribution: lambda policy, outputs: Gumbel(outputs),
+    MultiCategoricalDistribution: lambda policy, outputs: Gumbel(outputs),
+    BernoulliDistribution: lambda policy, outputs: Logistic(outputs),
+}
+"""Makes the noise of a policy, by the class of its distribution."""
+
+
+def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
+    return flat if len(shape) == 1 else flat.reshape(*flat.shape[:-1], *shape)
+
+
+def _result_type(bounds: Array) -> torch.dtype:
+    """Return the type that NumPy gives an action that is clipped to these bounds."""
+    return torch.float64 if np.result_type(np.float32, bounds.dtype) == np.float64 else torch.float32

@@ -1,0 +1,127 @@
+"""The actor in NumPy: half of the time that torch takes for a single observation."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+
+from sb3_integral.actor.activations import Elementwise, numpy_activation
+from sb3_integral.actor.extract import actor_spec, ordinary_policy
+from sb3_integral.actor.spec import ActorSpec
+from sb3_integral.policies.anatomy import is_recurrent
+
+Array = np.ndarray[Any, Any]
+
+
+class Actor(Protocol):
+    """From raw observations, one or a batch of them, to deterministic actions."""
+
+    def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
+        """Act.
+
+        Args:
+            observation: Shape: (*observation) or (batch, *observation).
+            action_masks: As for the ``predict`` of sb3-contrib's MaskablePPO.
+        """
+        ...
+
+
+class NumpyActor:
+    """An actor of dense layers as NumPy arrays in single precision.
+
+    Weights are copies; neither the policy nor torch is needed any more. Actions are those of
+    ``predict(observation, deterministic=True)``, up to rounding.
+
+    Args:
+        spec: The actor, such as ``actor_spec(policy, 30)``.
+
+    Raises:
+        ValueError: If it is anything else than a perceptron of known activations;
+            :func:`quickest_actor` takes every policy.
+    """
+
+    def __init__(self, spec: ActorSpec) -> None:
+        perceptron = spec.perceptron()
+        self.head = spec.head
+        self._shape = spec.observation_space.shape or ()
+        self._statistics = perceptron.statistics
+        self._layers = [
+            _Layer(
+                np.ascontiguousarray(layer.weight.T),
+                layer.bias,
+                tuple(map(numpy_activation, layer.activations)),
+            )
+            for layer in perceptron.layers
+        ]
+
+    def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
+        """See :class:`Actor`."""
+        return self.head.numpy(self.outputs(observation), action_masks)
+
+    def outputs(self, observation: Any) -> Array:
+        """Return what the last layer gives. Shape: (outputs) or (batch, outputs), float32."""
+        x = np.asarray(observation)
+        if self._statistics is not None:
+            x = self._statistics.apply(x)
+        x = x.astype(np.float32, copy=False)
+        if len(self._shape) != 1:
+            x = x.reshape(*x.shape[: x.ndim - len(self._shape)], -1)
+        for weight, bias, activations in self._layers:
+            x = np.dot(x, weight)
+            x += bias
+            for activation in activations:
+                x = activation(x)
+        return x
+
+
+class _Layer(NamedTuple):
+    weight: Array  # (in, out)
+    bias: Array
+    activations: tuple[Elementwise, ...]
+
+
+class PredictingActor:
+    """An actor that asks SB3's own ``predict``.
+
+    Args:
+        policy: An ordinary policy without memory.
+    """
+
+    def __init__(self, policy: BasePolicy) -> None:
+        self._policy = policy
+
+    def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
+        """See :class:`Actor`."""
+        masks: dict[str, Any] = {} if action_masks is None else {"action_masks": action_masks}
+        return self._policy.predict(observation, deterministic=True, **masks)[0]
+
+
+def quickest_actor(policy: BasePolicy) -> Actor:
+    """Return the quickest deterministic actor there is for a policy.
+
+    Args:
+        policy: An ordinary policy without memory, such as ``policy.discretize(30)``.
+
+    Returns:
+        A :class:`NumpyActor`, or SB3's own ``predict`` where the policy is no perceptron.
+
+    Raises:
+        ValueError: If the policy is recurrent: its action depends on more than the observation.
+    """
+    if is_recurrent(policy):
+        raise ValueError(f"{type(policy).__name__} is recurrent, expected a policy without memory")
+    try:
+        return NumpyActor(actor_spec(policy))
+    except ValueError:
+        return PredictingActor(ordinary_policy(policy))
+
+
+def example_observation(space: spaces.Space[Any]) -> Any:
+    """Return one observation of a space, always the same, for measuring."""
+    drawn_from = copy.deepcopy(space)
+    drawn_from.seed(0)
+    return drawn_from.sample()

@@ -1,0 +1,270 @@
+"""The deterministic actor as an ONNX file, in float32 and in int8."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_integral._version import __version__
+from sb3_integral.actor.extract import Source, actor_spec
+from sb3_integral.actor.onnx_policy import ACTION, SPACES, OnnxPolicy, input_names
+from sb3_integral.actor.torch_module import TorchActor, example, exported_program
+from sb3_integral.atomic import atomic_file, check_file_target
+from sb3_integral.nn import Size
+from sb3_integral.policies.space_json import space_to_json
+from sb3_integral.requirements import require
+
+Observations = Any
+
+TOLERANCE = 1e-4
+"""How far the file's actions may be from torch's, relative to the largest, when it is checked."""
+
+TIMED_CALLS = 300
+"""Calls by which the int8 form is compared with the float32 form."""
+
+SLOWER = 1.05
+"""Times of two forms differ if their ratio is larger: a little less is noise."""
+
+DENSE = ("Gemm", "MatMul")
+"""What becomes int8; the clipping of actions stays as exact as it is."""
+
+
+class DrawbackWarning(UserWarning):
+    """A file was written that is worse in some way than the one it was made of."""
+
+
+def export_onnx(
+    source: Source, path: Path | str, size: Size | None = None, normalize: VecNormalize | None = None
+) -> Path:
+    """Write the deterministic actor as ONNX, atomically, and check it in onnxruntime first.
+
+    The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
+    unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
+    names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`); the output
+    is ``action``.
+
+    Args:
+        source: A model, a policy, or a ResizablePolicy.
+        path: The file.
+        size: One integer for all hidden layers, or one for each; the current size by default.
+        normalize: Statistics that the policy was trained with, clipping included.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: If the extra ``deploy`` is not installed.
+        ValueError: As for :func:`~sb3_integral.actor.actor_spec`, or if onnxruntime does
+            not give what torch does; nothing is written then.
+    """
+    require("deploy", "onnx", "onnxruntime", "onnxscript")
+    path = Path(path)
+    check_file_target(path)
+    spec = actor_spec(source, size, normalize)
+    actor = TorchActor(spec)
+    described = {"observation": spec.observation_space, "action": spec.action_space}
+    content = {name: space_to_json(space) for name, space in described.items()}
+    with _quiet():
+        program: Any = torch.onnx.export(exported_program(actor), dynamo=True, verbose=False)
+    assert program is not None
+    model = program.model_proto
+    _clean(model)
+    _name(model, list(input_names(spec.observation_space).values()))
+    for key, value in {SPACES: json.dumps(content), "sb3_integral": __version__}.items():
+        model.metadata_props.add(key=key, value=value)
+    with atomic_file(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+        _check(actor, partial)
+    return path
+
+
+def quantize_onnx(
+    path: Path | str, target: Path | str, observations: Observations | None = None
+) -> Path:
+    """Write an int8 form of an actor that :func:`export_onnx` wrote, atomically.
+
+    A warning says so where the file is larger than that in float32, or measurably slower here.
+
+    Args:
+        path: The file in float32.
+        target: The file in int8.
+        observations: Raw observations, of shape (samples, ...) or a dictionary of such, from which the
+            range of every layer's input is taken (static); without them it is taken from each batch
+            (dynamic), which needs no data and is slower.
+
+    Returns:
+        The path of the int8 form.
+
+    Raises:
+        ImportError: If the extra ``deploy`` is not installed.
+        ValueError: If there are no observations, or they are not the actor's, or NaN or infinite.
+    """
+    require("deploy", "onnx", "onnxruntime")
+    import onnx
+    from onnxruntime import quantization
+
+    check_file_target(target)
+    reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
+    with atomic_file(target) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        quantization.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        options = {"op_types_to_quantize": list(DENSE), "weight_type": quantization.QuantType.QInt8}
+        if reader is None:
+            quantization.quantize_dynamic(prepared, partial, **options)
+        else:
+            # One scale for each row: layers of a policy are small, and their rows differ.
+            quantization.quantize_static(prepared, partial, reader, per_channel=True, **options)
+        int8 = onnx.load(partial)
+        _clean(int8)
+        partial.write_bytes(int8.SerializeToString(deterministic=True))
+        drawback = _drawback(Path(path), partial)
+    if drawback:
+        warnings.warn(drawback, DrawbackWarning, stacklevel=2)
+    return Path(target)
+
+
+def _drawback(exact: Path, int8: Path) -> str:
+    """Say how an int8 form is larger or slower than the float32 form; nothing if it is neither."""
+    sizes = [path.stat().st_size for path in (exact, int8)]
+    times = _latencies_us(OnnxPolicy(exact), OnnxPolicy(int8))
+    if sizes[1] <= sizes[0] and times[1] <= SLOWER * times[0]:
+        return ""
+    return (
+        f"the int8 form has {sizes[1]} bytes and takes {times[1]:.1f} µs for one observation on this "
+        f"machine, the float32 form has {sizes[0]} bytes and takes {times[0]:.1f} µs"
+    )
+
+
+def _latencies_us(*policies: OnnxPolicy) -> list[float]:
+    """Measure policies by turns on one observation; return the median of each in microseconds."""
+    times: list[list[float]] = [[] for _ in policies]
+    for _ in range(TIMED_CALLS):
+        for policy, own in zip(policies, times, strict=True):
+            inputs = policy.to_batch(_drawn(policy.observation_space, 1))[0]
+            started = time.perf_counter_ns()
+            policy.session.run([ACTION], inputs)
+            own.append((time.perf_counter_ns() - started) / 1000.0)
+    return [median(own) for own in times]
+
+
+def _clean(model: Any) -> None:
+    """Remove what torch notes about the files and lines of this machine that made each part."""
+    graph = model.graph
+    parts = [
+        model,
+        graph,
+        *graph.node,
+        *graph.initializer,
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+    ]
+    for function in model.functions:
+        parts += [function, *function.node, *function.value_info]
+    for part in parts:
+        part.doc_string = ""
+        kept = [(own.key, own.value) for own in part.metadata_props if own.key.startswith(SPACES)]
+        del part.metadata_props[:]
+        for key, value in kept:
+            part.metadata_props.add(key=key, value=value)
+
+
+def _name(model: Any, inputs: list[str]) -> None:
+    """Name the graph's inputs and its output, and everything in it so that nothing has their names.
+
+    Args:
+        model: As torch exported it, its inputs in the order of the observation space.
+        inputs: The names to give to the inputs.
+    """
+    graph = model.graph
+    names = dict(zip((own.name for own in graph.input), inputs, strict=True)) | {
+        graph.output[0].name: ACTION
+    }
+    taken = {*inputs, ACTION}
+    fresh = (name for name in (f"value_{number}" for number in itertools.count()) if name not in taken)
+
+    def named(old: str) -> str:
+        if old and old not in names:
+            names[old] = next(fresh)
+        return str(names.get(old, ""))
+
+    for part in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.name = named(part.name)
+    for number, node in enumerate(graph.node):
+        node.name = f"node_{number}"
+        node.input[:] = [named(name) for name in node.input]
+        node.output[:] = [named(name) for name in node.output]
+
+
+class _Samples:
+    """What onnxruntime reads to see the range of every layer: the observations in one batch."""
+
+    def __init__(self, policy: OnnxPolicy, observations: Observations) -> None:
+        arrays, _ = policy.to_batch(observations)
+        for name, array in arrays.items():
+            if not len(array):
+                raise ValueError("there are no observations to take ranges from, expected at least one")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has values that are NaN or infinite, expected finite numbers")
+        self._batches = iter([arrays])
+
+    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        return next(self._batches, None)
+
+
+def _check(actor: TorchActor, path: Path) -> None:
+    """Compare what onnxruntime gives with what torch gives, for a single observation and for some."""
+    policy = OnnxPolicy(path)
+    for batch in (1, 5):
+        observations = _drawn(actor.spec.observation_space, batch)
+        wanted = actor(_tensors(observations)).numpy()
+        got = policy.predict(observations)[0]
+        largest = float(np.abs(wanted).max(initial=1.0))
+        if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
+            raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
+
+
+def _drawn(space: spaces.Space[Any], batch: int) -> Any:
+    """Return some observations that differ, where zeros would say little."""
+    if isinstance(space, spaces.Dict):
+        return {name: _drawn(inner, batch) for name, inner in space.items()}
+    zeros: Any = example(space, batch).numpy()  # type: ignore[union-attr]
+    if zeros.dtype == np.float32:
+        return np.linspace(-1.0, 1.0, zeros.size, dtype=np.float32).reshape(zeros.shape)
+    return zeros
+
+
+def _tensors(observations: Any) -> Any:
+    if isinstance(observations, dict):
+        return {name: torch.from_numpy(array) for name, array in observations.items()}
+    return torch.from_numpy(observations)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what torch and onnxruntime say of themselves on the way."""
+    loggers = [logging.getLogger("torch.onnx"), logging.getLogger()]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,166 @@
+"""Acting by an ONNX file, where SB3 expects a policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
+from stable_baselines3.common.utils import is_vectorized_observation
+
+from sb3_integral.actor.spec import observation_dtype
+from sb3_integral.policies.space_json import space_from_json
+from sb3_integral.requirements import require
+
+SPACES = "sb3_integral_spaces"
+"""Under this name a file says what it observes and what it does."""
+
+OBSERVATION, ACTION = "observation", "action"
+
+Array = np.ndarray[Any, Any]
+
+
+class OnnxPolicy:
+    """An actor of :func:`~sb3_integral.deploy.export_onnx` with ``predict`` as SB3's policies have it.
+
+    It goes wherever SB3 only asks for actions, such as ``evaluate_policy``.
+
+    Args:
+        path: The file.
+        threads: How many a single run may use; small networks are fastest with one.
+
+    Attributes:
+        observation_space: What it observes.
+        action_space: What it does.
+        session: The session of onnxruntime.
+
+    Raises:
+        ImportError: If the extra ``deploy`` is not installed.
+        ValueError: If the file is not such an actor.
+    """
+
+    def __init__(self, path: Path | str, threads: int = 1) -> None:
+        require("deploy", "onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            content = Path(path).read_bytes()
+            self.session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+            described = json.loads(self.session.get_modelmeta().custom_metadata_map[SPACES])
+            self.observation_space: spaces.Space[Any] = space_from_json(described["observation"])
+            self.action_space: spaces.Space[Any] = space_from_json(described["action"])
+        except (OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is not an actor that this library exported: {error}") from error
+        except Exception as error:  # onnxruntime's errors have nothing else in common
+            raise ValueError(f"{path} is not a whole ONNX file: {error}") from error
+        self._names = input_names(self.observation_space)
+        self._single: _Single | None = None
+
+    def predict(
+        self,
+        observation: Array | dict[str, Array],
+        state: tuple[Array, ...] | None = None,
+        episode_start: Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Array, tuple[Array, ...] | None]:
+        """Return the deterministic actions for one observation or a batch.
+
+        Args:
+            observation: As for SB3's ``predict``.
+            state: Passed on; the actor has no memory.
+            episode_start: Not used.
+            deterministic: Not used: the file has nothing else.
+        """
+        arrays, is_batch = self.to_batch(observation)
+        actions: Array = self.session.run([ACTION], arrays)[0]
+        return (actions if is_batch else actions.squeeze(axis=0)), state
+
+    def act(self, observation: Array) -> Array:
+        """Return the action for one observation, as fast as the runtime can be called from Python.
+
+        Args:
+            observation: Of the observation space, which is no dictionary; not checked.
+
+        Returns:
+            The action. The next call overwrites it.
+        """
+        if self._single is None:
+            self._single = _Single(self)
+        return self._single(observation)
+
+    def to_batch(self, observation: Array | dict[str, Array]) -> tuple[dict[str, Array], bool]:
+        """Return the file's inputs by name, and whether the observation was a batch already.
+
+        Raises:
+            ValueError: If the observation is of another shape than the space's.
+        """
+        space = self.observation_space
+        if not isinstance(space, spaces.Dict):
+            array, is_batch = _batch(observation, space)
+            return {OBSERVATION: array}, is_batch
+        if not isinstance(observation, dict) or observation.keys() != space.spaces.keys():
+            raise ValueError(f"expected a dictionary with {list(space)}, got {observation!r}")
+        pairs = {name: _batch(observation[name], inner) for name, inner in space.items()}
+        return (
+            {self._names[name]: array for name, (array, _) in pairs.items()},
+            any(is_batch for _, is_batch in pairs.values()),
+        )
+
+
+class _Single:
+    """Memory for one observation and one action, bound to a session once."""
+
+    def __init__(self, policy: OnnxPolicy) -> None:
+        space = policy.observation_space
+        if isinstance(space, spaces.Dict):
+            raise ValueError("act is for single arrays, expected predict for dictionaries")
+        self._observation = np.zeros((1, *(space.shape or ())), observation_dtype(space))
+        self._action: Array = policy.session.run([ACTION], {OBSERVATION: self._observation})[0]
+        self._run = policy.session.run_with_iobinding
+        self._binding = policy.session.io_binding()
+        for bind, name, array in (
+            (self._binding.bind_input, OBSERVATION, self._observation),
+            (self._binding.bind_output, ACTION, self._action),
+        ):
+            bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+
+    def __call__(self, observation: Array) -> Array:
+        self._observation[0] = observation
+        self._run(self._binding)
+        action: Array = self._action[0]
+        return action
+
+
+def input_names(space: spaces.Space[Any]) -> dict[str, str]:
+    """Return the names of an ONNX file's inputs, by the names of a dictionary's parts, in order.
+
+    They are the same, unless a part has the output's name or none.
+    """
+    if not isinstance(space, spaces.Dict):
+        return {OBSERVATION: OBSERVATION}
+    names = {name: name for name in space}
+    for name in ("", ACTION):
+        if name in names:
+            names[name] = f"{OBSERVATION}_{name}"
+            while list(names.values()).count(names[name]) > 1:
+                names[name] += "_"
+    return names
+
+
+def _batch(observation: Any, space: spaces.Space[Any]) -> tuple[Array, bool]:
+    array = np.asarray(observation)
+    if is_image_space(space):
+        array = maybe_transpose(array, space)
+    is_batch: bool = is_vectorized_observation(array, space)
+    if not is_batch:
+        array = array[None]
+    return np.ascontiguousarray(array, observation_dtype(space)), is_batch

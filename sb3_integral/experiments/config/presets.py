@@ -1,0 +1,95 @@
+"""Presets: one file that describes the same experiment at several scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import yaml
+
+PRESETS = "presets"
+"""The key under which a file keeps its presets: by name, what each puts in place of the file's keys."""
+
+DEFAULT_PRESET = "default_preset"
+"""The key that names the preset to take where the user names none."""
+
+Content = dict[str, Any]
+
+
+def apply_preset(content: Mapping[str, Any], preset: str | None) -> Content:
+    """Return the whole configuration that a file describes at one scale.
+
+    What the file leaves out comes from the package's defaults, which have presets too. The order,
+    each over the one before: the defaults, their preset, the file, its preset.
+
+    Args:
+        content: What the file says.
+        preset: Name of a preset; None takes the file's ``default_preset``, or ``standard``.
+
+    Raises:
+        ValueError: If there is no such preset, or if the presets are not mappings.
+    """
+    presets, defaults = _presets(content), _defaults()
+    known = [*defaults[PRESETS], *(name for name in presets if name not in defaults[PRESETS])]
+    name = preset or content.get(DEFAULT_PRESET) or "standard"
+    if name not in known:
+        raise ValueError(f"unknown preset {name!r}; known are {', '.join(map(str, known))}")
+    if "preset" in content:
+        raise ValueError(f"`preset` is chosen when a file is used; `{DEFAULT_PRESET}` can be in it")
+    own = _without_presets(content)
+    result = merge(_without_presets(defaults), defaults[PRESETS].get(name, {}))
+    if "students" in own:  # a file's students are all students, not more of them
+        result.pop("students")
+    if "name" not in own and isinstance(own.get("env"), str):
+        result["name"] = own["env"].replace("/", "-").lower()
+    result = merge(merge(result, own), presets.get(name, {}))
+    return {**result, "preset": name}
+
+
+def preset_names(content: Mapping[str, Any]) -> list[str]:
+    """Return the presets of a file, those of the package's defaults first.
+
+    Raises:
+        ValueError: If the presets are not mappings.
+    """
+    return list(dict.fromkeys([*_defaults()[PRESETS], *_presets(content)]))
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Content:
+    """Return ``base`` with ``over`` laid over it.
+
+    Mappings are merged key by key; anything else, lists included, is replaced; null removes a key.
+    """
+    result = dict(base)
+    for key, value in over.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, Mapping):
+            below = result.get(key)
+            result[key] = merge(below if isinstance(below, Mapping) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _defaults() -> Content:
+    text = (
+        resources.files("sb3_integral.experiments.config")
+        .joinpath("defaults.yml")
+        .read_text(encoding="utf-8")
+    )
+    return dict(yaml.safe_load(text))
+
+
+def _presets(content: Mapping[str, Any]) -> Content:
+    presets = content.get(PRESETS) or {}
+    if not isinstance(presets, Mapping) or not all(
+        isinstance(value, Mapping) for value in presets.values()
+    ):
+        raise ValueError(f"`{PRESETS}` must map names to partial configurations, got {presets!r}")
+    return dict(presets)
+
+
+def _without_presets(content: Mapping[str, Any]) -> Content:
+    return {key: value for key, value in content.items() if key not in (PRESETS, DEFAULT_PRESET)}

@@ -1,0 +1,201 @@
+"""The configuration of one experiment: what a file in ``zoo_configs/`` may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import gymnasium as gym
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from rl_zoo3 import ALGOS
+
+from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
+from sb3_integral.experiments.config.values import Count, Name, Section, one_of
+from sb3_integral.experiments.stages.expert import shipped_hyperparams
+from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn, SuccessCriterion
+
+
+class ExpertConfig(Section):
+    """The expert, trained by rl-zoo3, or one that is there already.
+
+    Attributes:
+        model: An expert that is there already: the file that an SB3 model's ``save`` left. It is loaded
+            as SB3 loads it, which can run code that is in the file.
+        vecnormalize: The file of its ``VecNormalize``, if it was trained with one. Likewise.
+        algo: An algorithm of rl-zoo3; with ``model``, that of the model.
+        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format; the one of this library
+            for TRPO, and rl-zoo3's own for another algorithm, if it is not given.
+        seed: Its seed.
+        n_timesteps: In place of the file's.
+        n_eval_episodes: Deterministic episodes over which its return is reported.
+    """
+
+    model: Path | None = None
+    vecnormalize: Path | None = None
+    algo: Annotated[str, one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
+    hyperparams: Path
+    seed: NonNegativeInt = 0
+    n_timesteps: Count | None = None
+    n_eval_episodes: Count = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_shipped_hyperparams(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("hyperparams") is None:
+            algo = str(content.get("algo", "trpo"))
+            return {**content, "hyperparams": shipped_hyperparams(algo)}
+        return content
+
+    @model_validator(mode="after")
+    def _check_model(self) -> ExpertConfig:
+        if self.vecnormalize is not None and self.model is None:
+            raise ValueError("`vecnormalize` belongs to a `model`, expected both")
+        if self.n_timesteps is not None and self.model is not None:
+            raise ValueError("a `model` is not trained, expected no `n_timesteps`")
+        return self
+
+
+class MinReturnConfig(Section):
+    """Success by return."""
+
+    min_return: float
+
+
+class DemonstrationsConfig(Section):
+    """What the students see of the expert.
+
+    Attributes:
+        episodes: Successful episodes.
+        success: Which episodes are successful: ``any``, ``terminated``, ``truncated`` (reached the
+            time limit), or ``{min_return: ...}``.
+        n_envs: Environments stepped at once.
+        deterministic: Whether the expert takes its most likely action. If not, what it drew is recorded.
+        noise: If deterministic: how much of its own exploration disturbs it, while its most likely
+            action is recorded: none of it in the first environment, so much in the last, evenly
+            between. Students then see how the expert comes back from mistakes such as theirs.
+    """
+
+    episodes: Count = 1000
+    success: Annotated[str, one_of(SUCCESS_CRITERIA, "success criterion")] | MinReturnConfig = "any"
+    n_envs: Count = 16
+    deterministic: bool = True
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> DemonstrationsConfig:
+        if self.noise and not self.deterministic:
+            raise ValueError("`noise` disturbs a deterministic expert, expected `deterministic: true`")
+        return self
+
+    def criterion(self) -> SuccessCriterion:
+        """Return the criterion itself."""
+        if isinstance(self.success, MinReturnConfig):
+            return MinReturn(self.success.min_return)
+        return SUCCESS_CRITERIA[self.success]
+
+
+class EvaluationConfig(Section):
+    """How each student is tested at each size.
+
+    Attributes:
+        episodes: Episodes per student, size and seed.
+        baseline_episodes: At most so many for each method by which a plain student is resized, but the
+            first; as many as for a student by default.
+        n_envs: Environments stepped at once.
+        deterministic: Whether the student takes its most likely action.
+    """
+
+    episodes: Count = 30
+    baseline_episodes: Count | None = None
+    n_envs: Count = 15
+    deterministic: bool = True
+
+    def of(self, baseline: bool) -> dict[str, Any]:
+        """Return the settings for a student, or for a baseline."""
+        episodes = self.episodes
+        if baseline and self.baseline_episodes is not None:
+            episodes = min(episodes, self.baseline_episodes)
+        return {"episodes": episodes, "n_envs": self.n_envs, "deterministic": self.deterministic}
+
+
+class ExperimentConfig(Section):
+    """One environment, from the expert to the table.
+
+    Attributes:
+        name: Name of the folder that the results go to, with the preset's behind it.
+        preset: The scale that was chosen for it.
+        env: The environment's id.
+        seeds: One independent run of demonstrations, students and evaluation for each.
+        sizes: Hidden sizes to evaluate; the first is the full size, to which scores refer.
+        students: By short name. The first integral one is compared with every other column.
+    """
+
+    name: Name
+    preset: Name
+    env: str
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
+    sizes: Annotated[tuple[Count, ...], Field(min_length=1)]
+    expert: ExpertConfig
+    demonstrations: DemonstrationsConfig = DemonstrationsConfig()
+    students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
+    cloning: CloningConfig = CloningConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its results."""
+        return f"{self.name}-{self.preset}"
+
+    def cloning_of(self, student: StudentConfig) -> CloningConfig:
+        """Return how a student is cloned."""
+        return CloningConfig.model_validate({**self.cloning.model_dump(), **student.cloning})
+
+    def record(self) -> dict[str, Any]:
+        """Return the configuration as what a reader of results has to know, with no path in it."""
+        paths = {"hyperparams", "model", "vecnormalize"}
+        config = self.model_dump(mode="json", exclude={"expert": paths})
+        if self.expert.model is not None:
+            config["expert"]["model"] = self.expert.model.name
+        return config
+
+    @model_validator(mode="after")
+    def _check(self) -> ExperimentConfig:
+        if self.env not in gym.registry:
+            raise ValueError(f"environment {self.env!r} is not registered with Gymnasium")
+        for what, values in (("seeds", self.seeds), ("sizes", self.sizes)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} must differ from each other, got {list(values)}")
+        if not any(student.kind == "integral" for student in self.students.values()):
+            raise ValueError("expected at least one integral student")
+        for name, student in self.students.items():
+            try:
+                self.cloning_of(student)
+            except ValidationError as error:
+                problems = "; ".join(f"{p['loc'][0]}: {p['msg']}" for p in error.errors())
+                raise ValueError(f"{name}.cloning: {problems}") from error
+            if len(set(student.resize)) != len(student.resize):
+                raise ValueError(f"{name}.resize names a method twice: {list(student.resize)}")
+            for other in self.students:
+                if any(other == f"{name}_{method.replace('-', '_')}" for method in student.resize):
+                    raise ValueError(f"student {other!r} has the name of a column of {name!r}")
+            self._check_start(name, student)
+            if set(student.hidden_sizes) != {self.sizes[0]}:
+                raise ValueError(
+                    f"sizes must begin with the full size of every student, got {self.sizes[0]} "
+                    f"and {name}.hidden_sizes {list(student.hidden_sizes)}"
+                )
+        return self
+
+    def _check_start(self, name: str, student: StudentConfig) -> None:
+        if student.start is None:
+            return
+        plain = self.students.get(student.start)
+        if plain is None or plain.kind != "plain":
+            raise ValueError(f"{name}.start must name a plain student, got {student.start!r}")
+        for what in ("hidden_sizes", "activation", "standardize"):
+            own, other = getattr(student, what), getattr(plain, what)
+            if own != other:
+                raise ValueError(
+                    f"{name} starts from {student.start}, expected the same {what}, "
+                    f"got {own} and {other}"
+                )

@@ -1,0 +1,223 @@
+"""What a configuration may say of a student: what it is made of, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from sb3_integral.experiments.config.values import Count, Name, Section, one_of
+from sb3_integral.imitation import (
+    ACTIVATIONS,
+    LOSSES,
+    GivenSizes,
+    LogUniformSizes,
+    PowerLawSizes,
+    RandomSizes,
+    Sandwich,
+    SizeDistribution,
+    StudentArchitecture,
+    TrainingSizes,
+    UniformSizes,
+)
+from sb3_integral.imitation.training_sizes import SMALLEST_RANDOM_SIZE, check_largest
+from sb3_integral.nn import KERNELS, QUADRATURES, SmoothnessPenalty
+from sb3_integral.resize import RESIZE_METHODS
+
+
+class RandomSizesConfig(Section):
+    """Which sizes an integral student is trained at.
+
+    Attributes:
+        distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
+            ``given``.
+        sizes: If given: each of these equally often, and none between.
+        low: The smallest size, unless sizes are given; 5 by default, or ``high`` if that is less.
+        high: The largest size, likewise; by default the largest of the student's ``hidden_sizes``.
+        exponent: How fast the density of a power law falls.
+        largest: Its probability of the largest size, whatever the law says.
+        small: How many small sizes every step has beside the one that is drawn.
+        sandwich: Whether every step instead has the largest, the smallest and two random sizes, with
+            in-place distillation: how slimmable networks are trained.
+    """
+
+    distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
+    sizes: tuple[Count, ...] | None = None
+    low: Count | None = None
+    high: Count | None = None
+    exponent: float = 1.5
+    largest: float = 0.15
+    small: NonNegativeInt = 3
+    sandwich: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> RandomSizesConfig:
+        if (self.sizes is not None) != (self.distribution == "given"):
+            raise ValueError("`sizes` belong to `distribution: given`, expected both")
+        if self.high is not None:
+            self.build()
+        return self
+
+    def for_student(self, hidden_sizes: Sequence[int]) -> RandomSizesConfig:
+        """Return the section with the bounds that follow from a student's full sizes.
+
+        Raises:
+            ValueError: If a size is larger than the student's layers.
+        """
+        largest = max(hidden_sizes)
+        high = largest if self.high is None else self.high
+        low = min(SMALLEST_RANDOM_SIZE, high) if self.low is None else self.low
+        section = self
+        if self.sizes is None:
+            section = type(self).model_validate({**self.model_dump(), "low": low, "high": high})
+        check_largest(section.build(), hidden_sizes)
+        return section
+
+    def build(self) -> SizeDistribution:
+        """Return the distribution itself.
+
+        Raises:
+            ValueError: If a bound is missing, or they are the wrong way round.
+        """
+        if self.sizes is not None:
+            return GivenSizes(self.sizes)
+        if self.low is None or self.high is None:
+            raise ValueError("`low` and `high` follow from a student's hidden sizes, which are unknown")
+        if self.distribution == "power-law":
+            return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
+        kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
+        return kind(self.low, self.high)
+
+    def training_sizes(self) -> TrainingSizes:
+        """Return at which sizes the student is trained."""
+        return Sandwich(self.build()) if self.sandwich else RandomSizes(self.build(), self.small)
+
+
+class SmoothnessConfig(Section):
+    """See :class:`~sb3_integral.nn.SmoothnessPenalty`."""
+
+    total_variation: Annotated[float, Field(ge=0.0)] = 0.0
+    spectral: Annotated[float, Field(ge=0.0)] = 0.0
+
+    def build(self) -> SmoothnessPenalty:
+        """Return the penalty itself."""
+        return SmoothnessPenalty(self.total_variation, self.spectral)
+
+
+class StudentConfig(Section):
+    """A student and how it is trained and resized.
+
+    Attributes:
+        kind: ``integral``, ``plain``, or ``scratch``: a plain network trained at each size, the limit of
+            what that size can hold.
+        label: What tables and plots call it.
+        hidden_sizes: Full size of each hidden layer.
+        activation: Of the hidden layers; SB3's own default is tanh, the paper has ReLU.
+        standardize: Whether observations are standardised.
+        grid_size: λ nodes per hidden layer, if integral.
+        kernel: If integral.
+        quadrature: If integral.
+        nested: If integral: whether partitions nest; the paper's do not.
+        scale_levels: If nested: how far down λ has corrections that depend on the scale, one number or
+            one for each layer (``[0, 0, 9]`` corrects the output alone); null for the default.
+        random_sizes: If integral: sizes drawn in training; null trains at full size only.
+        smoothness: If integral: penalties on how fast weights vary along an axis.
+        start: If integral: the plain student of whose trained and permuted weights it is made at first.
+        cloning: What is other than in the experiment's :class:`CloningConfig` for this student.
+        resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
+    """
+
+    kind: Literal["integral", "plain", "scratch"]
+    label: str
+    hidden_sizes: tuple[Count, ...] = (100, 100)
+    activation: Annotated[str, one_of(ACTIVATIONS, "activation")] = "tanh"
+    standardize: bool = True
+    grid_size: Count | None = None
+    kernel: Annotated[str, one_of(KERNELS, "kernel")] = "cubic"
+    quadrature: Annotated[str, one_of(QUADRATURES, "quadrature")] = "trapezoidal"
+    nested: bool = True
+    scale_levels: NonNegativeInt | tuple[NonNegativeInt, ...] | None = None
+    random_sizes: RandomSizesConfig | None = None
+    smoothness: SmoothnessConfig | None = None
+    start: Name | None = None
+    cloning: dict[str, Any] = Field(default_factory=dict)
+    resize: Annotated[
+        tuple[Annotated[str, one_of(RESIZE_METHODS, "resize method")], ...],
+        BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),
+    ] = ()
+
+    @field_validator("random_sizes")
+    @classmethod
+    def _take_bounds(
+        cls, sizes: RandomSizesConfig | None, info: ValidationInfo
+    ) -> RandomSizesConfig | None:
+        known = info.data.get("hidden_sizes")  # absent where that was wrong itself
+        return sizes.for_student(known) if sizes is not None and known else sizes
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> StudentConfig:
+        if self.kind == "plain" and (self.random_sizes is not None or not self.resize):
+            raise ValueError("a plain student needs `resize` methods and takes no `random_sizes`")
+        if self.kind == "integral" and self.resize:
+            raise ValueError("an integral student resizes itself, expected no `resize` methods")
+        if self.kind == "scratch" and (self.random_sizes is not None or self.resize):
+            raise ValueError(
+                "a student from scratch is trained at each size, expected neither `resize` "
+                "nor `random_sizes`"
+            )
+        if self.kind != "integral" and (self.smoothness is not None or self.start is not None):
+            raise ValueError(
+                f"a {self.kind} student has no functions along an axis, "
+                f"expected neither `smoothness` nor `start`"
+            )
+        if self.scale_levels and not self.nested:
+            raise ValueError(f"scale_levels={self.scale_levels} needs partitions that nest")
+        if not self.hidden_sizes:
+            raise ValueError("`hidden_sizes` must name at least one hidden layer")
+        return self
+
+    def architecture(self, size: int | None = None) -> StudentArchitecture:
+        """Return what the student is made of.
+
+        Args:
+            size: Of each hidden layer, in place of the full sizes.
+        """
+        return StudentArchitecture(
+            kind="integral" if self.kind == "integral" else "plain",
+            hidden_sizes=self.hidden_sizes if size is None else (size,) * len(self.hidden_sizes),
+            activation=self.activation,
+            standardize=self.standardize,
+            grid_size=self.grid_size,
+            kernel=self.kernel,
+            quadrature=self.quadrature,
+            nested=self.nested,
+            scale_levels=self.scale_levels,
+        )
+
+
+class CloningConfig(Section):
+    """Behavioural cloning of every student; the paper has Adam at a constant 0.001 for 30 epochs.
+
+    Attributes:
+        epochs: Passes over the demonstrations.
+        batch_size: Transitions in a step.
+        learning_rate: Adam's.
+        schedule: ``cosine`` to zero, or ``constant``.
+        loss: ``clipped``, which sees actions as the environment does, ``paper``, or ``distribution``:
+            how far the student's action distribution is from the expert's own.
+    """
+
+    epochs: Count = 30
+    batch_size: Count = 256
+    learning_rate: PositiveFloat = 3e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    loss: Annotated[str, one_of(LOSSES, "loss")] = "clipped"

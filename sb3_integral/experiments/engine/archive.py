@@ -1,0 +1,49 @@
+"""A stage's folder as a stream of pieces, for machines that share no file system."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sb3_integral.atomic import atomic_folder
+from sb3_integral.experiments.engine.stage import RECORD
+
+PIECE_BYTES = 32 * 2**20
+"""Size of a piece: what is held in memory at a time, however large the folder is."""
+
+
+def packed(folder: Path) -> Iterator[bytes]:
+    """Give a folder as pieces of a tar archive.
+
+    Args:
+        folder: The folder.
+
+    Yields:
+        Pieces of :data:`PIECE_BYTES`; the last may be smaller.
+    """
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(folder, arcname=".")
+        file.seek(0)
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def unpack(pieces: Iterable[bytes], folder: Path) -> None:
+    """Make a folder from the pieces that :func:`packed` gave; if that fails, none is left.
+
+    Args:
+        pieces: All pieces, in order.
+        folder: Where to; a stage's folder that stands there is replaced, no other.
+
+    Raises:
+        tarfile.TarError: If the pieces are no archive, or one that would write elsewhere.
+    """
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            file.write(piece)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as archive, atomic_folder(folder, RECORD) as partial:
+            archive.extractall(partial, filter="data")

@@ -1,0 +1,165 @@
+"""Stages on a Ray cluster, whose machines need not share a file system."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sb3_integral.requirements import require
+
+require("ray", "ray", "threadpoolctl")
+
+# Ray reads it when it is loaded; this library sends nobody anything.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray  # noqa: E402
+from ray.exceptions import RayError  # noqa: E402
+from ray.util.queue import Empty, Queue  # noqa: E402
+
+from sb3_integral.experiments.engine.archive import packed, unpack  # noqa: E402
+from sb3_integral.experiments.engine.executor import Failure  # noqa: E402
+from sb3_integral.experiments.engine.plan import Task  # noqa: E402
+from sb3_integral.experiments.engine.stage import Stage  # noqa: E402
+
+REPORTS_AT_ONCE = 1000
+
+
+class RayExecutor:
+    """Makes each stage on one processor of a cluster, with one thread.
+
+    A stage's folder comes back as an archive, in pieces, through Ray's object store, and goes from
+    there to whichever machine needs it; it is put there once. The machines need this library, in
+    the same version, and nothing of the experiment's folder.
+
+    Args:
+        address: Of the cluster, as for ``ray.init``: ``auto``, ``127.0.0.1:6379``, ``ray://host:10001``.
+
+    Attributes:
+        stages_per_node: How many stages ended on each machine, by Ray's node id.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._archives: dict[tuple[Path, str], list[Any]] = {}
+        self._running: dict[Any, tuple[Task, Any]] = {}
+        self._reports: Any = None
+        self.stages_per_node: Counter[str] = Counter()
+
+    def __enter__(self) -> RayExecutor:
+        """Connect to the cluster.
+
+        Raises:
+            ConnectionError: If there is none at the address.
+        """
+        try:
+            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ConnectionError(f"no Ray cluster at {self._address!r}: {error}") from error
+        self._reports = Queue(actor_options={"num_cpus": 0})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Disconnect, which ends what is running."""
+        self._running.clear()
+        self._archives.clear()
+        ray.shutdown()
+
+    @property
+    def workers(self) -> int:
+        """The cluster's processors at this moment: machines may come and go."""
+        resources: Any = ray.cluster_resources
+        return int(resources().get("CPU", 0)) or 1
+
+    def submit(self, task: Task) -> None:
+        """See :class:`Executor`."""
+        needed = [self._archive(task.root, need) for need in task.stage.needs]
+        remote: Any = _execute  # its type does not know of streams
+        results = remote.remote(task.stage, task.label, needed, self._reports)
+        self._running[results.completed()] = task, results
+
+    def wait(self, seconds: float) -> Sequence[tuple[Task, Failure | None]]:
+        """See :class:`Executor`."""
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds, fetch_local=False)
+        return [(task, self._take(task, results)) for task, results in map(self._running.pop, done)]
+
+    def progress(self) -> Sequence[tuple[str, float]]:
+        """See :class:`Executor`."""
+        try:
+            return list(self._reports.get_nowait_batch(min(self._reports.qsize(), REPORTS_AT_ONCE)))
+        except Empty:
+            return []
+
+    def release(self, root: Path, stage: Stage) -> None:
+        """See :class:`Executor`; the store forgets the archive, the folder stays."""
+        self._archives.pop((root, stage.name), None)
+
+    def _archive(self, root: Path, stage: Stage) -> list[Any]:
+        place = root, stage.name
+        if place not in self._archives:
+            self._archives[place] = [ray.put(piece) for piece in packed(stage.folder(root))]
+        return self._archives[place]
+
+    def _take(self, task: Task, results: Any) -> Failure | None:
+        references = list(results)
+        try:
+            node, failure = ray.get(references.pop())
+            if failure is None:
+                # One piece at a time: the store can be larger than this process may become.
+                unpack(map(ray.get, references), task.stage.folder(task.root))
+                self._archives[task.root, task.stage.name] = references
+        except RayError as error:
+            # A machine was lost, and with it perhaps what it kept for others.
+            for need in task.stage.needs:
+                self.release(task.root, need)
+            return Failure.of(error, lost=True)
+        self.stages_per_node[node] += 1
+        return failure  # type: ignore[no-any-return]
+
+
+@ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")  # the runner tries again
+def _execute(stage: Stage, label: str, needed: list[list[Any]], reports: Any) -> Iterator[Any]:
+    """Give the pieces of the stage's folder, then the node and what went wrong."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    node = ray.get_runtime_context().get_node_id()
+    failure = None
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        try:
+            for need, pieces in zip(stage.needs, needed, strict=True):
+                unpack(map(ray.get, pieces), need.folder(root))
+            stage.execute(root, _Reporter(label, reports))
+        except RayError:
+            raise  # not the stage's fault
+        except Exception as error:
+            failure = Failure.of(error)
+        if failure is None:
+            yield from packed(stage.folder(root))
+    yield node, failure
+
+
+class _Reporter:
+    """Tells progress, but no oftener than a person could read it: each time is a call to an actor."""
+
+    def __init__(self, label: str, reports: Any) -> None:
+        self._label = label
+        self._reports = reports
+        self._told = -1.0
+
+    def __call__(self, fraction: float) -> None:
+        if fraction >= self._told + 0.01:
+            self._told = fraction
+            self._reports.put_nowait((self._label, fraction))

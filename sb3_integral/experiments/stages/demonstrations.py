@@ -1,0 +1,83 @@
+"""The stage that records the expert's episodes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from imitation.data.types import TrajectoryWithRew
+from stable_baselines3.common.env_util import make_vec_env
+
+from sb3_integral.experiments.config.schema import DemonstrationsConfig
+from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.stages.expert import Expert, load_expert
+from sb3_integral.experiments.stages.seeds import derived_seed
+from sb3_integral.imitation import save_episodes, stream_episodes
+
+EPISODES = "episodes"
+
+
+def collect_demonstrations(
+    folder: Path,
+    report: Report,
+    expert_folder: Path,
+    *,
+    env_id: str,
+    algo: str,
+    demonstrations: dict[str, Any],
+    seed: int,
+) -> None:
+    """Roll out the expert and keep its successful episodes."""
+    config = DemonstrationsConfig.model_validate(demonstrations)
+    venv = make_vec_env(env_id, config.n_envs, seed=derived_seed(seed, "demonstrations"))
+    expert = load_expert(expert_folder, env_id, algo, venv)
+    episodes = stream_episodes(
+        _raw_observation_policy(expert, config),
+        venv,
+        config.episodes,
+        np.random.default_rng(derived_seed(seed, "order of episodes")),
+        success=config.criterion(),
+        on_episode_end=lambda successes: report(successes / config.episodes),
+    )
+    if config.noise:
+        episodes = _with_the_best_actions(episodes, expert)
+    save_episodes(episodes, folder / EPISODES)
+
+
+def _raw_observation_policy(expert: Expert, config: DemonstrationsConfig) -> Any:
+    """Return the expert as the callable that imitation's rollout takes."""
+
+    def act(observation: Any, state: Any, dones: Any) -> Any:
+        return expert.predict(observation, state, dones, config.deterministic)
+
+    def disturbed(observation: Any, state: Any, dones: Any) -> Any:
+        best, drawn = (
+            expert.predict(observation, deterministic=is_best)[0] for is_best in (True, False)
+        )
+        if np.issubdtype(best.dtype, np.floating):
+            return best + _per_env(noise, best) * (drawn - best), None
+        takes_drawn = rng.random(len(best)) < noise[: len(best)]
+        return np.where(_per_env(takes_drawn, best), drawn, best), None
+
+    if not config.noise:
+        return act
+    rng = np.random.default_rng(derived_seed(0, "noise"))
+    noise = np.linspace(0.0, config.noise, config.n_envs)
+    return disturbed
+
+
+def _per_env(values: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    shaped: np.ndarray[Any, Any] = values[: len(like)].reshape(-1, *[1] * (like.ndim - 1))
+    return shaped
+
+
+def _with_the_best_actions(
+    episodes: Iterable[TrajectoryWithRew], expert: Expert
+) -> Iterator[TrajectoryWithRew]:
+    """Record the expert's most likely actions in place of those that it was made to take."""
+    for episode in episodes:
+        best, _ = expert.predict(np.asarray(episode.obs)[:-1], deterministic=True)
+        yield dataclasses.replace(episode, acts=best)

@@ -1,0 +1,257 @@
+"""The expert: trained by rl-zoo3, kept as one of its run folders, acting on raw observations."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rl_zoo3
+import yaml
+from rl_zoo3 import ALGOS
+from rl_zoo3.exp_manager import ExperimentManager
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from torch import Tensor
+
+from sb3_integral.imitation import expert_distribution
+from sb3_integral.imitation.observations import Observations, as_arrays, as_tensors
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A trained model together with the observation statistics it was trained on.
+
+    Attributes:
+        model: The model.
+        normalize: Its statistics; None if it was trained on raw observations.
+    """
+
+    model: BaseAlgorithm
+    normalize: VecNormalize | None
+
+    def predict(
+        self,
+        observation: Array,
+        state: tuple[Array, ...] | None = None,
+        episode_start: Array | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Array, tuple[Array, ...] | None]:
+        """Act on raw observations; see SB3's ``predict``."""
+        if self.normalize is not None:
+            observation = self.normalize.normalize_obs(observation)  # type: ignore[assignment]
+        return self.model.predict(observation, state, episode_start, deterministic)
+
+    def distribution(self, observations: Observations) -> Tensor:
+        """Return the action distribution on raw observations; see :func:`expert_distribution`."""
+        if self.normalize is not None:
+            observations = as_tensors(self.normalize.normalize_obs(as_arrays(observations)))
+        return expert_distribution(self.model.policy, observations)
+
+
+def shipped_hyperparams(algo: str) -> Path:
+    """Return the file of hyperparameters for experts that says it for whoever has none of his own.
+
+    Args:
+        algo: An algorithm of rl-zoo3. For TRPO the file is this library's, for others rl-zoo3's.
+    """
+    package = Path(__file__).parents[2]
+    if algo == "trpo":
+        # In a checkout it is beside the package, in a wheel inside.
+        folders = [package.parent / "hyperparams", package / "hyperparams"]
+        return next((f / "trpo.yml" for f in folders if (f / "trpo.yml").is_file()), folders[0])
+    return Path(rl_zoo3.__file__).parent / "hyperparams" / f"{algo}.yml"
+
+
+def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
+    """Return an environment's entry in a file of rl-zoo3's format.
+
+    Raises:
+        ValueError: If there is none, nor a ``default``, or if the file is of another form.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must map environments to hyperparameters, got {content!r}")
+    name = env_id if env_id in content else "default"
+    if name not in content:
+        known = ", ".join(sorted(map(str, content)))
+        raise ValueError(f"{path} has no entry for {env_id!r}; it has {known}")
+    if not isinstance(content[name], dict):
+        raise ValueError(f"{path}: {name} must map names to values, got {content[name]!r}")
+    return dict(content[name])
+
+
+def train_expert(
+    folder: Path,
+    report: Callable[[float], None],
+    *,
+    env_id: str,
+    algo: str,
+    hyperparams: dict[str, Any],
+    seed: int,
+    n_timesteps: int | None,
+) -> None:
+    """Train an expert as ``python -m rl_zoo3.train`` does.
+
+    Args:
+        folder: Will hold rl-zoo3's log folder, and what it printed as ``train.log``.
+        report: Called with the fraction that is done.
+        env_id: The environment.
+        algo: An algorithm of rl-zoo3.
+        hyperparams: An entry of rl-zoo3's YAML.
+        seed: The seed of everything.
+        n_timesteps: In place of the hyperparameters' own, if given.
+    """
+    config = folder / f"{algo}.yml"
+    config.write_text(yaml.safe_dump({env_id: hyperparams}), encoding="utf-8")
+    arguments = Namespace(
+        algo=algo, env=env_id, seed=seed, env_kwargs=None, eval_env_kwargs=None, n_timesteps=-1
+    )
+    with (folder / "train.log").open("w", encoding="utf-8") as log, redirect_stdout(log):
+        manager = ExperimentManager(
+            arguments,
+            algo,
+            env_id,
+            log_folder=str(folder),
+            n_timesteps=n_timesteps or 0,
+            eval_freq=-1,
+            seed=seed,
+            log_interval=-1,
+            device="cpu",
+            config=str(config),
+        )
+        prepared = manager.setup_experiment()
+        assert prepared is not None
+        model, _ = prepared
+        manager.callbacks.append(_ReportProgress(report))
+        manager.learn(model)
+        manager.save_trained_model(model)
+        environment = model.get_env()
+        assert environment is not None
+        environment.close()
+
+
+def saved_expert(model: Path, vecnormalize: Path | None) -> dict[str, Any]:
+    """Return what :func:`take_expert` needs to know of an expert that is there already.
+
+    Args:
+        model: What an SB3 model's ``save`` left.
+        vecnormalize: What ``VecNormalize.save`` left, if it was trained on normalised observations.
+    """
+    return {
+        "model": str(model),
+        "vecnormalize": None if vecnormalize is None else str(vecnormalize),
+        "digests": [_digest(path) for path in (model, vecnormalize) if path is not None],
+    }
+
+
+def take_expert(
+    folder: Path,
+    report: Callable[[float], None],
+    *,
+    env_id: str,
+    algo: str,
+    model: str,
+    vecnormalize: str | None,
+    digests: list[str],
+) -> None:
+    """Copy an expert that is there already to where :func:`train_expert` would have left it.
+
+    Args:
+        folder: As there.
+        report: Not called.
+        env_id: The environment.
+        algo: The algorithm of the model, as rl-zoo3 calls it.
+        model: As for :func:`saved_expert`.
+        vecnormalize: Likewise.
+        digests: What it returned: the files must still be the same.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    run = folder / algo / f"{env_id}_1"
+    (run / env_id).mkdir(parents=True)
+    copies = [run / f"{env_id}.zip", run / env_id / "vecnormalize.pkl"]
+    originals = [Path(path) for path in (model, vecnormalize) if path is not None]
+    for original, copy, digest in zip(originals, copies, digests, strict=False):
+        shutil.copyfile(original, copy)
+        if _digest(copy) != digest:
+            raise ValueError(f"{original} has changed since the experiment began")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bool:
+    """Train an expert with seed 0 where the folder holds none yet.
+
+    Args:
+        folder: As for :func:`train_expert`.
+        env_id: The environment.
+        algo: An algorithm of rl-zoo3.
+        hyperparams: A YAML file in rl-zoo3's format.
+
+    Returns:
+        Whether one was trained.
+
+    Raises:
+        ValueError: If the file has no entry for the environment.
+    """
+    if (folder / algo / f"{env_id}_1" / f"{env_id}.zip").exists():
+        return False
+    settings = expert_hyperparams(hyperparams, env_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    train_expert(
+        folder,
+        lambda _: None,
+        env_id=env_id,
+        algo=algo,
+        hyperparams=settings,
+        seed=0,
+        n_timesteps=None,
+    )
+    return True
+
+
+def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
+    """Load what :func:`train_expert` or :func:`take_expert` left, by SB3's own loaders.
+
+    They unpickle: this is for experts of one's own, not for a stranger's.
+
+    Args:
+        folder: The folder that was given to :func:`train_expert`.
+        env_id: The environment.
+        algo: The algorithm.
+        venv: Gives the shape of observations.
+    """
+    run = folder / algo / f"{env_id}_1"
+    statistics = run / env_id / "vecnormalize.pkl"
+    normalize = VecNormalize.load(str(statistics), venv) if statistics.exists() else None
+    if normalize is not None:
+        normalize.training = False
+    return Expert(ALGOS[algo].load(run / f"{env_id}.zip", device="cpu"), normalize)
+
+
+class _ReportProgress(BaseCallback):
+    def __init__(self, report: Callable[[float], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._report(self.num_timesteps / self.model._total_timesteps)

@@ -1,0 +1,58 @@
+"""What returns are compared with: the expert, and random actions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.stages.expert import load_expert
+from sb3_integral.experiments.stages.seeds import derived_seed
+
+REFERENCES = "returns.json"
+
+
+def evaluate_references(
+    folder: Path,
+    report: Report,
+    expert_folder: Path,
+    *,
+    env_id: str,
+    algo: str,
+    episodes: int,
+    n_envs: int,
+    seed: int,
+) -> None:
+    """Evaluate the expert, and a policy that acts at random, for comparison."""
+    venv = make_vec_env(env_id, n_envs, seed=derived_seed(seed, "references"))
+    venv.action_space.seed(derived_seed(seed, "random actions"))
+    returns = {}
+    for name, policy in (
+        ("expert", load_expert(expert_folder, env_id, algo, venv)),
+        ("random", _RandomPolicy(venv)),
+    ):
+        episode_returns, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
+        returns[name] = {
+            "mean": float(np.mean(episode_returns)),
+            "std": float(np.std(episode_returns)),
+            "episodes": episodes,
+        }
+        report(len(returns) / 2)
+    (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
+
+
+class _RandomPolicy:
+    """Draws actions from the action space, which has to be seeded."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        self._action_space = venv.action_space
+        self._n_envs = venv.num_envs
+
+    def predict(self, *_: Any, **__: Any) -> tuple[np.ndarray[Any, Any], None]:
+        return np.stack([self._action_space.sample() for _ in range(self._n_envs)]), None

@@ -1,0 +1,104 @@
+"""The stages that evaluate students at every size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
+from sb3_integral.experiments.config.schema import EvaluationConfig
+from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.stages.seeds import derived_seed
+from sb3_integral.experiments.stages.spaces import spaces_of
+from sb3_integral.experiments.stages.train import STUDENT
+from sb3_integral.imitation import load_demonstrations, load_student
+from sb3_integral.policies import ResizablePolicy, as_resizable
+
+SWEEP = "episodes.csv"
+
+RESIZE_SAMPLES = 20_000
+"""Observations of the demonstrations that a resize method sees, drawn at random."""
+
+
+def sweep_scratch(
+    folder: Path,
+    report: Report,
+    *student_folders: Path,
+    env_id: str,
+    sizes: list[int],
+    evaluation: dict[str, Any],
+    seed: int,
+) -> None:
+    """Evaluate networks that were trained at one size each, every one at its own.
+
+    Args:
+        folder: Where to write.
+        report: Is told of progress.
+        *student_folders: A student for each size, the full size first.
+        env_id: The environment.
+        sizes: The sizes.
+        evaluation: An :class:`EvaluationConfig`.
+        seed: Of the run.
+    """
+    config = EvaluationConfig.model_validate(evaluation)
+    students = [load_student(path / STUDENT, *spaces_of(env_id)) for path in student_folders]
+    full = ResizablePolicy(students[0])
+    rows: list[SweepEpisode] = []
+    for size, student in zip(sizes, students, strict=True):
+        episodes = evaluate_resize_sweep(
+            ResizablePolicy(student),
+            env_id,
+            [size],
+            config.episodes,
+            deterministic=config.deterministic,
+            seed=derived_seed(seed, "evaluation"),
+        )
+        rows += [row._replace(compression=full.compression(size)) for row in episodes]
+        report(len(rows) / (len(sizes) * config.episodes))
+    pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)
+
+
+def sweep_student(
+    folder: Path,
+    report: Report,
+    student_folder: Path,
+    demonstrations_folder: Path | None = None,
+    *,
+    env_id: str,
+    method: str | None,
+    sizes: list[int],
+    evaluation: dict[str, Any],
+    seed: int,
+) -> None:
+    """Evaluate one student at every size; a plain one resized by ``method``.
+
+    A method that looks at observations needs the demonstrations.
+    """
+    config = EvaluationConfig.model_validate(evaluation)
+    student = load_student(student_folder / STUDENT, *spaces_of(env_id))
+    seen = None
+    if demonstrations_folder is not None:
+        rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
+        seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
+    policy = as_resizable(student, method, seen)
+    sizes_done = 0
+
+    def on_size_end() -> None:
+        nonlocal sizes_done
+        sizes_done += 1
+        report(sizes_done / len(sizes))
+
+    rows = evaluate_resize_sweep(
+        policy,
+        env_id,
+        sizes,
+        config.episodes,
+        deterministic=config.deterministic,
+        seed=derived_seed(seed, "evaluation"),
+        on_size_end=on_size_end,
+    )
+    pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)
