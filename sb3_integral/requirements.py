@@ -32,6 +32,9 @@ INSTALL = {
 on today's, so pip has to be told not to follow it. Minari's versions for older Pythons lose detail in
 images. TorchIntegral is on no package index, and imports what it does not declare to build."""
 
+INSTALLED_BY = "install with:"
+"""Stands before the command in the error of :func:`require`."""
+
 
 def require(extra: str, *modules: str) -> None:
     """Check that the packages of an extra are there.
@@ -46,6 +49,7 @@ def require(extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise ImportError(
-            f"this part of sb3-integral needs {', '.join(missing)}; install with:\n    {INSTALL[extra]}",
+            f"this part of sb3-integral needs {', '.join(missing)}; "
+            f"{INSTALLED_BY}\n    {INSTALL[extra]}",
             name=missing[0],
         )

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.evaluation import evaluate_resize_sweep
-from sb3_integral.imitation import load_demonstrations, load_student
+from sb3_integral.imitation import load_demonstrations
+from sb3_integral.policies.serialization import load_policy
 from sb3_integral.resize import (
     RESIZE_METHODS,
     DenseLayer,
@@ -104,7 +105,7 @@ def main(
     errors: dict[str, list[list[float]]] = {name: [] for name in methods}
     returns: dict[str, list[list[float]]] = {name: [] for name in methods}
     for file in files:
-        policy = load_student(file, venv.observation_space, venv.action_space)
+        policy = load_policy(file, venv.observation_space, venv.action_space)
         seen = load_demonstrations(file.parents[2] / "demonstrations" / "episodes").observations
         seen = seen[torch.randperm(len(seen), generator=torch.Generator().manual_seed(0))]
         fitted_on, tested_on = seen[:SAMPLES], seen[SAMPLES : 2 * SAMPLES]

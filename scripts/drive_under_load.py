@@ -43,11 +43,10 @@ from sb3_integral.imitation import (
     clone,
     collect_episodes,
     load_demonstrations,
-    load_student,
     save_episodes,
-    save_student,
 )
 from sb3_integral.policies import IntegralActorCriticPolicy
+from sb3_integral.policies.serialization import load_policy, save_policy
 
 ALGO = "trpo"
 WIDTH = 1024
@@ -90,8 +89,8 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
         wide.load_state_dict(wide.state_dict() | narrow.discretize(WIDTH).state_dict())
         sizes = RandomSizes(LogUniformSizes(SMALLEST, WIDTH))
         clone(wide, demonstrations, n_epochs=5, learning_rate=1e-4, sizes=sizes)
-        save_student(wide, architecture, student)
-    loaded = load_student(student, venv.observation_space, venv.action_space)
+        save_policy(wide, student)
+    loaded = load_policy(student, venv.observation_space, venv.action_space)
     assert isinstance(loaded, IntegralActorCriticPolicy)
     return loaded
 

@@ -30,11 +30,10 @@ from sb3_integral.imitation import (
     clone,
     collect_episodes,
     load_demonstrations,
-    load_student,
     save_episodes,
-    save_student,
 )
 from sb3_integral.policies import Resizable
+from sb3_integral.policies.serialization import load_policy, save_policy
 
 ENV = "Acrobot-v1"
 ALGO = "trpo"
@@ -61,8 +60,8 @@ def prepare(folder: Path, console: Console, venv: VecEnv) -> ActorCriticPolicy:
         architecture = StudentArchitecture("integral", hidden_sizes=(100, 100))
         policy = architecture.build(venv.observation_space, venv.action_space, seed=0)
         clone(policy, load_demonstrations(folder / "episodes"), sizes=FullSize())
-        save_student(policy, architecture, student)
-    return load_student(student, venv.observation_space, venv.action_space)
+        save_policy(policy, student)
+    return load_policy(student, venv.observation_space, venv.action_space)
 
 
 def main(

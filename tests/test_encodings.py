@@ -22,7 +22,9 @@ def calls_without_an_encoding(source: str) -> Iterator[str]:
         given = {keyword.arg for keyword in node.keywords}
         modes = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
         is_binary = any("b" in str(mode) for mode in modes if set(str(mode)) <= set("rwabx+"))
-        opens_text = called[2] == "open" and called[0] not in ("Image", "tarfile") and not is_binary
+        opens_text = (
+            called[2] == "open" and called[0] not in ("Image", "os", "tarfile") and not is_binary
+        )
         talks = called[2] in PROCESSES and given & {"text", "universal_newlines"}
         if (called[2] in ("read_text", "write_text") or opens_text or talks) and "encoding" not in given:
             yield f"line {node.lineno}: {ast.unparse(node)}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +15,7 @@ from sb3_integral._version import __version__
 from sb3_integral.cli.budget import drive, fit, smallest
 from sb3_integral.cli.console import fail
 from sb3_integral.cli.export import export, rewards
-from sb3_integral.cli.figures import figure
-
-WIDE_TERMINAL = 190
-"""Characters of a line where no terminal says how many it has."""
+from sb3_integral.cli.results import figure, print_results, show
 
 app = typer.Typer(
     help="Policies for Stable-Baselines3 whose size is chosen after training.",
@@ -103,7 +102,7 @@ def run(
     All at once: [bold]sb3-integral run zoo_configs/*.yml --preset quick[/]
     """
     errors = Console(stderr=True)
-    with errors.status("reading the configuration") if errors.is_terminal else _Nothing():
+    with errors.status("reading the configuration") if errors.is_terminal else nullcontext():
         from sb3_integral.cli.run import RunError, run_experiments
 
     try:
@@ -111,39 +110,12 @@ def run(
             configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run
         )
     except RunError as error:
-        for folder in error.finished:
-            _show(folder / "report")
+        _print_each(error.finished)
         fail(errors, str(error))
-    for folder in finished:
-        _show(folder / "report")
+    _print_each(finished)
 
 
-@app.command()
-def show(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(help="Folders of experiments, such as runs/acrobot-quick.", metavar="FOLDER..."),
-    ],
-) -> None:
-    """Print the table of a finished experiment.
-
-    With several, also scores over all their environments.
-    """
-    reports = [folder / "report" for folder in folders]
-    for folder, report in zip(folders, reports, strict=True):
-        if not (report / "table.md").is_file():
-            fail(
-                Console(stderr=True),
-                f"{folder} holds no finished experiment, expected {report / 'table.md'}; "
-                f"`sb3-integral run` makes one",
-            )
-    titles = [_show(report) for report in reports]
-    if len(reports) > 1:
-        from sb3_integral.experiments.report.combined import combined_console_table, combined_table
-
-        _console().print(combined_console_table(combined_table(reports), titles))
-
-
+app.command()(show)
 app.command()(figure)
 
 
@@ -195,37 +167,8 @@ app.command()(smallest)
 app.command()(drive)
 
 
-class _Nothing:
-    def __enter__(self) -> None:
-        pass
+def _print_each(folders: Sequence[Path]) -> None:
+    from sb3_integral.experiments.report.load import load_results
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE_TERMINAL)
-
-
-def _show(report: Path) -> str:
-    """Print a report's table; return its environment."""
-    import json
-
-    import pandas as pd
-
-    from sb3_integral.experiments.report.console import console_table
-
-    inputs = json.loads((report / "stage.json").read_text(encoding="utf-8"))["inputs"]
-    table = pd.read_csv(report / "table.csv")
-    console = _console()
-    environment: str = inputs["config"]["env"]
-    title = f"{environment}: average return, mean ± std over seeds"
-    console.print(console_table(table, title, console.width))
-    typer.echo("every column, with scores and p-values:")
-    for name in ("table.md", "table.csv", "runs.csv", "reward_vs_size.png"):
-        typer.echo(f"  {report / name}")
-    page = report.parent / "page" / "index.html"
-    if page.is_file():
-        typer.echo(f"  {page}")
-    return environment
+    for folder in folders:
+        print_results([load_results(folder)])

@@ -1,4 +1,4 @@
-"""How the verbs say what is wrong."""
+"""How the verbs print: what they found, and what is wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,28 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from sb3_integral.escaping import lines
+
+WIDE_TERMINAL = 190
+"""Characters of a line where no terminal says how many it has."""
+
+
+def results_console() -> Console:
+    """Return the console for results, wide where no terminal says how wide it is."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE_TERMINAL)
+
+
+def note(console: Console, message: str) -> None:
+    """Print what a user may want to know; a terminal breaks it between words."""
+    console.print(
+        escape(lines(message)), style="dim", highlight=False, soft_wrap=not console.is_terminal
+    )
+
 
 def fail(console: Console, message: str) -> NoReturn:
     """Print what is wrong and leave with exit status 1."""
-    console.print(f"[red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    console.print(
+        f"[red]error:[/] {escape(lines(message))}", highlight=False, soft_wrap=not console.is_terminal
+    )
     raise typer.Exit(1)

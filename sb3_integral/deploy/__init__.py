@@ -34,10 +34,10 @@ from sb3_integral.deploy.reward_comparison import (  # noqa: E402
     compare_rewards,
     observations_of,
 )
-from sb3_integral.deploy.safe import load_policy, save_policy  # noqa: E402
 from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
+from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
 
 __all__ = [
     "Actor",

@@ -14,8 +14,8 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
-from sb3_integral.deploy.safe import load_policy
 from sb3_integral.policies.registration import integral_policies
+from sb3_integral.policies.serialization import load_policy
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,6 @@ from sb3_integral.imitation.observations import check_student_spaces  # noqa: E4
 from sb3_integral.imitation.students import (  # noqa: E402
     ACTIVATIONS,
     StudentArchitecture,
-    load_student,
-    save_student,
 )
 from sb3_integral.imitation.success import (  # noqa: E402
     SUCCESS_CRITERIA,
@@ -93,10 +91,8 @@ __all__ = [
     "distribution_loss",
     "expert_distribution",
     "load_demonstrations",
-    "load_student",
     "make_trainer",
     "paper_loss",
     "save_episodes",
-    "save_student",
     "stream_episodes",
 ]

@@ -1,17 +1,13 @@
-"""Students: policies that are built to clone an expert, and their files."""
+"""Students: policies that are built to clone an expert."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from gymnasium import spaces
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
@@ -20,8 +16,6 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import nn
 
-from sb3_integral._version import __version__
-from sb3_integral.atomic import atomic_file
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies import (
     IntegralActorCriticPolicy,
@@ -135,78 +129,6 @@ class StudentArchitecture:
         if self.scale_levels is not None:
             return self.scale_levels
         return DEFAULT_SCALE_LEVELS if self.nested else 0
-
-
-def save_student(policy: ActorCriticPolicy, architecture: StudentArchitecture, path: Path) -> None:
-    """Write a student as safetensors, its architecture in the header; atomically.
-
-    Args:
-        policy: What ``architecture.build`` made, trained.
-        architecture: What it is made of.
-        path: The file.
-    """
-    header = {
-        "architecture": json.dumps(asdict(architecture)),
-        "spaces": json.dumps(_space_texts(policy.observation_space, policy.action_space)),
-        "sb3_integral": __version__,
-    }
-    tensors = {name: t.detach().cpu().contiguous() for name, t in _state(policy).items()}
-    with atomic_file(path) as partial:
-        save_file(tensors, partial, metadata=header)
-
-
-def load_student(
-    path: Path, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
-) -> ActorCriticPolicy:
-    """Read a student; nothing in the file is executed.
-
-    Args:
-        path: A file of :func:`save_student`.
-        observation_space: That of the environment it was trained for.
-        action_space: Likewise.
-
-    Raises:
-        ValueError: If the file is not a whole student, or was made for other spaces.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            # Before partitions could nest, none did, and nothing was said of it.
-            architecture = {"nested": False, **json.loads(header["architecture"])}
-            made_for = json.loads(header["spaces"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        policy = StudentArchitecture(**architecture).build(observation_space, action_space, seed=0)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a whole student's file: {error!r}") from error
-    spaces_here = _space_texts(observation_space, action_space)
-    if made_for != spaces_here:
-        raise ValueError(
-            f"the student in {path} was not made for {observation_space} and {action_space}, "
-            f"but for {' and '.join(map(str, made_for))}"
-        )
-    wanted = _state(policy)
-    if {name: t.shape for name, t in tensors.items()} != {n: t.shape for n, t in wanted.items()}:
-        raise ValueError(
-            f"{path} is not a whole student's file: it has {sorted(tensors)}, expected {sorted(wanted)}"
-        )
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError(f"{path} has weights that are NaN or infinite, expected finite numbers")
-    policy.load_state_dict(policy.state_dict() | tensors)
-    policy.set_training_mode(False)
-    return policy
-
-
-def _state(policy: ActorCriticPolicy) -> dict[str, torch.Tensor]:
-    # SB3 registers a shared features extractor under three names; safetensors wants each once.
-    return {
-        name: tensor
-        for name, tensor in policy.state_dict().items()
-        if not name.startswith(("pi_features_extractor.", "vf_features_extractor."))
-    }
-
-
-def _space_texts(*all_spaces: spaces.Space[Any]) -> list[str]:
-    return [repr(space) for space in all_spaces]
 
 
 def _no_learning_rate(progress_remaining: float) -> float:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,40 @@ def test_what_is_behind_a_script_is_not_the_verbs(invoke, behind, tmp_path, monk
     assert "expected the name of a script, one of train_imitation" in result.output
     assert "got 'train_rl'" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("--help",), ("run", "--help"), ("export", "--help")]
+)
+def test_version_and_help_need_no_torch(arguments):
+    # given
+    code = (
+        "import sys; sys.argv = ['sb3-integral', *sys.argv[1:]]\n"
+        "from sb3_integral.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as done:\n"
+        "    assert not done.code\n"
+        "    assert not {'torch', 'stable_baselines3', 'pandas', 'gymnasium'} & set(sys.modules)"
+    )
+    # when, then
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_line_still_registers_the_policies():
+    # given a process that takes itself for the command line
+    code = (
+        "import sys; sys.argv = ['sb3-integral']\n"
+        "import sb3_integral; assert 'torch' not in sys.modules\n"
+        "from sb3_integral import ResizablePolicy, evaluate_resize_sweep\n"
+        "from stable_baselines3 import PPO\n"
+        "assert 'IntegralMlpPolicy' in PPO.policy_aliases"
+    )
+    # when, then
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_version_is_that_of_the_package(invoke):

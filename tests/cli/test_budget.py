@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 from sb3_integral import IntegralPolicy, ResizablePolicy
 from sb3_integral.cli.app import app
 from sb3_integral.cli.opening import open_policy
-from sb3_integral.imitation import StudentArchitecture, save_student
+from sb3_integral.imitation import StudentArchitecture
+from sb3_integral.policies.serialization import save_policy
 
 SMALL = {"n_steps": 16, "batch_size": 8, "n_epochs": 1, "policy_kwargs": {"net_arch": [12, 10]}}
 
@@ -54,7 +55,7 @@ def student_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("student") / "student.safetensors"
     architecture = StudentArchitecture("integral", hidden_sizes=(8, 6))
     observations = spaces.Box(-np.inf, np.inf, (3,), np.float32)
-    save_student(architecture.build(*_pendulum(), seed=0), architecture, path)
+    save_policy(architecture.build(*_pendulum(), seed=0), path)
     assert observations.shape == _pendulum()[0].shape
     return path
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from sb3_integral.experiments.stages.train import STUDENT
-from sb3_integral.imitation import StudentArchitecture, save_student
+from sb3_integral.imitation import StudentArchitecture
+from sb3_integral.policies.serialization import save_policy
 
 HYPERPARAMS = {
     "CartPole-v1": {"policy": "MlpPolicy", "n_timesteps": 1024, "n_steps": 256, "n_envs": 1},
@@ -195,7 +196,7 @@ def save_students(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., lis
         for architecture in architectures:
             folder = tmp_path_factory.mktemp("student")
             policy = architecture.build(environment.observation_space, environment.action_space, seed=1)
-            save_student(policy, architecture, folder / STUDENT)
+            save_policy(policy, folder / STUDENT)
             folders.append(folder)
         return folders
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from itertools import product
 
 import numpy as np
@@ -18,10 +17,9 @@ from sb3_integral.imitation import (
     ACTIVATIONS,
     StudentArchitecture,
     clone,
-    load_student,
-    save_student,
 )
 from sb3_integral.policies import StandardizeExtractor
+from sb3_integral.policies.serialization import load_policy, save_policy
 
 ARCHITECTURES = [
     StudentArchitecture(kind, (12, 10), activation, standardize)
@@ -48,7 +46,7 @@ def saved(cart_pole, tmp_path_factory):
     architecture = StudentArchitecture("integral", (6, 6))
     path = tmp_path_factory.mktemp("student") / "student.safetensors"
     policy = architecture.build(cart_pole.observation_space, cart_pole.action_space, seed=0)
-    save_student(policy, architecture, path)
+    save_policy(policy, path)
     return path
 
 
@@ -89,8 +87,8 @@ def test_plain_and_integral_students_of_a_seed_start_with_the_same_weights_and_a
 
 def test_building_and_loading_leave_the_random_state_of_torch_alone(cart_pole, architecture, tmp_path):
     before = torch.random.get_rng_state()
-    save_student(build(cart_pole, architecture), architecture, tmp_path / "student.safetensors")
-    load_student(tmp_path / "student.safetensors", cart_pole.observation_space, cart_pole.action_space)
+    save_policy(build(cart_pole, architecture), tmp_path / "student.safetensors")
+    load_policy(tmp_path / "student.safetensors", cart_pole.observation_space, cart_pole.action_space)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -132,8 +130,8 @@ def test_a_loaded_student_is_the_one_that_was_saved(task, architecture, tmp_path
 
     # when
     path = tmp_path / "student.safetensors"
-    save_student(policy, architecture, path)
-    loaded = load_student(path, task.observation_space, task.action_space)
+    save_policy(policy, path)
+    loaded = load_policy(path, task.observation_space, task.action_space)
 
     # then
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -161,7 +159,7 @@ def test_saving_again_puts_a_whole_file_in_the_place_of_the_one_before(cart_pole
 
     # when
     architecture = StudentArchitecture("plain", (6,))
-    save_student(build(cart_pole, architecture), architecture, path)
+    save_policy(build(cart_pole, architecture), path)
 
     # then the reader still has all of what was there, and the name is that of another file
     assert reader.read_bytes() == saved.read_bytes()
@@ -179,7 +177,7 @@ def test_a_student_that_cannot_be_written_leaves_what_was_there(cart_pole, saved
 
     # when
     with pytest.raises(NotImplementedError, match="meta"):
-        save_student(policy, architecture, path)
+        save_policy(policy, path)
 
     # then
     assert path.read_bytes() == saved.read_bytes()
@@ -193,8 +191,8 @@ def test_a_cut_file_is_an_error_that_names_it(cart_pole, saved, fresh_folder, ke
         whole = saved.read_bytes()
         path = folder / "cut.safetensors"
         path.write_bytes(whole[: int(kept * len(whole))])
-        with pytest.raises(ValueError, match=rf"{path} is not a whole student's file"):
-            load_student(path, cart_pole.observation_space, cart_pole.action_space)
+        with pytest.raises(ValueError, match=rf"{path} is not a whole safe file"):
+            load_policy(path, cart_pole.observation_space, cart_pole.action_space)
 
 
 @given(content=st.binary(max_size=200))
@@ -203,33 +201,21 @@ def test_a_file_of_anything_is_an_error_that_names_it(cart_pole, fresh_folder, c
     with fresh_folder() as folder:
         path = folder / "random.safetensors"
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{path} is not a whole student's file"):
-            load_student(path, cart_pole.observation_space, cart_pole.action_space)
+        with pytest.raises(ValueError, match=rf"{path} is not a whole safe file"):
+            load_policy(path, cart_pole.observation_space, cart_pole.action_space)
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        None,
-        {"other": "{}"},
-        {"architecture": "no JSON"},
-        {"architecture": json.dumps({"kind": "sparse"})},
-        {"architecture": json.dumps({"kind": "integral", "kernel": "unheard-of"})},
-        {"architecture": json.dumps({"kind": "integral", "hidden_sizes": [0]})},
-        {"architecture": json.dumps({"kind": "integral", "size": 3})},
-    ],
-    ids=str,
-)
-def test_tensors_without_an_architecture_are_an_error(cart_pole, tmp_path, header):
+@pytest.mark.parametrize("header", [None, {"other": "{}"}, {"architecture": "no JSON"}], ids=str)
+def test_tensors_without_a_header_are_an_error(cart_pole, tmp_path, header):
     path = tmp_path / "student.safetensors"
     save_file({"weight": torch.zeros(3)}, path, metadata=header)
-    with pytest.raises(ValueError, match=rf"{path} is not a whole student's file"):
-        load_student(path, cart_pole.observation_space, cart_pole.action_space)
+    with pytest.raises(ValueError, match=rf"{path} is not a safe file"):
+        load_policy(path, cart_pole.observation_space, cart_pole.action_space)
 
 
 def test_a_missing_file_is_an_error_that_names_it(cart_pole, tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere\.safetensors is not a whole student's file"):
-        load_student(
+    with pytest.raises(ValueError, match=r"nowhere\.safetensors is not a whole safe file"):
+        load_policy(
             tmp_path / "nowhere.safetensors", cart_pole.observation_space, cart_pole.action_space
         )
 
@@ -249,7 +235,7 @@ def test_other_spaces_are_an_error_that_names_them(cart_pole, saved, observation
 
     # when
     with pytest.raises(ValueError, match="was not made for") as error:
-        load_student(saved, *asked)
+        load_policy(saved, *asked)
 
     # then
     assert str(saved) in str(error.value)
@@ -261,11 +247,11 @@ def test_a_student_of_continuous_actions_is_not_one_of_discrete_actions(tmp_path
     architecture = StudentArchitecture("integral", (6, 6))
     observation_space = spaces.Box(-1.0, 1.0, (4,))
     policy = architecture.build(observation_space, spaces.Box(-1.0, 1.0, (3,)), seed=0)
-    save_student(policy, architecture, tmp_path / "student.safetensors")
+    save_policy(policy, tmp_path / "student.safetensors")
 
     # when, then it is not taken for one that chooses among three
     with pytest.raises(ValueError, match=r"was not made for .* and Discrete\(3\)"):
-        load_student(tmp_path / "student.safetensors", observation_space, spaces.Discrete(3))
+        load_policy(tmp_path / "student.safetensors", observation_space, spaces.Discrete(3))
 
 
 def test_spaces_of_the_same_shapes_are_still_other_spaces(cart_pole, saved):
@@ -273,7 +259,7 @@ def test_spaces_of_the_same_shapes_are_still_other_spaces(cart_pole, saved):
     other = spaces.MultiBinary(2)
     # when, then
     with pytest.raises(ValueError, match=r"was not made for .*MultiBinary\(2\)"):
-        load_student(saved, cart_pole.observation_space, other)
+        load_policy(saved, cart_pole.observation_space, other)
 
 
 @pytest.mark.parametrize("broken", ["missing", "not finite"])
@@ -289,30 +275,5 @@ def test_weights_that_are_not_all_there_are_an_error(cart_pole, saved, tmp_path,
         tensors["action_net.weight"][0, 0] = torch.nan
     save_file(tensors, path, metadata=header)
     # when, then
-    with pytest.raises(ValueError, match=r"broken\.safetensors (is not a whole|has weights)"):
-        load_student(path, cart_pole.observation_space, cart_pole.action_space)
-
-
-def test_a_file_from_before_partitions_nested_is_read_as_it_was_meant(cart_pole, tmp_path):
-    # given a file whose architecture does not speak of nesting
-    architecture = StudentArchitecture("integral", (12, 10), nested=False)
-    policy = build(cart_pole, architecture)
-    path = tmp_path / "student.safetensors"
-    save_student(policy, architecture, path)
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    said = json.loads(header["architecture"])
-    del said["nested"], said["scale_levels"]
-    save_file(tensors, path, metadata={**header, "architecture": json.dumps(said)})
-
-    # when
-    loaded = load_student(path, cart_pole.observation_space, cart_pole.action_space)
-
-    # then
-    obs = cart_pole.demonstrations.observations[:20].numpy()
-    for size in (12, 5):
-        np.testing.assert_array_equal(
-            loaded.resize([size, 7]).predict(obs, deterministic=True)[0],
-            policy.resize([size, 7]).predict(obs, deterministic=True)[0],
-        )
+    with pytest.raises(ValueError, match=r"broken\.safetensors was changed since it was written"):
+        load_policy(path, cart_pole.observation_space, cart_pole.action_space)

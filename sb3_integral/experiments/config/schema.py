@@ -14,6 +14,9 @@ from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 from sb3_integral.experiments.stages.expert import shipped_hyperparams
 from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn, SuccessCriterion
 
+RESERVED_LABELS = ("INN, paper", "NN, paper")
+"""What the curves of the paper are called in plots."""
+
 
 class ExpertConfig(Section):
     """The expert, trained by rl-zoo3, or one that is there already.
@@ -175,16 +178,32 @@ class ExperimentConfig(Section):
                 raise ValueError(f"{name}.cloning: {problems}") from error
             if len(set(student.resize)) != len(student.resize):
                 raise ValueError(f"{name}.resize names a method twice: {list(student.resize)}")
-            for other in self.students:
-                if any(other == f"{name}_{method.replace('-', '_')}" for method in student.resize):
-                    raise ValueError(f"student {other!r} has the name of a column of {name!r}")
             self._check_start(name, student)
             if set(student.hidden_sizes) != {self.sizes[0]}:
                 raise ValueError(
                     f"sizes must begin with the full size of every student, got {self.sizes[0]} "
                     f"and {name}.hidden_sizes {list(student.hidden_sizes)}"
                 )
+        self._check_columns()
         return self
+
+    def _check_columns(self) -> None:
+        """Check that no two columns of the table have one name, or one label."""
+        names: dict[str, str] = {}
+        labels = dict.fromkeys(map(_as_read, RESERVED_LABELS), "the paper")
+        for student, config in self.students.items():
+            for name, label, _ in config.columns(student):
+                if name in names:
+                    raise ValueError(
+                        f"student {student!r} has the name of a column of {names[name]!r}, "
+                        f"{name!r}, expected another name"
+                    )
+                if _as_read(label) in labels:
+                    raise ValueError(
+                        f"students.{student}.label: {label!r} is a label of {labels[_as_read(label)]} "
+                        f"already, expected labels that differ"
+                    )
+                names[name], labels[_as_read(label)] = student, student
 
     def _check_start(self, name: str, student: StudentConfig) -> None:
         if student.start is None:
@@ -199,3 +218,7 @@ class ExperimentConfig(Section):
                     f"{name} starts from {student.start}, expected the same {what}, "
                     f"got {own} and {other}"
                 )
+
+
+def _as_read(label: str) -> str:
+    return " ".join(label.split()).casefold()

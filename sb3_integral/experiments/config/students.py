@@ -137,7 +137,7 @@ class StudentConfig(Section):
     """
 
     kind: Literal["integral", "plain", "scratch"]
-    label: str
+    label: Annotated[str, Field(pattern=r"\S")]
     hidden_sizes: tuple[Count, ...] = (100, 100)
     activation: Annotated[str, one_of(ACTIVATIONS, "activation")] = "tanh"
     standardize: bool = True
@@ -184,6 +184,22 @@ class StudentConfig(Section):
         if not self.hidden_sizes:
             raise ValueError("`hidden_sizes` must name at least one hidden layer")
         return self
+
+    def columns(self, name: str) -> list[tuple[str, str, str | None]]:
+        """Return the columns of the table that the student fills.
+
+        Args:
+            name: The student's name in the configuration.
+
+        Returns:
+            Name, label and resize method of each; the method is None for a student at its own sizes.
+        """
+        if self.kind != "plain":
+            return [(name, self.label, None)]
+        return [
+            (f"{name}_{method.replace('-', '_')}", f"{self.label}, {method.replace('-', ' ')}", method)
+            for method in self.resize
+        ]
 
     def architecture(self, size: int | None = None) -> StudentArchitecture:
         """Return what the student is made of.

@@ -8,12 +8,14 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from sb3_integral.escaping import one_line
 from sb3_integral.experiments.report.plot import (
     COLOURS,
     OTHERS_COLOUR,
-    PAPER_CURVES,
+    PAPER_COLOURS,
     highlighted_columns,
 )
+from sb3_integral.experiments.report.tables import PAPER_LABELS
 
 FIELDS = {
     "label": "label",
@@ -46,21 +48,12 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
         table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns to draw as horizontal lines, by name.
     """
-    highlighted = highlighted_columns(table)
-    colours = dict(zip(highlighted.values(), COLOURS, strict=False)) | dict(PAPER_CURVES.values())
-    rows = pd.concat([table[[*FIELDS]].rename(columns=FIELDS), *_paper_rows(table)], ignore_index=True)
-    std = rows["std"].fillna(0.0)
-    rows = rows.assign(
-        low=rows["mean"] - std,
-        high=rows["mean"] + std,
-        spread=[_text(value, ",.1f") for value in rows["std"]],
-        p=[_text(value, ".1e") for value in rows["p"]],
-    )
-    # More digits than are shown would be most of the page's data.
-    rows = rows.round({"removed": 1, "mean": 2, "std": 2, "score": 3, "low": 2, "high": 2})
+    rows = _rows(table)
     labels = list(dict.fromkeys(rows["label"]))
-    of_paper = rows["label"].isin([label for label, _ in PAPER_CURVES.values()])
-    ours = rows["label"].isin(list(highlighted.values()))
+    highlighted = [one_line(label) for label in highlighted_columns(table).values()]
+    colours = dict(zip(highlighted, COLOURS, strict=False))
+    colours |= {label: PAPER_COLOURS[name] for name, label in PAPER_LABELS.items()}
+    of_paper, ours = rows["label"].isin(PAPER_LABELS.values()), rows["label"].isin(highlighted)
     loud, quiet = rows[of_paper | ours], rows[~(of_paper | ours)]
 
     picked = alt.selection_point(name="picked", fields=["label"], bind="legend")
@@ -74,49 +67,57 @@ def reward_chart(table: pd.DataFrame, references: Mapping[str, float]) -> dict[s
     )
     # A method that fails badly must not flatten the rest.
     known = [*loud["low"], *loud["high"], *references.values()]
-    scale = alt.Scale(domain=[min(known), max(known)], nice=True, zero=False)
-    title = "average return of an episode"
-    y = alt.Y("mean:Q", title=title, scale=scale)
+    title, scale = "average return of an episode", alt.Scale(domain=[min(known), max(known)], zero=False)
     x = alt.X("n:Q", title="neurons in each hidden layer, N", scale=alt.Scale(zero=False, padding=8))
+    y, low = (alt.Y(f"{field}:Q", title=title, scale=scale) for field in ("mean", "low"))
 
     def lines(of: pd.DataFrame, width: float, dash: list[int], opacity: float) -> Any:
-        return (
-            alt.Chart(of)
-            .mark_line(clip=True, strokeWidth=width, strokeDash=dash)
-            .encode(x=x, y=y, color=colour, opacity=_when(picked, opacity))
-        )
+        curve = alt.Chart(of).mark_line(clip=True, strokeWidth=width, strokeDash=dash)
+        return curve.encode(x=x, y=y, color=colour, opacity=_when(picked, opacity))
 
-    band = (
-        alt.Chart(loud)
-        .mark_area(clip=True)
-        .encode(x=x, y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", color=colour)
-        .encode(opacity=_when(picked, 0.14))
-    )
+    band = alt.Chart(loud).mark_area(clip=True)
+    band = band.encode(x=x, y=low, y2="high:Q", color=colour, opacity=_when(picked, 0.14))
     # The leader last: of points that lie on each other, the pointer finds the uppermost.
-    points = (
-        alt.Chart(rows.iloc[::-1])
-        .mark_circle(clip=True, size=55)
-        .encode(x=x, y=y, color=colour, opacity=_when(picked, 0.9), tooltip=TOOLTIP)
-        .add_params(picked)
-    )
+    points = alt.Chart(rows.iloc[::-1]).mark_circle(clip=True, size=55)
+    points = points.encode(x=x, y=y, color=colour, opacity=_when(picked, 0.9), tooltip=TOOLTIP)
     reference = pd.DataFrame({"what": list(references), "value": list(references.values())})
     rule = alt.Chart(reference).mark_rule(strokeDash=[2, 3], color="#888888").encode(y="value:Q")
-    text = rule.mark_text(align="right", dx=-4, baseline="bottom", color="#888888").encode(
-        x=alt.value("width"), text="what:N"
-    )
+    text = rule.mark_text(align="right", dx=-4, baseline="bottom", color="#888888")
     chart = alt.layer(
         band,
         lines(quiet, 1.0, [1, 0], 0.6),
         lines(rows[of_paper], 1.4, [5, 4], 0.9),
         lines(rows[ours], 2.2, [1, 0], 1.0),
         rule,
-        text,
-        points,
+        text.encode(x=alt.value("width"), text="what:N"),
+        points.add_params(picked),
     )
     chart = chart.properties(width="container", height=380)
     chart = chart.configure(background="transparent").configure_view(strokeOpacity=0)
     specification: dict[str, Any] = chart.to_dict()
     return specification
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what is drawn: our curves, and the paper's where it has them."""
+    frames = [table[[*FIELDS]].rename(columns=FIELDS)]
+    by_size = table.drop_duplicates("n_hidden")
+    for name, label in PAPER_LABELS.items():
+        known = by_size.dropna(subset=[f"{name}_mean"])
+        fields = {"n_hidden": "n", "compression_pct": "removed", f"{name}_mean": "mean"}
+        frames.append(known[[*fields, f"{name}_std"]].rename(columns={**fields, f"{name}_std": "std"}))
+        frames[-1] = frames[-1].assign(label=label)
+    rows = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    std = rows["std"].fillna(0.0)
+    rows = rows.assign(
+        label=rows["label"].map(one_line),
+        low=rows["mean"] - std,
+        high=rows["mean"] + std,
+        spread=[_text(value, ",.1f") for value in rows["std"]],
+        p=[_text(value, ".1e") for value in rows["p"]],
+    )
+    # More digits than are shown would be most of the page's data.
+    return rows.round({"removed": 1, "mean": 2, "std": 2, "score": 3, "low": 2, "high": 2})
 
 
 def _text(value: float, form: str) -> str:
@@ -125,24 +126,3 @@ def _text(value: float, form: str) -> str:
 
 def _when(picked: alt.Parameter, opacity: float) -> Any:
     return alt.condition(picked, alt.value(opacity), alt.value(0.03))
-
-
-def _paper_rows(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """Return the paper's curves, those that it has, in the same form as ours."""
-    by_size = table.drop_duplicates("n_hidden")
-    frames = []
-    for name, (label, _) in PAPER_CURVES.items():
-        known = by_size.dropna(subset=[f"{name}_mean"])
-        if len(known):
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "label": label,
-                        "n": known["n_hidden"],
-                        "removed": known["compression_pct"],
-                        "mean": known[f"{name}_mean"],
-                        "std": known[f"{name}_std"],
-                    }
-                )
-            )
-    return frames

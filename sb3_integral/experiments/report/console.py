@@ -1,30 +1,25 @@
-"""The table of an experiment as people read it: in a terminal, and as Markdown."""
+"""The tables of experiments for a terminal, as detailed as its width allows."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
-from tabulate import tabulate
 
-from sb3_integral.experiments.report.tables import Column, Scale, columns_of
-
-Row = Mapping[Any, Any]
-Cell = Callable[[Row], str]
-
-COMPRESSION_TOLERANCE = 0.05
-"""Percentage points by which a network may be larger than the leader and still count as of its size."""
+from sb3_integral.escaping import one_line
+from sb3_integral.experiments.report.markdown import p_value, rows_by_size, spread
+from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Column, columns_of
 
 HEADING_WIDTH = 8
-
-
 LABEL_WIDTH = 10
+WORD_WIDTH = 20
+"""Characters of a heading's line, of a baseline's label, and of the longest word that is left whole."""
 
 BEST_LABEL = "which is"
 
@@ -55,23 +50,32 @@ DETAILS = (
 )
 
 
-def console_table(table: pd.DataFrame, title: str, width: int) -> Table:
+def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
     """Return a table for a terminal: the paper, the students, and the best baseline of each row.
 
     It says as much as fits: with p-values, with deviations, means alone, and those without the paper's.
+    What does not fit even so is several tables below each other.
 
     Args:
         table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         title: Stands above it.
         width: Of the terminal, in characters.
     """
-    # Not drawn to, so its own width must not matter.
-    measure = Console(width=10_000)
+    columns = columns_of(table)
+    plain = [column for column in columns if column.kind == "baseline"][:1]
+    shown = [*(column for column in columns if column.kind == "student"), *plain]
+    best = best_baselines(table) if sum(column.kind == "baseline" for column in columns) > 1 else {}
     for detail in DETAILS:
-        printed = _console_table(table, title, detail)
-        if measure.measure(printed).maximum <= width:
-            break
-    return printed
+        whole = _table(table, title, detail, shown, best)
+        if _fits(whole, width):
+            return whole
+    parts: list[list[Column]] = [[]]
+    for column in shown:
+        if parts[-1] and not _fits(_table(table, "", detail, [*parts[-1], column], {}), width):
+            parts.append([])
+        parts[-1].append(column)
+    tables = [_table(table, title if part is parts[0] else "", detail, part, {}) for part in parts]
+    return Group(*tables, *([_table(table, "", detail, [], best)] if best else []))
 
 
 def best_baselines(table: pd.DataFrame) -> dict[Any, tuple[str, float, float]]:
@@ -79,7 +83,7 @@ def best_baselines(table: pd.DataFrame) -> dict[Any, tuple[str, float, float]]:
 
     Only those are asked that are not larger than the leader; the label is empty where all are equal.
     """
-    leader = _by_size(table, columns_of(table)[0])
+    leader = rows_by_size(table, columns_of(table)[0])
     baselines = table[table["kind"] == "baseline"]
     # What all labels begin with says nothing about which it is.
     networks = {label.rpartition(", ")[0] for label in baselines["label"]}
@@ -99,144 +103,95 @@ def best_baselines(table: pd.DataFrame) -> dict[Any, tuple[str, float, float]]:
     return best
 
 
-def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introduction: str) -> str:
-    """Return the tables of returns, scores and p-values, with every column, as Markdown.
+def combined_console_table(table: pd.DataFrame, environments: Sequence[str], width: int) -> Table:
+    """Return a table for a terminal: a row per column, a column per size.
 
     Args:
-        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
-        scale: What its scores refer to.
-        heading: The title.
-        introduction: The paragraph below it.
+        table: What :func:`~sb3_integral.experiments.report.tables.combined_scores` returns.
+        environments: What it is about.
+        width: Of the terminal, in characters; where it is narrow, bounds stand below each other.
     """
-    columns = columns_of(table)
-    leader = columns[0]
-    labels = {column.name: column.label for column in columns}
-    students = [column for column in columns if column.kind == "student"]
-    baselines = [column for column in columns if column.kind == "baseline"]
-    parts = [f"# {heading}", introduction, "## Average return"]
-    parts.append(
-        "Mean ± standard deviation over seeds of a run's average return; the paper's over its ten runs."
+    printed = _combined(table, environments, " to ")
+    return printed if _fits(printed, width) else _combined(table, environments, "\n")
+
+
+def _combined(table: pd.DataFrame, environments: Sequence[str], between: str) -> Table:
+    printed = _empty_table(f"{', '.join(environments)}: interquartile mean of scores")
+    printed.caption = "0: random actions, 1: the plain network at full size; below: 95 % intervals"
+    printed.add_column("N")
+    sizes = list(dict.fromkeys(table["n_hidden"]))
+    for size in sizes:
+        printed.add_column(str(size), justify="right", no_wrap=True)
+    for label, rows in table.groupby("label", sort=False):
+        by_size = rows.set_index("n_hidden").to_dict("index")
+        printed.add_row(
+            escape(one_line(label)),
+            *(_score(by_size[size], between) if size in by_size else "-" for size in sizes),
+        )
+    return printed
+
+
+def _score(row: dict[Any, Any], between: str) -> str:
+    if pd.isna(row["score_iqm"]):
+        return "-"
+    bounds = (
+        "" if pd.isna(row["score_low"]) else f"\n{row['score_low']:.2f}{between}{row['score_high']:.2f}"
     )
-    for chosen in (students, baselines):
-        if chosen:
-            parts.append(_markdown(table, chosen, _returns, with_paper=True))
-    parts += [
-        "## Normalised score",
-        f"Interquartile mean over seeds, and its 95 % bootstrap interval. 0 is {scale.random:.1f}, the "
-        f"return of random actions; 1 is {scale.reference:.1f}, that of {labels[scale.column]} at full "
-        "size, where every way to resize a plain network is the network itself; mean over seeds.",
-    ]
-    for chosen in (students, baselines):
-        if chosen:
-            parts.append(_markdown(table, chosen, _scores))
-    others = [column for column in columns if column is not leader]
-    if others:
-        parts += [
-            "## p-values",
-            f"Welch's t-test of returns against {leader.label}; - where neither sample varies.",
-            _markdown(table, others, _p_value),
-        ]
-    unequal = _of_other_size(table, columns)
-    if unequal:
-        parts += [
-            "## Parameters removed, where it is not the percentage above",
-            _markdown(table, unequal, lambda row: f"{row['compression_pct']:.1f}"),
-        ]
-    return "\n\n".join(parts) + "\n"
+    return f"{row['score_iqm']:.2f}{bounds}"
 
 
-def _console_table(table: pd.DataFrame, title: str, detail: Detail) -> Table:
+def _table(
+    table: pd.DataFrame,
+    title: str,
+    detail: Detail,
+    shown: Sequence[Column],
+    best: dict[Any, tuple[str, float, float]],
+) -> Table:
     columns = columns_of(table)
-    plain = [column for column in columns if column.kind == "baseline"][:1]
-    shown = [*(column for column in columns if column.kind == "student"), *plain]
-    best = best_baselines(table) if sum(column.kind == "baseline" for column in columns) > 1 else {}
-    by_size = {column: _by_size(table, column) for column in shown}
-    has_paper = detail.paper and table["paper_inn_mean"].notna().any()
-
-    headings = ["N", "removed %", *(["paper INN", "paper NN"] if has_paper else [])]
+    paper = [name for name in ("inn", "nn") if detail.paper and table["paper_inn_mean"].notna().any()]
+    headings = ["N", "removed %", *(f"paper {name.upper()}" for name in paper)]
     for column in shown:
         headings += [column.label, *(["p"] if detail.p_values and column is not columns[0] else [])]
-    headings += ["best baseline", BEST_LABEL] if best else []
-    printed = Table(title=escape(title), box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in headings:
-        folded = textwrap.fill(heading, HEADING_WIDTH, break_long_words=False)
+    printed = _empty_table(title)
+    for heading in [*headings, *(["best baseline", BEST_LABEL] if best else [])]:
         side: Literal["left", "right"] = "left" if heading == BEST_LABEL else "right"
-        printed.add_column(escape(folded), justify=side, no_wrap=True)
-    for size, row in by_size[columns[0]].items():
+        printed.add_column(escape(_folded(heading, HEADING_WIDTH)), justify=side, no_wrap=True)
+    by_size = {column: rows_by_size(table, column) for column in shown}
+    for size, row in rows_by_size(table, columns[0]).items():
         cells = [str(size), f"{row['compression_pct']:.1f}"]
-        if has_paper:
-            for name in ("inn", "nn"):
-                cells.append(
-                    _spread(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], detail.spread, 0)
-                )
+        for name in paper:
+            cells.append(_mean(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], detail, 0))
         for column in shown:
             own = by_size[column][size]
-            cells.append(_spread(own["return_mean"], own["return_std"], detail.spread))
+            cells.append(_mean(own["return_mean"], own["return_std"], detail))
             if detail.p_values and column is not columns[0]:
-                cells.append(_p_value(own))
+                cells.append(p_value(own))
         if best:
             label, mean, std = best.get(size, ("", float("nan"), float("nan")))
-            label = label if detail.long_labels else textwrap.fill(label, LABEL_WIDTH)
-            cells += [_spread(mean, std, detail.spread), escape(label) or "-"]
+            label = one_line(label) if detail.long_labels else _folded(label, LABEL_WIDTH)
+            cells += [_mean(mean, std, detail), escape(label) or "-"]
         printed.add_row(*cells)
     return printed
 
 
-def _markdown(
-    table: pd.DataFrame, columns: Sequence[Column], cell: Cell, *, with_paper: bool = False
-) -> str:
-    with_paper = with_paper and bool(table["paper_inn_mean"].notna().any())
-    headings = ["N", "removed %", *(["paper INN", "paper NN"] if with_paper else [])]
-    headings += [column.label for column in columns]
-    by_size = [_by_size(table, column) for column in columns]
-    rows = []
-    for size, row in _by_size(table, columns_of(table)[0]).items():
-        cells = [str(size), f"{row['compression_pct']:.1f}"]
-        if with_paper:
-            for name in ("inn", "nn"):
-                cells.append(_spread(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], True, 0))
-        rows.append(cells + [cell(own[size]) for own in by_size])
-    return tabulate(rows, headings, tablefmt="github", disable_numparse=True, stralign="right")
+def _empty_table(title: str) -> Table:
+    shown = escape(one_line(title)) or None
+    return Table(title=shown, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
-def _of_other_size(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    leader = _by_size(table, columns[0])
-    return [
-        column
-        for column in columns
-        if any(
-            abs(row["compression_pct"] - leader[size]["compression_pct"]) > COMPRESSION_TOLERANCE
-            for size, row in _by_size(table, column).items()
-        )
-    ]
+def _fits(table: Table, width: int) -> bool:
+    # The console is not drawn to, so its own width must not matter; without a height, Rich ignores
+    # the width where the terminal is a dumb one.
+    return Console(width=10_000, height=1).measure(table).maximum <= width
 
 
-def _by_size(table: pd.DataFrame, column: Column) -> dict[Any, dict[Any, Any]]:
-    """Return a column's row of each size."""
-    rows: dict[Any, dict[Any, Any]] = (
-        table[table["column"] == column.name].set_index("n_hidden").to_dict("index")
+def _folded(text: str, width: int) -> str:
+    """Return text on several lines, and a word on one unless it is very long."""
+    words = (textwrap.wrap(word, WORD_WIDTH) for word in one_line(text).split())
+    return textwrap.fill(
+        " ".join(part for parts in words for part in parts), width, break_long_words=False
     )
-    return rows
 
 
-def _returns(row: Row) -> str:
-    return _spread(row["return_mean"], row["return_std"], True)
-
-
-def _scores(row: Row) -> str:
-    if pd.isna(row["score_iqm"]):
-        return "-"
-    # Adding zero makes a rounded -0.00 an ordinary zero.
-    value, low, high = (round(row[f"score_{name}"], 2) + 0.0 for name in ("iqm", "low", "high"))
-    return f"{value:.2f}" + ("" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]")
-
-
-def _p_value(row: Row) -> str:
-    return "-" if pd.isna(row["welch_p"]) else f"{row['welch_p']:.1e}"
-
-
-def _spread(mean: float, std: float, with_std: bool, digits: int = 1) -> str:
-    if pd.isna(mean):
-        return "-"
-    digits = 0 if abs(mean) >= 1000 else digits
-    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if with_std and not pd.isna(std) else "")
+def _mean(mean: float, std: float, detail: Detail, digits: int = 1) -> str:
+    return spread(mean, std if detail.spread else float("nan"), digits)

@@ -16,16 +16,19 @@ import vl_convert
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from sb3_integral.escaping import script
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
+from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
 from sb3_integral.experiments.report.plot import highlighted_columns
+from sb3_integral.experiments.report.tables import PAPER_LABELS
+from sb3_integral.experiments.report.write import PLOT
 
 PAGE = "page"
 """Name of the stage that writes it."""
 
 INDEX = "index.html"
-REWARD = "reward_vs_size.png"
 SIGNIFICANT = 0.05
 GOOD_SCORE = 0.95
 TEMPLATE = "page.html.j2"
@@ -81,27 +84,28 @@ def write_page(
         video_folder: What :func:`~sb3_integral.experiments.report.video.record_agents` wrote.
         config: The experiment's configuration.
     """
-    table = pd.read_csv(report_folder / "table.csv")
-    provenance = json.loads((report_folder / "provenance.json").read_text(encoding="utf-8"))
-    references = {name: entry["mean"] for name, entry in provenance["references"].items()}
+    results = load_results(report_folder)
+    table, references = results.table, results.references
+    provenance = json.loads((report_folder / PROVENANCE).read_text(encoding="utf-8"))
     left_out = json.loads((figures_folder / weights.NOTE).read_text(encoding="utf-8"))
     if (video_folder / video.NOTE).is_file():
         left_out.append((video_folder / video.NOTE).read_text(encoding="utf-8").strip())
-    for source in (report_folder / REWARD, figures_folder / weights.WEIGHTS):
-        _copy(source, folder)
     for source in (
+        report_folder / PLOT,
+        figures_folder / weights.WEIGHTS,
         figures_folder / weights.SPECTRUM,
         video_folder / video.GIF,
         video_folder / video.MP4,
     ):
-        _copy(source, folder)
+        if source.is_file():
+            shutil.copyfile(source, folder / source.name)
     seconds = provenance["stage_seconds"]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     source_text = (files("sb3_integral.experiments.report") / TEMPLATE).read_text(encoding="utf-8")
     text = environment.from_string(source_text).render(
         config=config,
         headline=headline(table, references),
-        specification=_script(reward_chart(table, references)),
+        specification=Markup(script(reward_chart(table, references))),
         library=_library(),
         gif=_inlined(folder / video.GIF, "image/gif"),
         video_name=video.MP4,
@@ -110,7 +114,7 @@ def write_page(
         spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,
         command=_command(config),
-        configuration=(report_folder / "experiment.yml").read_text(encoding="utf-8"),
+        configuration=(report_folder / CONFIGURATION).read_text(encoding="utf-8"),
         versions={
             "python": provenance["python"],
             "machine": provenance["machine"],
@@ -129,9 +133,10 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
         table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns of the expert and of random actions.
     """
-    label, rows = _column(table, table["column"].iloc[0])
-    full = int(rows["n_hidden"].max())
+    rows = table[table["column"] == table["column"].iloc[0]]
+    label, full = str(rows["label"].iloc[0]), int(rows["n_hidden"].iloc[0])
     small = small_size(rows["n_hidden"].tolist())
+    rows = rows[rows["n_hidden"] <= full]
     numbers = []
     if small is not None:
         at_small = rows.set_index("n_hidden").loc[small]
@@ -164,9 +169,13 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
 
 
 def small_size(sizes: Sequence[int]) -> int | None:
-    """Return the size that stands for a compressed network: the nearest to a fifth of the largest."""
-    full = max(sizes)
-    smaller = [size for size in sizes if size != full]
+    """Return the size that stands for a compressed network: the nearest to a fifth of the full size.
+
+    Args:
+        sizes: The full size first.
+    """
+    full, *others = sizes
+    smaller = [size for size in others if size < full]
     return min(smaller, key=lambda size: abs(size - full / 5), default=None)
 
 
@@ -174,9 +183,7 @@ def return_table(table: pd.DataFrame) -> SortableTable:
     """Return the average returns, ours and the paper's, a row for each size."""
     columns = _ordered(table)
     with_paper = [
-        (name, label)
-        for name, label in (("paper_inn", "INN, paper"), ("paper_nn", "NN, paper"))
-        if table[f"{name}_mean"].notna().any()
+        (name, label) for name, label in PAPER_LABELS.items() if table[f"{name}_mean"].notna().any()
     ]
     rows = []
     for start, by_column in _by_size(table):
@@ -237,11 +244,6 @@ def _by_size(table: pd.DataFrame) -> list[tuple[list[Cell], dict[str, Row]]]:
     return found
 
 
-def _column(table: pd.DataFrame, name: str) -> tuple[str, pd.DataFrame]:
-    rows = table[table["column"] == name]
-    return str(rows["label"].iloc[0]), rows
-
-
 def _spread(mean: float, std: float) -> Cell:
     return _number(mean, ",.1f", "" if pd.isna(std) else f" ± {std:,.1f}")
 
@@ -249,10 +251,9 @@ def _spread(mean: float, std: float) -> Cell:
 def _number(value: float, form: str, behind: str = "") -> Cell:
     if pd.isna(value):
         return Cell("", "–")
-    # Without a sign where it is rounded to zero.
-    # What is rounded to zero has no sign.
     text = f"{value:{form}}"
-    return Cell(float(value), f"{text.lstrip('-') if not text.strip('-0.,') else text}{behind}")
+    # What is rounded to zero has no sign.
+    return Cell(float(value), f"{text if text.strip('-0.,') else text.lstrip('-')}{behind}")
 
 
 def _command(config: Mapping[str, Any]) -> str:
@@ -266,20 +267,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _copy(source: Path, folder: Path) -> None:
-    if source.is_file():
-        shutil.copyfile(source, folder / source.name)
-
-
 def _inlined(path: Path, media_type: str) -> str | None:
     if not path.is_file():
         return None
     return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _script(content: object) -> Markup:
-    # In a script, "<" is the one character that could end it.
-    return Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c"))
 
 
 def _library() -> str:

@@ -15,8 +15,8 @@ import imageio.v2 as imageio
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sb3_integral.imitation import load_student
 from sb3_integral.policies import as_resizable
+from sb3_integral.policies.serialization import load_policy
 
 HEIGHT = 256
 """Pixels of one agent's picture in the video."""
@@ -137,7 +137,7 @@ def _make_environment(env_id: str) -> gym.Env[Any, Any]:
 def _pictures(
     environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int, every: int
 ) -> Iterator[Array]:
-    student = load_student(Path(agent.student), environment.observation_space, environment.action_space)
+    student = load_policy(Path(agent.student), environment.observation_space, environment.action_space)
     policy = as_resizable(student, agent.method).resize(agent.size)
     total = 0.0
     observation, _ = environment.reset(seed=seed)

@@ -58,6 +58,12 @@ PAPER = {
 }
 """What the paper's figures are called in the table."""
 
+PAPER_LABELS = {"paper_inn": "INN, paper", "paper_nn": "NN, paper"}
+"""What people read of the paper's two networks, by the beginning of their columns' names."""
+
+COMPRESSION_TOLERANCE = 0.05
+"""Percentage points by which a network may be larger than the leader and still count as of its size."""
+
 
 class Column(NamedTuple):
     """What is evaluated at every size.
@@ -176,6 +182,47 @@ def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFra
     table = pd.DataFrame(rows).rename(columns={"name": "column"})
     printed = paper.set_index("n_hidden").rename(columns=PAPER)[list(PAPER.values())]
     return table.join(printed.astype(float), on="n_hidden")
+
+
+def combined_scores(runs: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
+    """Return the interquartile mean of scores over environments and seeds, per column and size.
+
+    Runs are drawn again within their environment for the interval; columns and sizes that an
+    environment lacks are left out.
+
+    Args:
+        runs: The runs of each environment, with scores.
+        columns: The columns, in the order of the result.
+
+    Returns:
+        ``column``, ``label``, ``kind``, ``n_hidden``, ``n_environments``, ``n_runs``, ``score_iqm``,
+        ``score_low``, ``score_high``.
+    """
+    samples = [
+        {key: group["score"].tolist() for key, group in frame.groupby(["column", "n_hidden"])}
+        for frame in runs
+    ]
+    rows = []
+    for column in columns:
+        for size in dict.fromkeys(runs[0]["n_hidden"]):
+            strata = [sample[key] for sample in samples if (key := (column.name, size)) in sample]
+            if len(strata) < len(samples):
+                continue
+            iqm = interquartile_mean(*strata)
+            rows.append(
+                {
+                    **column._asdict(),
+                    "n_hidden": size,
+                    "n_environments": len(strata),
+                    "n_runs": sum(map(len, strata)),
+                    "score_iqm": iqm.value,
+                    "score_low": iqm.low,
+                    "score_high": iqm.high,
+                }
+            )
+    names = ["name", "label", "kind", "n_hidden", "n_environments", "n_runs"]
+    frame = pd.DataFrame(rows, columns=[*names, "score_iqm", "score_low", "score_high"])
+    return frame.rename(columns={"name": "column"})
 
 
 def columns_of(table: pd.DataFrame) -> list[Column]:

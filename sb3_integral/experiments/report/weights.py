@@ -12,16 +12,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
+from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.experiments.stages.train import STUDENT
-from sb3_integral.imitation import load_student
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.serialization import load_policy
 
 WEIGHTS = "weights.png"
 SPECTRUM = "spectrum.png"
@@ -45,7 +46,7 @@ def draw_figures(
     weights: dict[str, Tensor] = {}
     left_out = []
     for label, student_folder in zip(labels, student_folders, strict=True):
-        student = load_student(student_folder / STUDENT, venv.observation_space, venv.action_space)
+        student = load_policy(student_folder / STUDENT, venv.observation_space, venv.action_space)
         weight = second_layer(student)
         if weight is None:
             left_out.append(
@@ -61,7 +62,7 @@ def draw_figures(
     (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n", encoding="utf-8")
 
 
-def second_layer(student: ActorCriticPolicy) -> Tensor | None:
+def second_layer(student: BasePolicy) -> Tensor | None:
     """Return the weight from the first to the second hidden layer at full size; None if there is none.
 
     Args:
@@ -90,7 +91,11 @@ def plot_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         limit = float(np.quantile(weight.abs().numpy(), 0.99)) or 1.0
         image = axes.imshow(weight.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
         figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
-        axes.set(title=label, xlabel="neuron of the first layer", ylabel="neuron of the second layer")
+        axes.set(
+            title=plotted_text(label),
+            xlabel="neuron of the first layer",
+            ylabel="neuron of the second layer",
+        )
     _save(figure, path)
 
 
@@ -107,7 +112,7 @@ def plot_spectra(path: Path, weights: Mapping[str, Tensor]) -> None:
         # An integral student that never changed its size may have the very weights of a plain one.
         style = ("-", "--", ":")[place % 3]
         colour = COLOURS[place % len(COLOURS)]
-        axes.plot(amplitude.numpy(), style, label=label, color=colour, linewidth=1.8)
+        axes.plot(amplitude.numpy(), style, label=plotted_text(label), color=colour, linewidth=1.8)
     axes.set(
         ylim=(0, None),
         xlabel="frequency, cycles along the neurons of the first layer",

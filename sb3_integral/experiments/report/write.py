@@ -13,11 +13,13 @@ from typing import Any
 
 import yaml
 
+from sb3_integral import escaping
 from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.engine.stage import RECORD, Report
-from sb3_integral.experiments.report.console import markdown_report
+from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
+from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.paper import paper_table
-from sb3_integral.experiments.report.plot import plot_reward_against_size
+from sb3_integral.experiments.report.plot import plot_results
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
@@ -31,8 +33,7 @@ from sb3_integral.experiments.stages.references import REFERENCES
 REPORT = "report"
 """Name of the stage that writes it."""
 
-TABLE = "table.csv"
-RUNS = "runs.csv"
+PLOT = "reward_vs_size.png"
 
 PACKAGES = (
     "sb3-integral",
@@ -76,21 +77,18 @@ def write_report(
     runs = with_scores(runs, scale)
     table = build_table(runs, all_columns, paper_table(config["env"]))
 
-    runs.to_csv(folder / RUNS, index=False)
-    table.to_csv(folder / TABLE, index=False)
+    runs.to_csv(folder / RUNS, index=False, encoding="utf-8")
+    escaped = table.assign(label=table["label"].map(escaping.csv))
+    escaped.to_csv(folder / TABLE, index=False, encoding="utf-8")
     (folder / "table.md").write_text(
         markdown_report(table, scale, config["env"], _introduction(config, references)), encoding="utf-8"
     )
-    plot_reward_against_size(
-        folder / "reward_vs_size.png",
-        table,
-        title=config["env"],
-        references={name: entry["mean"] for name, entry in references.items()},
-    )
-    (folder / "experiment.yml").write_text(
+    means = {name: entry["mean"] for name, entry in references.items()}
+    plot_results(folder / PLOT, [Results(config["env"], table, means)])
+    (folder / CONFIGURATION).write_text(
         yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False), encoding="utf-8"
     )
-    (folder / "provenance.json").write_text(
+    (folder / PROVENANCE).write_text(
         json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n",
         encoding="utf-8",
     )

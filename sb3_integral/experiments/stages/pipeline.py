@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
@@ -100,15 +100,9 @@ def table_columns(config: ExperimentConfig) -> list[Column]:
 def _swept_columns(config: ExperimentConfig) -> list[SweptColumn]:
     swept = []
     for name, student in config.students.items():
-        if student.kind in ("integral", "scratch"):
-            swept.append(SweptColumn(Column(name, student.label, "student"), name, None))
-        for method in student.resize:
-            column = Column(
-                f"{name}_{method.replace('-', '_')}",
-                f"{student.label}, {method.replace('-', ' ')}",
-                "baseline",
-            )
-            swept.append(SweptColumn(column, name, method))
+        for column, label, method in student.columns(name):
+            kind: Literal["student", "baseline"] = "student" if method is None else "baseline"
+            swept.append(SweptColumn(Column(column, label, kind), name, method))
     # The first integral student leads: every other column is compared with it.
     leader = next(source for source in swept if config.students[source.student].kind == "integral")
     return [leader, *(source for source in swept if source is not leader)]

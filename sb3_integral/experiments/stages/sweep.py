@@ -15,8 +15,9 @@ from sb3_integral.experiments.stages.demonstrations import EPISODES
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.experiments.stages.train import STUDENT
-from sb3_integral.imitation import load_demonstrations, load_student
+from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies import ResizablePolicy, as_resizable
+from sb3_integral.policies.serialization import load_policy
 
 SWEEP = "episodes.csv"
 
@@ -45,7 +46,7 @@ def sweep_scratch(
         seed: Of the run.
     """
     config = EvaluationConfig.model_validate(evaluation)
-    students = [load_student(path / STUDENT, *spaces_of(env_id)) for path in student_folders]
+    students = [load_policy(path / STUDENT, *spaces_of(env_id)) for path in student_folders]
     full = ResizablePolicy(students[0])
     rows: list[SweepEpisode] = []
     for size, student in zip(sizes, students, strict=True):
@@ -79,7 +80,7 @@ def sweep_student(
     A method that looks at observations needs the demonstrations.
     """
     config = EvaluationConfig.model_validate(evaluation)
-    student = load_student(student_folder / STUDENT, *spaces_of(env_id))
+    student = load_policy(student_folder / STUDENT, *spaces_of(env_id))
     seen = None
     if demonstrations_folder is not None:
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))

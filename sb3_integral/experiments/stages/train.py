@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.experiments.engine.stage import Report
@@ -18,10 +19,9 @@ from sb3_integral.imitation import (
     StudentArchitecture,
     clone,
     load_demonstrations,
-    load_student,
-    save_student,
 )
 from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
+from sb3_integral.policies.serialization import load_policy, save_policy
 
 STUDENT = "student.safetensors"
 
@@ -67,7 +67,8 @@ def train_student(
         targets = trained.distribution(demonstrations.observations)
     if folders:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        begin_at(policy, load_student(folders.pop(0) / STUDENT, *spaces_of(env_id)))
+        trained_before = load_policy(folders.pop(0) / STUDENT, *spaces_of(env_id))
+        begin_at(policy, cast(ActorCriticPolicy, trained_before))
     epochs_done = 0
 
     def on_epoch_end() -> None:
@@ -89,4 +90,4 @@ def train_student(
         seed=derived_seed(seed, "cloning"),
         on_epoch_end=on_epoch_end,
     )
-    save_student(policy, student, folder / STUDENT)
+    save_policy(policy, folder / STUDENT)

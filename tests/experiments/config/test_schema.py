@@ -251,3 +251,26 @@ def test_hyperparameters_without_the_environment_are_an_error_that_names_both(co
     expected = r"trpo\.yml has no entry for 'Pendulum-v1'; it has Acrobot-v1, CartPole-v1"
     with pytest.raises(ValueError, match=expected):
         build_stages(config)
+
+
+def test_two_students_with_one_label_are_refused(content, write_config):
+    for label in ("INN", " inn ", "INN, paper", "NN, bicubic"):
+        other = {**content["students"]["inn"], "label": label}
+        students = {**content["students"], "other": other}
+        with pytest.raises(ConfigError, match=r"is a label of (inn|nn|the paper) already"):
+            load_config(write_config({**content, "students": students}))
+
+
+def test_a_label_without_a_character_that_can_be_seen_is_refused(content, write_config):
+    students = {**content["students"], "other": {**content["students"]["inn"], "label": " "}}
+    with pytest.raises(ConfigError, match=r"students\.other\.label"):
+        load_config(write_config({**content, "students": students}))
+
+
+def test_two_students_whose_columns_have_one_name_are_refused(content, write_config):
+    # given columns nn_permuted_bicubic, twice
+    plain = {**content["students"]["nn"], "resize": ["permuted-bicubic"]}
+    narrow = {**content["students"]["nn"], "label": "other NN", "resize": ["bicubic"]}
+    students = {"inn": content["students"]["inn"], "nn": plain, "nn_permuted": narrow}
+    with pytest.raises(ConfigError, match="'nn_permuted' has the name of a column of 'nn'"):
+        load_config(write_config({**content, "students": students}))

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import math
 from io import StringIO
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from sb3_integral.experiments.report.combined import combined_console_table, combined_table
+from sb3_integral.experiments.report.console import combined_console_table
+from sb3_integral.experiments.report.tables import Column, combined_scores
+
+COLUMNS = [Column(name, name.upper(), "student") for name in ("inn", "nn")]
 
 
 @pytest.fixture
-def reports(tmp_path: Path) -> list[Path]:
+def runs() -> list[pd.DataFrame]:
     """Two environments; the second lacks a size, and has a column more."""
-    scores = {
-        "one": {("inn", 10): [1.0, 1.0, 0.8], ("inn", 5): [0.5, 0.6, 0.7], ("nn", 10): [1.0] * 3},
-        "two": {("inn", 10): [0.2, 0.4], ("nn", 10): [1.0, 1.0], ("nn_svd", 10): [1.0, 1.0]},
-    }
-    folders = []
-    for name, samples in scores.items():
-        folder = tmp_path / name
-        folder.mkdir()
-        table = [(column, column.upper(), "student", size) for column, size in samples]
-        names = ["column", "label", "kind", "n_hidden"]
-        pd.DataFrame(table, columns=names).to_csv(folder / "table.csv", index=False)
-        runs = [(c, seed, n, s) for (c, n), own in samples.items() for seed, s in enumerate(own)]
-        names = ["column", "seed", "n_hidden", "score"]
-        pd.DataFrame(runs, columns=names).to_csv(folder / "runs.csv", index=False)
-        folders.append(folder)
-    return folders
+    scores = [
+        {("inn", 10): [1.0, 1.0, 0.8], ("inn", 5): [0.5, 0.6, 0.7], ("nn", 10): [1.0] * 3},
+        {("inn", 10): [0.2, 0.4], ("nn", 10): [1.0, 1.0], ("nn_svd", 10): [1.0, 1.0]},
+    ]
+    names = ["column", "seed", "n_hidden", "score"]
+    return [
+        pd.DataFrame(
+            [(c, seed, n, s) for (c, n), own in each.items() for seed, s in enumerate(own)],
+            columns=names,
+        )
+        for each in scores
+    ]
 
 
-def test_scores_are_averaged_over_the_runs_of_all_environments(reports):
+def test_scores_are_averaged_over_the_runs_of_all_environments(runs):
     # when
-    table = combined_table(reports)
+    table = combined_scores(runs, COLUMNS)
     # then what both have is there
     assert table[["column", "n_hidden"]].to_numpy().tolist() == [["inn", 10], ["nn", 10]]
     assert table["n_environments"].tolist() == [2, 2]
@@ -47,21 +45,35 @@ def test_scores_are_averaged_over_the_runs_of_all_environments(reports):
     assert table["score_low"][1] == table["score_high"][1] == 1.0
 
 
-def test_one_environment_is_its_own_table(reports):
-    table = combined_table(reports[:1])
+def test_one_environment_is_its_own_table(runs):
+    table = combined_scores(runs[:1], COLUMNS)
     assert table["score_iqm"].tolist() == pytest.approx([2.8 / 3, 0.6, 1.0])
 
 
-def test_a_terminal_shows_a_row_per_column(reports):
+def test_a_terminal_shows_a_row_per_column(runs):
     # given
     console = Console(width=80, record=True, file=StringIO())
-    table = combined_table(reports)
+    table = combined_scores(runs, COLUMNS)
     table.loc[1, "score_low"] = math.nan
     # when
-    console.print(combined_console_table(table, ["One-v0", "Two-v0"]))
+    console.print(combined_console_table(table, ["One-v0", "Two-v0"], 80))
     # then
     lines = [line.split() for line in console.export_text().splitlines() if line.strip()]
 
     assert ["INN", "0.73"] in lines
     assert ["NN", "1.00"] in lines
     assert any("to" in line for line in lines)
+
+
+def test_a_narrow_terminal_has_bounds_below_each_other(runs):
+    # given more sizes than fit side by side
+    wide = runs[0][runs[0]["column"] == "inn"]
+    wide = pd.concat([wide.assign(n_hidden=wide["n_hidden"] + 10 * more) for more in range(5)])
+    # when
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(combined_console_table(combined_scores([wide], COLUMNS), ["One-v0"], 80))
+    # then
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert " to " not in text.split("INN")[1].split("0:")[0]

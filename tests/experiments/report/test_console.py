@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from sb3_integral.experiments import paper_table
-from sb3_integral.experiments.report.console import best_baselines, console_table, markdown_report
+from sb3_integral.experiments.report.console import best_baselines, console_table
+from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.tables import Column, Scale, build_table, with_scores
 
 COLUMNS = [
@@ -116,6 +118,37 @@ def test_without_baselines_or_paper_their_columns_are_left_out():
     assert "best" not in text
 
 
+@pytest.mark.parametrize("environment", [{}, {"TERM": "dumb", "TTY_COMPATIBLE": "1"}])
+def test_what_does_not_fit_is_several_tables(environment, monkeypatch):
+    # given more students than a terminal is wide
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    columns = [Column(f"inn_{n}", f"corrections of the output alone {n}", "student") for n in range(9)]
+    RETURNS.update({column.name: [-80.0, -100.0, -300.0] for column in columns})
+    # when
+    lines = printed(make_table("CartPole-v1", [*columns, *COLUMNS[2:]]), 80)
+    # then
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "\n".join(lines)
+    assert sum(line.strip().startswith("30 ") for line in lines) > 1
+    words = {word for line in lines for word in line.split()}
+    assert {"corrections", "output", "alone", "bicubic", "best", "prune"} <= words
+
+
+def test_words_of_headings_stay_whole():
+    lines = printed(
+        make_table("Acrobot-v1", [COLUMNS[0], Column("nn_svd", "NN, activations", "baseline")]), 80
+    )
+    assert any("activations" in line for line in lines)
+
+
+def test_labels_cannot_move_the_cursor():
+    columns = [Column("inn", "\x1b[2Jgone\nnext", "student"), *COLUMNS[2:]]
+    text = "\n".join(printed(make_table(columns=columns), 160))
+    assert "\x1b" not in text
+    assert r"\x1b[2Jgone\nnext" in text
+
+
 # Markdown
 
 
@@ -157,3 +190,16 @@ def test_what_does_not_exist_is_a_dash():
     _, _, student_scores, _, p_values, _ = cells(markdown_report(table, SCALE, "", ""))
     assert student_scores[2][2:] == ["-", "-"]
     assert p_values[2][2:] == ["-"] * 4
+
+
+def test_labels_cannot_break_a_table():
+    # given
+    columns = [Column("inn", "a|b\nc | d", "student"), Column("nn_bicubic", "<b>&\x1b|", "baseline")]
+    # when
+    text = markdown_report(make_table(columns=columns), SCALE, "a\n# b|", "Three runs.")
+    # then every row has as many cells as its heading
+    for block in (block for block in text.split("\n\n") if block.startswith("|")):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+    assert "\x1b" not in text
+    assert "<b>" not in text
+    assert [line for line in text.splitlines() if line.startswith("# ")] == [r"# a\\n# b\|"]

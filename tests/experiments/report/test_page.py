@@ -5,6 +5,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -26,9 +27,10 @@ def write(table, content, tmp_path, ignore_progress):
     """Write a page of a table, and return its folder."""
 
     def write(table=table, *, pictures=True, left_out=()):
+        shutil.rmtree(tmp_path / "page", ignore_errors=True)
         folders = {name: tmp_path / name for name in ("report", "figures", "video", "page")}
         for folder in folders.values():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
         table.to_csv(folders["report"] / "table.csv", index=False)
         (folders["report"] / "experiment.yml").write_text(yaml.safe_dump(content))
         provenance = {
@@ -62,6 +64,18 @@ def test_the_headline_has_the_leader_its_best_rival_and_what_both_are_measured_b
     assert numbers["down to which INN scores 0.95 or more"] == "N = 8"
     assert numbers["average return of INN at N = 16"] == "490"
     assert numbers["the expert's average return"] == "500"
+
+
+def test_the_headline_is_about_the_full_size_also_where_a_student_grows(table):
+    # given a size above the full one, at which the student is bad
+    bigger = table[table["n_hidden"] == 16].assign(n_hidden=32, score_mean=0.5, return_mean=100.0)
+    # when
+    numbers = {words: number for number, words in headline(pd.concat([table, bigger]), REFERENCES)}
+    # then
+    assert numbers["average return of INN at N = 16"] == "490"
+    assert numbers["down to which INN scores 0.95 or more"] == "N = 8"
+    assert small_size([100, 200, 150, 20, 10]) == 20
+    assert small_size([100, 200]) is None
 
 
 def test_a_size_that_is_good_below_one_that_is_not_does_not_count(table):
@@ -130,6 +144,21 @@ def test_a_page_needs_no_other_file_and_no_network(write):
     assert len(page) < 1_000_000
     for said in ("sb3-integral run zoo_configs/small.yml", "torch", "2.13", "seed-0/demonstrations"):
         assert said in page
+
+
+@pytest.mark.parametrize(
+    "label", [LINE_BREAKER, "<img src=x onerror=alert(1)>", "a & b", "<!--<script>"]
+)
+def test_a_label_stays_text_wherever_it_stands(write, table, label):
+    # given
+    plain = (write() / "index.html").read_text(encoding="utf-8")
+    # when
+    page = (
+        write(table.assign(label=table["label"].replace("NN, bicubic", label))) / "index.html"
+    ).read_text(encoding="utf-8")
+    # then there are as many tags as without it
+    for tag in ("<script", "</script", "<img", "<!--"):
+        assert page.count(tag) == plain.count(tag)
 
 
 def test_what_could_not_be_drawn_is_said(write):

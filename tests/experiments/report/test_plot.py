@@ -5,13 +5,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from sb3_integral.experiments.report.load import Results
 from sb3_integral.experiments.report.plot import (
     COLOURS,
     OTHERS_COLOUR,
-    Panel,
     highlighted_columns,
-    plot_environments,
-    plot_reward_against_size,
+    plot_results,
 )
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -23,8 +22,8 @@ def plotted(tmp_path):
 
     def plot(table, **arguments):
         path = tmp_path / "plot.png"
-        arguments = {"title": "CartPole-v1", "references": {"expert": 500.0}, **arguments}
-        plot_reward_against_size(path, table, **arguments)
+        arguments = {"env": "CartPole-v1", "references": {"expert": 500.0}, **arguments}
+        plot_results(path, [Results(table=table, **arguments)])
         return path.read_bytes(), matplotlib.image.imread(path)
 
     return plot
@@ -108,7 +107,7 @@ def test_a_baseline_in_grey_does_not_stretch_the_plot(table, plotted):
 def test_no_figure_stays_open(table, plotted, tmp_path):
     before = plt.get_fignums()
     plotted(table)
-    plot_environments(tmp_path / "all.png", [Panel("CartPole-v1", table, {})])
+    plot_results(tmp_path / "all.png", [Results("CartPole-v1", table, {})])
     assert plt.get_fignums() == before
 
 
@@ -121,8 +120,8 @@ def test_environments_stand_two_in_a_row(table, tmp_path):
     shapes = []
     for count, measure in ((1, "return"), (2, "score"), (3, "return")):
         # when
-        panels = [Panel(f"Environment {place}", table, references) for place in range(count)]
-        plot_environments(tmp_path / "all.png", panels, measure)
+        results = [Results(f"Environment {place}", table, references) for place in range(count)]
+        plot_results(tmp_path / "all.png", results, measure)
         picture = matplotlib.image.imread(tmp_path / "all.png")
         shapes.append(picture.shape[:2])
         # then
@@ -137,7 +136,7 @@ def test_a_student_has_one_colour_in_all_environments(table, tmp_path):
     # given an environment without the second student
     other = table[table["column"] != "scratch"]
     # when
-    plot_environments(tmp_path / "all.png", [Panel("a", table, {}), Panel("b", other, {})])
+    plot_results(tmp_path / "all.png", [Results("a", table, {}), Results("b", other, {})])
     # then its colour is on the left only, and the third is on both sides
     picture = matplotlib.image.imread(tmp_path / "all.png")
     height, width, _ = picture.shape
@@ -149,5 +148,5 @@ def test_a_student_has_one_colour_in_all_environments(table, tmp_path):
 
 def test_no_environment_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="at least one experiment"):
-        plot_environments(tmp_path / "all.png", [])
+        plot_results(tmp_path / "all.png", [])
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,8 @@ from sb3_integral.experiments.stages.demonstrations import EPISODES, collect_dem
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
 from sb3_integral.experiments.stages.sweep import SWEEP, sweep_scratch, sweep_student
 from sb3_integral.experiments.stages.train import STUDENT, train_student
-from sb3_integral.imitation import load_demonstrations, load_student
+from sb3_integral.imitation import load_demonstrations
+from sb3_integral.policies.serialization import load_policy
 
 
 def _report(fraction: float) -> None:
@@ -161,7 +162,7 @@ def test_a_student_can_have_every_ingredient_at_once(expert: tuple[str, Path], t
     # Hardly trained, it is still what it started from.
     venv = make_vec_env(env_id)
     spaces = (venv.observation_space, venv.action_space)
-    first, second = (load_student(folder / STUDENT, *spaces) for folder in (plain, student))
+    first, second = (load_policy(folder / STUDENT, *spaces) for folder in (plain, student))
     observations = load_demonstrations(tmp_path / "demonstrations" / EPISODES).observations.numpy()
     of_first, of_second = (p.predict(observations, deterministic=True)[0] for p in (first, second))
     np.testing.assert_allclose(of_second, of_first, atol=1e-4)

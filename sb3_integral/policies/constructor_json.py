@@ -13,8 +13,8 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from torch import nn
 
 from sb3_integral.nn import kernels, quadratures
-from sb3_integral.policies import StandardizeExtractor
 from sb3_integral.policies.registration import integral_policies
+from sb3_integral.policies.standardize import StandardizeExtractor
 
 CLASSES: dict[str, type] = {
     kind.__name__: kind
@@ -62,8 +62,7 @@ def value_to_json(value: Any) -> Json:
         _check_integer(value)
         return int(value)
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} cannot be written to a file, expected a finite number")
+        _check_float(value)
         return value
     if isinstance(value, list):
         return [value_to_json(inner) for inner in value]
@@ -90,6 +89,8 @@ def value_from_json(content: Json) -> Any:
         return [value_from_json(inner) for inner in content]
     if isinstance(content, int):
         _check_integer(content)
+    if isinstance(content, float):
+        _check_float(content)
     if not isinstance(content, dict):
         return content
     tags = [name for name in content if name.startswith("$")]
@@ -101,13 +102,28 @@ def value_from_json(content: Json) -> Any:
         return _known(CLASSES, content["$class"])
     if tags == ["$value"]:
         fields = {k: value_from_json(v) for k, v in content.items() if k != "$value"}
-        return _known(VALUES, content["$value"])(**fields)
+        return _checked_fields(_known(VALUES, content["$value"])(**fields))
     raise ValueError(f"unknown argument of a policy {content!r}")
 
 
 def _check_integer(value: int) -> None:
     if abs(value) > LARGEST_INTEGER:
         raise ValueError(f"{value} is too large for an argument of a policy in a file")
+
+
+def _check_float(value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} cannot be an argument in a file, expected a finite number")
+
+
+def _checked_fields(value: Any) -> Any:
+    """Check that the fields of a value are of the kinds of their defaults: numbers, or kernels."""
+    for field in dataclasses.fields(value):
+        own = getattr(value, field.name)
+        is_number = isinstance(own, int | float) and not isinstance(own, bool)
+        if not (is_number if isinstance(field.default, float) else hasattr(own, "matrix")):
+            raise ValueError(f"{field.name} of {type(value).__name__} cannot be {own!r}")
+    return value
 
 
 def _known(table: dict[str, type], name: Json) -> type:

@@ -1,0 +1,387 @@
+"""The file format of policies: numbers and text, and nothing that could be executed.
+
+A safe file is one of safetensors, with this in its header: ``format``, ``version``, ``policy`` (JSON:
+the policy's class by name, its spaces, its arguments, its sizes, and the versions that wrote it) and
+``sha256``, a digest of all that and of every tensor. It holds every function on its λ grid, so the
+policy can still be resized when it is read.
+
+A file from a stranger can be wrong on purpose, with a digest that is right. So nothing is built before
+the file has been checked to hold the weights of what is to be built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from sb3_integral._version import __version__
+from sb3_integral.atomic import atomic_file, check_file_target
+from sb3_integral.policies.constructor_json import policy_classes, value_from_json, value_to_json
+from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.plain import constructor_arguments, parameter_names
+from sb3_integral.policies.space_json import space_from_json, space_to_json
+from sb3_integral.requirements import require
+
+require("deploy", "safetensors")
+
+from safetensors import SafetensorError, safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+FORMAT = "sb3-integral policy"
+"""What the header of a safe file says it is."""
+
+VERSION = 2
+"""The version of the format that is read and written."""
+
+LONGEST_TEXT = 2**24
+"""Characters of the JSON in the largest header that is read."""
+
+DEEPEST_JSON = 12
+"""Levels of lists and objects in the JSON of a header; the deepest policy has half as many."""
+
+ALWAYS_ALLOWED = 4096
+"""Sizes up to this one are read even if the file is tiny: a small grid can be sampled finely."""
+
+SMALL_SPACE = 2**20
+"""Elements of a space that are read even if the file has fewer weights."""
+
+DEEPEST_SCALE = 64
+"""The most scale levels that a file can ask for; the smallest scale is then 1/√2⁶⁴."""
+
+KINDS = {"kernel": "matrix", "quadrature": "weights"}
+"""Arguments that are used only when the policy acts, and the method by which they are known."""
+
+SIZELESS = ("optimizer_kwargs", "renorm_warmup_steps")
+"""Arguments whose numbers make nothing larger."""
+
+MODULES = ("n_critics", "n_lstm_layers")
+"""Arguments that say how many modules there are, each of which has tensors of its own."""
+
+AXES = ("actor_axes.", "critic_axes.")
+"""Tensors that say at which points a policy is sampled begin with one of these."""
+
+NOT_STORED = ("observation_space", "action_space", "lr_schedule")
+"""Arguments that the header holds elsewhere, or that only training needs."""
+
+UNREADABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError),
+    *(RuntimeError, MemoryError, OSError, SafetensorError, Warning),
+)
+"""What reading, and building what was read, raises where a file is wrong."""
+
+State = dict[str, Tensor]
+
+
+class Recipe(NamedTuple):
+    """What a policy is built from.
+
+    Attributes:
+        policy_class: An integral policy, or a plain one of SB3 or sb3-contrib.
+        arguments: What its constructor takes.
+    """
+
+    policy_class: type[BasePolicy]
+    arguments: dict[str, Any]
+
+    def build(self) -> BasePolicy:
+        """Build it; its weights are about to be replaced, so they are not made orthogonal first."""
+        policy = self.policy_class(**{**self.arguments, **self._without_initialisation()})
+        for name in self._without_initialisation():
+            setattr(policy, name, True)
+        return policy
+
+    def outline(self) -> State:
+        """Return the tensors of the plain policy of this kind, without memory for their values."""
+        policy_class, arguments = self.policy_class, {**self.arguments, **self._without_initialisation()}
+        if issubclass(policy_class, IntegralPolicy):
+            policy_class = policy_class.plain_class()
+            known = parameter_names(policy_class)
+            arch, grid = (arguments.get(name) for name in ("net_arch", "grid_size"))
+            if grid is not None:
+                arguments["net_arch"] = _arch_on_grid(arch, grid, known)
+            arguments = {name: value for name, value in arguments.items() if name in known}
+        with torch.device("meta"), _StayWithoutMemory():
+            return _state(policy_class(**arguments))
+
+    def _without_initialisation(self) -> dict[str, Any]:
+        return {"ortho_init": False} if self.arguments.get("ortho_init") is True else {}
+
+
+class _StayWithoutMemory(TorchFunctionMode):
+    """Leave tensors on the meta device, and let checks of their values pass: there are none."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.to:
+            return args[0]
+        return func is Tensor.__bool__ or func(*args, **(kwargs or {}))
+
+
+def save_policy(policy: BasePolicy, path: Path | str) -> None:
+    """Write a policy to a safe file, atomically.
+
+    Args:
+        policy: An integral policy, or the plain kind of one; at its current size.
+        path: The file; ``.safetensors`` is the usual ending.
+
+    Raises:
+        ValueError: If a safe file cannot hold it: it is of another class, has arguments of one's own,
+            or has weights that are NaN or infinite. Nothing is written then.
+        OSError: If no file can be written there.
+    """
+    check_file_target(path)
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in _state(policy).items()}
+    _check_finite(tensors)
+    text = json.dumps(_content(policy), sort_keys=True, allow_nan=False)
+    header = {"format": FORMAT, "version": str(VERSION), "policy": text}
+    header["sha256"] = _digest(header, tensors)
+    with atomic_file(path) as partial:
+        save_file(tensors, partial, metadata=header)
+        load_policy(partial)  # what cannot be read is not worth keeping
+
+
+def load_policy(
+    path: Path | str,
+    observation_space: spaces.Space[Any] | None = None,
+    action_space: spaces.Space[Any] | None = None,
+) -> BasePolicy:
+    """Read a policy from a safe file; nothing in the file is executed.
+
+    Args:
+        path: A file of :func:`save_policy`.
+        observation_space: If given, the policy must have been made for it.
+        action_space: Likewise.
+
+    Returns:
+        The policy on the CPU, in evaluation mode, at the size that it was saved with.
+
+    Raises:
+        ValueError: If the file is not whole, was changed, is of another version, is made for other
+            spaces, or holds what no policy is made of.
+    """
+    try:
+        header, tensors = _read(Path(path))
+    except UNREADABLE as error:
+        raise ValueError(f"{path} is not a whole safe file: {error!r}") from error
+    _check_header(path, header, tensors)
+    try:
+        policy = _build(_parse(header["policy"]), tensors)
+    except UNREADABLE as error:
+        raise ValueError(f"{path} holds no policy that can be built: {error}") from error
+    asked = (observation_space, action_space)
+    own = (policy.observation_space, policy.action_space)
+    if any(space is not None and space != other for space, other in zip(asked, own, strict=True)):
+        wanted = " and ".join(str(space) for space in asked if space is not None)
+        raise ValueError(
+            f"the policy in {path} was not made for {wanted}, but for {own[0]} and {own[1]}"
+        )
+    return policy
+
+
+def _content(policy: BasePolicy) -> dict[str, Any]:
+    """Return what a header says of a policy."""
+    names = [name for name, kind in policy_classes().items() if kind is type(policy)]
+    if not names:
+        raise ValueError(
+            f"a {type(policy).__name__} cannot be written to a safe file, expected an integral policy "
+            f"or a plain one of SB3 or sb3-contrib"
+        )
+    return {
+        "class": names[0],
+        "observation_space": space_to_json(policy.observation_space),
+        "action_space": space_to_json(policy.action_space),
+        "arguments": {
+            name: value_to_json(value)
+            for name, value in constructor_arguments(policy, type(policy)).items()
+            if name not in NOT_STORED
+        },
+        "sizes": _sizes(policy),
+        "sb3_integral": __version__,
+    }
+
+
+def _read(path: Path) -> tuple[dict[str, str], State]:
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+
+
+def _check_header(path: Path | str, header: dict[str, str], tensors: State) -> None:
+    version = header.get("version", "")
+    if header.get("format") != FORMAT or not (version.isascii() and version.isdecimal()):
+        raise ValueError(f"{path} is not a safe file of a policy, its header has {sorted(header)}")
+    if version != str(VERSION):
+        raise ValueError(
+            f"{path} is of version {version[:9]} of the format, expected {VERSION}; "
+            f"it was not written by sb3-integral {__version__}"
+        )
+    if header.keys() != {"format", "version", "policy", "sha256"}:
+        raise ValueError(f"{path} is not a whole safe file, its header has {sorted(header)}")
+    if header["sha256"] != _digest(header, tensors):
+        raise ValueError(f"{path} was changed since it was written: its digest does not match")
+
+
+def _digest(header: dict[str, str], tensors: State) -> str:
+    """Return the SHA-256 of all that a file says, whatever the order and the padding of its bytes."""
+    digest = hashlib.sha256()
+    parts = [header["format"], header["version"], header["policy"]]
+    for name, tensor in sorted(tensors.items()):
+        parts += [name, str(tensor.dtype), str(tuple(tensor.shape))]
+    digest.update(json.dumps(parts).encode())
+    for _, tensor in sorted(tensors.items()):
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """Read JSON that is neither too long nor too deep for what reads it afterwards."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"its description has {len(text)} characters, expected {LONGEST_TEXT} at most")
+    content: Any = json.loads(text, parse_constant=_refuse_constant)
+    level = [content]
+    for _ in range(DEEPEST_JSON):
+        inner = [list(v.values()) if isinstance(v, dict) else v for v in level]
+        level = [value for part in inner if isinstance(part, list) for value in part]
+    if level:
+        raise ValueError(f"its description has more than {DEEPEST_JSON} levels")
+    if not isinstance(content, dict):
+        raise ValueError(f"its description is a {type(content).__name__}, expected an object")
+    return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+def _build(content: dict[str, Any], tensors: State) -> BasePolicy:
+    known = policy_classes()
+    if content["class"] not in known:
+        raise ValueError(f"unknown policy {content['class']!r}; known are {', '.join(sorted(known))}")
+    largest = max((tensor.numel() for tensor in tensors.values()), default=0)
+    arguments = {name: value_from_json(value) for name, value in content["arguments"].items()}
+    recipe = Recipe(known[content["class"]], arguments)
+    _check_finite(tensors)
+    _check_numbers(recipe, tensors, largest)
+    for name in ("observation_space", "action_space"):
+        arguments[name] = space_from_json(content[name], max(SMALL_SPACE, largest))
+    if "lr_schedule" in _plain_names(recipe.policy_class):
+        arguments["lr_schedule"] = _no_learning_rate
+    with torch.random.fork_rng(devices=[]):
+        _check_tensors(tensors, recipe.outline())
+        policy = recipe.build()
+    _fill(policy, tensors)
+    if _sizes(policy) != content["sizes"]:
+        raise ValueError(f"the sizes are {_sizes(policy)}, expected {content['sizes']}")
+    policy.set_training_mode(False)
+    return policy.to("cpu")
+
+
+def _arch_on_grid(arch: Any, grid_size: Any, known: frozenset[str]) -> Any:
+    """Return the ``net_arch`` of the plain policy whose weights are as large as those on a λ grid."""
+    actor = arch.get("pi", []) if isinstance(arch, dict) else arch
+    grids = [grid_size] * len(actor) if isinstance(grid_size, int) else list(grid_size)
+    critic = "qf" if "n_critics" in known else "vf" if "ortho_init" in known else None
+    if critic is None:
+        return grids
+    return {"pi": grids, critic: arch.get(critic, []) if isinstance(arch, dict) else arch}
+
+
+def _plain_names(policy_class: type[BasePolicy]) -> frozenset[str]:
+    if issubclass(policy_class, IntegralPolicy):
+        policy_class = policy_class.plain_class()
+    return parameter_names(policy_class)
+
+
+def _check_numbers(recipe: Recipe, tensors: State, largest: int) -> None:
+    """Check that no argument asks for more modules than there are tensors, or for larger ones."""
+    for name, method in KINDS.items():
+        value = recipe.arguments.get(name, "")
+        if not isinstance(value, str) and not hasattr(value, method):
+            raise ValueError(f"unknown {name} {value!r}")
+    n_tensors = len(tensors)
+    widest = largest
+    if issubclass(recipe.policy_class, IntegralPolicy):
+        # A matrix has as many rows and columns as an axis has points.
+        total = sum(tensor.numel() for tensor in tensors.values())
+        widest = max(min(largest, math.isqrt(16 * total)), ALWAYS_ALLOWED)
+        for name, tensor in tensors.items():
+            if name.startswith(AXES) and (max(tensor.shape) if tensor.dim() else int(tensor)) > widest:
+                raise ValueError(f"{name}: an axis is sampled at more than {widest} points")
+    for name, value in recipe.arguments.items():
+        if name in SIZELESS:
+            continue
+        limit = n_tensors if name in MODULES else widest
+        _check_number(name, value, DEEPEST_SCALE if name == "scale_levels" else limit, n_tensors)
+
+
+def _check_number(name: str, value: Any, largest: int, longest: int) -> None:
+    inner = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(inner, list | tuple):
+        if len(inner) > max(longest, DEEPEST_JSON):
+            raise ValueError(f"{name} has {len(inner)} entries, more than the file has weights for")
+        for part in inner:
+            _check_number(name, part, largest, longest)
+    elif isinstance(value, int) and value > max(largest, 1):
+        raise ValueError(f"{name}={value!r} asks for more weights than the file has")
+
+
+def _check_tensors(tensors: State, wanted: State) -> None:
+    """Check that a file has the tensors that a policy is made of."""
+    missing = sorted(wanted.keys() - tensors.keys())
+    if missing:
+        raise ValueError(f"tensors are missing: {missing[:9]}")
+    for name, tensor in wanted.items():
+        own = tensors[name]
+        if own.shape != tensor.shape or own.dtype != tensor.dtype:
+            raise ValueError(
+                f"{name} is {own.dtype} of shape {tuple(own.shape)}, "
+                f"expected {tensor.dtype} of shape {tuple(tensor.shape)}"
+            )
+
+
+def _fill(policy: BasePolicy, tensors: State) -> None:
+    """Put tensors into a policy.
+
+    Raises:
+        ValueError: If they are not those that it has.
+    """
+    wanted = {name: t for name, t in _state(policy).items() if not name.startswith(AXES)}
+    _check_tensors(tensors, wanted)
+    more = [name for name in tensors if name not in wanted and not name.startswith(AXES)]
+    if more:
+        raise ValueError(f"tensors are not known: {sorted(more)[:9]}")
+    policy.load_state_dict(policy.state_dict() | tensors)
+
+
+def _sizes(policy: BasePolicy) -> list[int] | None:
+    return list(policy.sizes) if isinstance(policy, IntegralPolicy) else None
+
+
+def _state(policy: BasePolicy) -> State:
+    """Return the state dict with every tensor once: SB3 registers shared extractors several times."""
+    seen: dict[int, str] = {}
+    return {
+        name: tensor
+        for name, tensor in policy.state_dict(keep_vars=True).items()
+        if seen.setdefault(id(tensor), name) == name
+    }
+
+
+def _check_finite(tensors: State) -> None:
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} has values that are NaN or infinite, expected finite numbers")
+
+
+def _no_learning_rate(progress_remaining: float) -> float:
+    return 0.0
