@@ -33,7 +33,7 @@ def expert_distribution(expert: BasePolicy, observations: Observations) -> Tenso
     """
     if not isinstance(expert, ActorCriticPolicy):
         raise ValueError(
-            f"a {type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
+            f"{type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
         )
     parts = []
     n_steps = len(next(iter(named_parts(observations).values())))
