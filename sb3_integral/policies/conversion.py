@@ -26,7 +26,7 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
         permute: Whether neurons are ordered; needs fast-tsp.
 
     Raises:
-        ValueError: If it is of another class, has no hidden layer, or explores with gSDE.
+        ValueError: If it is of another class, or explores with gSDE.
         ImportError: If fast-tsp is wanted and not installed.
     """
     _check_convertible(policy)
@@ -69,13 +69,7 @@ def begin_at(
             f"expected a plain policy of sizes {list(integral.max_sizes)} and {kinds[0]}, "
             f"got {theirs} and {kinds[1]}"
         )
-    state = _state_on_axes(
-        policy,
-        permute,
-        grid_size=[axis.grid_size for axis in axes],
-        kernel=axes[0].kernel,
-        quadrature=axes[0].quadrature,
-    )
+    state = _state_on_axes(policy, permute, axes)
     for name, layer in submodules(integral, IntegralLayer):
         state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
         if layer.bias is not None:
@@ -105,17 +99,25 @@ def _check_convertible(policy: ActorCriticPolicy) -> None:
         raise ValueError("the noise of a policy with use_sde=True belongs to the order of its neurons")
 
 
-def _state_on_axes(policy: ActorCriticPolicy, permute: bool, **axes: Any) -> dict[str, Tensor]:
+def _state_on_axes(
+    policy: ActorCriticPolicy, permute: bool, axes: Sequence[Axis] = ()
+) -> dict[str, Tensor]:
     """Return a policy's state dict, its actor's hidden neurons as values on ascending nodes.
 
     Args:
         policy: The policy.
         permute: Whether its neurons are ordered.
-        **axes: See :func:`~sb3_integral.nn.convert`.
+        axes: The axes of the hidden layers; by default, new ones.
     """
     net = dissect(policy).actors[0]
+    if not net.hidden:
+        return dict(policy.state_dict())
     actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
-    network = convert(actor, permute=permute, **axes).network
+    of_axes: dict[str, Any] = {}
+    if axes:
+        of_axes = {"kernel": axes[0].kernel, "quadrature": axes[0].quadrature}
+        of_axes["grid_size"] = [axis.grid_size for axis in axes]
+    network = convert(actor, permute=permute, **of_axes).network
     layers = [module for module in network.modules() if isinstance(module, IntegralLayer)]
     state = dict(policy.state_dict())
     for name, layer in zip((*net.hidden, *net.heads), layers, strict=True):

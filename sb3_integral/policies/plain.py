@@ -58,7 +58,8 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     """
     anatomy = dissect(policy)
     arguments = constructor_arguments(policy, policy_class)
-    arguments["net_arch"] = _net_arch(arguments["net_arch"], anatomy, state)
+    if "net_arch" in arguments:
+        arguments["net_arch"] = _net_arch(arguments["net_arch"], anatomy, state)
     extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
     if extractor_class in PLAIN_EXTRACTORS:
         extractor_class = PLAIN_EXTRACTORS[extractor_class]
@@ -107,6 +108,8 @@ def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) ->
     if "lstm_hidden_size" in accepted:
         lstm = cast(nn.LSTM, policy.get_submodule("lstm_actor"))
         arguments.update(lstm_hidden_size=lstm.hidden_size, n_lstm_layers=lstm.num_layers)
+    if "kwargs" not in accepted:  # ARS' linear policy is saved with the net_arch that it does not take
+        arguments = {name: value for name, value in arguments.items() if name in accepted}
     # use_expln and the like are None where gSDE is off, which the constructors do not take.
     return {name: value for name, value in arguments.items() if value is not None}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -72,6 +72,12 @@ class Resizable(Protocol):
         ...
 
 
+class _Resized(NamedTuple):
+    # One value that a resize replaces as a whole: no thread sees the sizes of another policy.
+    sizes: tuple[int, ...]
+    policy: BasePolicy
+
+
 class ResizablePolicy:
     """A plain SB3 policy that can be resized with no retraining, by a named method.
 
@@ -81,7 +87,7 @@ class ResizablePolicy:
     :meth:`compression` counts the factors of which those are products.
 
     Args:
-        policy: Any plain policy of SB3 or sb3-contrib with at least one hidden layer in its actor.
+        policy: Any plain policy of SB3 or sb3-contrib.
         method: A method of :data:`~sb3_integral.resize.RESIZE_METHODS` by name, or one's own.
         observations: What a method looks at that is a
             :class:`~sb3_integral.resize.DataResizeMethod`, such as ``prune-activations``, which needs
@@ -90,11 +96,10 @@ class ResizablePolicy:
 
     Attributes:
         full_policy: The policy that was passed.
-        policy: An ordinary policy of the size in force.
 
     Raises:
         ValueError: If the method is unknown or lacks observations, the policy is integral (it resizes
-            itself), or it has no hidden layer.
+            itself), or it explores with gSDE or normalises its hidden layers.
     """
 
     def __init__(
@@ -110,8 +115,6 @@ class ResizablePolicy:
         if find_gsde(policy) is not None:
             raise ValueError("a policy with use_sde=True cannot be resized")
         net = dissect(policy).actors[0]
-        if not net.hidden:
-            raise ValueError("the actor has no hidden layer, expected at least one to resize")
         if net.norms:
             raise ValueError("an actor that normalises its hidden layers cannot be resized")
         self.method = _fitted(resize_method(method), policy, observations)
@@ -119,8 +122,21 @@ class ResizablePolicy:
         self.observation_space: spaces.Space[Any] = policy.observation_space
         self.action_space: spaces.Space[Any] = policy.action_space
         self.max_sizes: tuple[int, ...] = tuple(dense(policy, name).out_features for name in net.hidden)
-        self.sizes: tuple[int, ...] = self.max_sizes
-        self.policy: BasePolicy = self.discretize()
+        self._current = self._resized(self.max_sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The current hidden sizes."""
+        return self._current.sizes
+
+    @property
+    def policy(self) -> BasePolicy:
+        """An ordinary policy of the current size."""
+        return self._current.policy
+
+    def _resized(self, sizes: tuple[int, ...]) -> _Resized:
+        state = self._state(sizes)
+        return _Resized(sizes, build_plain_policy(self.full_policy, type(self.full_policy), state))
 
     def resize(self, size: Size) -> ResizablePolicy:
         """Change the actor's size, with no retraining, and return this wrapper.
@@ -131,9 +147,7 @@ class ResizablePolicy:
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        sizes = as_sizes(size, len(self.max_sizes))
-        self.policy = self.discretize(sizes)
-        self.sizes = sizes
+        self._current = self._resized(as_sizes(size, len(self.max_sizes)))
         return self
 
     @contextmanager
@@ -146,12 +160,12 @@ class ResizablePolicy:
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        before = self.policy, self.sizes
+        before = self._current
         self.resize(size)
         try:
             yield self
         finally:
-            self.policy, self.sizes = before
+            self._current = before
 
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
@@ -162,7 +176,7 @@ class ResizablePolicy:
     def discretize(self, size: Size | None = None) -> BasePolicy:
         """Return an ordinary SB3 policy of a size (that in force by default)."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
-        return build_plain_policy(self.full_policy, type(self.full_policy), self._state(sizes))
+        return self._resized(sizes).policy
 
     def _parameter_count(self, sizes: tuple[int, ...]) -> int:
         layers = _layers(self.full_policy, dissect(self.full_policy).actors[0])

@@ -238,12 +238,6 @@ def test_a_model_in_place_of_its_policy_is_refused() -> None:
         ResizablePolicy(model)
 
 
-def test_a_policy_without_hidden_layers_is_refused(make_policy: MakePolicy) -> None:
-    policy = make_policy("discrete", ActorCriticPolicy, net_arch=[])
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(policy)
-
-
 def test_a_policy_with_noise_as_wide_as_its_last_layer_is_refused(make_policy: MakePolicy) -> None:
     policy = make_policy("box", ActorCriticPolicy, use_sde=True, net_arch=[8])
     with pytest.raises(ValueError, match="use_sde=True"):
@@ -510,21 +504,6 @@ def test_crossq_is_refused_but_for_one_without_norms(make_plain: Callable[..., A
         ResizablePolicy(make_plain(CrossQ).policy)
     resizable = ResizablePolicy(make_plain(CrossQ, batch_norm=False).policy).resize([7, 5])
     assert resizable.sizes == (7, 5)
-
-
-@pytest.mark.parametrize("algorithm", [DQN, SAC, TD3, QRDQN, MaskablePPO])
-def test_an_actor_of_any_algorithm_without_hidden_layers_is_refused(
-    make_plain: Callable[..., Any], algorithm: type[BaseAlgorithm]
-) -> None:
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(make_plain(algorithm, net_arch=[]).policy)
-
-
-def test_the_linear_policy_of_ars_is_refused(make_model: Callable[..., Any]) -> None:
-    space = make_model(ARS, "IntegralMlpPolicy").observation_space
-    model = make_model(ARS, "LinearPolicy", observation_space=space)
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(model.policy)
 
 
 @pytest.mark.parametrize("algorithm", [PPO, DQN, SAC, TD3, MaskablePPO, RecurrentPPO, CrossQ, ARS])
