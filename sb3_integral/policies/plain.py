@@ -10,7 +10,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN, get_actor_critic_arch
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+    get_actor_critic_arch,
+)
 from torch import Tensor, nn
 
 from sb3_integral.policies.layout import (
@@ -20,8 +26,14 @@ from sb3_integral.policies.layout import (
     find_layout,
     replace_submodule,
 )
-from sb3_integral.policies.standardize import StandardizeExtractor
+from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 from sb3_integral.resize import UNSIZED_PARAMETERS
+
+PLAIN_EXTRACTORS: dict[type, type[BaseFeaturesExtractor]] = {
+    StandardizeExtractor: FlattenExtractor,
+    StandardizeCombinedExtractor: CombinedExtractor,
+}
+"""What is left of an extractor that standardises when that is folded into the first layers."""
 
 FORGOTTEN = (
     "share_features_extractor",
@@ -55,8 +67,9 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     if "net_arch" in arguments:
         arguments["net_arch"] = _net_arch(arguments["net_arch"], layout, state)
     extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
-    if issubclass(extractor_class, StandardizeExtractor):
-        arguments.update(features_extractor_class=FlattenExtractor, features_extractor_kwargs={})
+    if extractor_class in PLAIN_EXTRACTORS:
+        extractor_class = PLAIN_EXTRACTORS[extractor_class]
+        arguments.update(features_extractor_class=extractor_class, features_extractor_kwargs={})
         state = fold_features(policy, layout, state)
     elif issubclass(extractor_class, NatureCNN):
         features = len(state[f"{layout.actors[0].extractor}.linear.0.weight"])
@@ -169,6 +182,8 @@ def _net_arch(old: Any, layout: PolicyLayout, state: State) -> Any:
 
 def standardization(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
     """Return scale and shift of an extractor that standardises; None for any other."""
+    if isinstance(extractor, StandardizeCombinedExtractor):
+        return extractor.scale_and_shift()
     if isinstance(extractor, StandardizeExtractor):
         return extractor.scale, extractor.shift
     return None

@@ -106,7 +106,7 @@ class ResizablePolicy:
         self,
         policy: BasePolicy,
         method: ResizeMethod | str = "bicubic",
-        observations: np.ndarray[Any, Any] | None = None,
+        observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
     ) -> None:
         if not isinstance(policy, BasePolicy):
             raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
@@ -232,7 +232,7 @@ class ResizablePolicy:
 def as_resizable(
     source: BaseAlgorithm | BasePolicy | Resizable,
     method: ResizeMethod | str | None = None,
-    observations: np.ndarray[Any, Any] | None = None,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
 ) -> Resizable:
     """Return a policy that can be resized.
 
@@ -258,7 +258,9 @@ def as_resizable(
 
 
 def _fitted(
-    method: ResizeMethod, policy: BasePolicy, observations: np.ndarray[Any, Any] | None
+    method: ResizeMethod,
+    policy: BasePolicy,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None,
 ) -> ResizeMethod:
     """Show a method what the policy's first layer reads, if it looks at that."""
     if observations is None or not isinstance(method, DataResizeMethod):
