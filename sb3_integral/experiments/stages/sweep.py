@@ -130,10 +130,8 @@ def sweep_student(
     student = load_policy(student_folder / STUDENT, *spaces_of(env_id))
     seen = None
     if demonstrations_folder is not None:
-        observations = load_demonstrations(demonstrations_folder / EPISODES).observations
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
-        chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
-        seen = observations[chosen].numpy()
+        seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
     policy = as_resizable(student, method, seen)
     sizes_done = 0
 

@@ -17,7 +17,7 @@ from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.imitation import (
-    LOSSES,
+    FullSize,
     StudentArchitecture,
     clone,
     load_demonstrations,
@@ -130,10 +130,8 @@ def train_student(
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         schedule=training.schedule,
-        loss=LOSSES[training.loss](policy.action_space),
-        random_sizes=False if sizes is None else sizes.build(),
-        small_sizes=0 if sizes is None else sizes.small,
-        sandwich=sizes is not None and sizes.sandwich,
+        loss=training.loss,
+        sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=derived_seed(seed, "cloning"),
