@@ -34,7 +34,7 @@ from sb3_integral.deploy.reward_comparison import (  # noqa: E402
     compare_rewards,
     observations_of,
 )
-from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest  # noqa: E402
+from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
@@ -53,12 +53,12 @@ __all__ = [
     "MeasuredLatency",
     "NumpyActor",
     "OnnxPolicy",
+    "PairedTTest",
     "SequentialTest",
     "SizeController",
     "SizeTrial",
     "SmallestSize",
     "TorchActor",
-    "WelchTest",
     "actor_spec",
     "algorithms",
     "compare_rewards",

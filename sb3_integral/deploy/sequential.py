@@ -23,8 +23,9 @@ class SequentialTest(Protocol):
         """Say whether the mean of ``other`` is above that of ``reference`` minus the tolerance.
 
         Args:
-            reference: Independent returns, in the order in which they came.
-            other: As many of the other.
+            reference: Returns of independent episodes, in the order in which they were begun.
+            other: As many of the other. Returns at the same place may be of the same episode, which
+                makes the differences smaller and the decision quicker.
             tolerance: How much less is still within.
             alpha: How often a decision may be wrong, however often this is asked as data come in.
 
@@ -111,13 +112,14 @@ def _largest_capital(wins: np.ndarray[tuple[int], np.dtype[np.float64]], worst: 
 
 
 @dataclass(frozen=True)
-class WelchTest:
-    """Welch's t-test, looked at again after every ``every`` episodes, with alpha spent over the looks.
+class PairedTTest:
+    """A paired t-test, repeated after every ``every`` episodes, with alpha spent over the looks.
 
     The k-th look may be wrong with probability alpha / (k (k + 1)), which add up to alpha (after K. Lan
     and D. DeMets, *Discrete sequential boundaries for clinical trials*, Biometrika 70, 1983; by
-    Bonferroni, so whatever the looks have to do with each other). It knows no range of returns, but
-    holds for means that are about normal: rare failures that the first episodes do not show deceive it.
+    Bonferroni, so whatever the looks have to do with each other). It needs no range of returns, but
+    assumes that mean differences are about normal: rare failures that the first episodes do not show
+    deceive it.
 
     Args:
         every: Episodes from one look to the next.
@@ -131,16 +133,14 @@ class WelchTest:
         """See :meth:`SequentialTest.decide`; to be asked whenever ``every`` episodes have come."""
         from scipy import stats  # takes a second to import, which `import sb3_integral` need not
 
-        for look in range(1, len(other) // self.every + 1):
-            seen = np.asarray([reference[: look * self.every], other[: look * self.every]], dtype=float)
-            means, variances = seen.mean(axis=1), seen.var(axis=1, ddof=1) / seen.shape[1]
-            margin = float(means[1] - means[0] + tolerance)
-            error = math.sqrt(float(variances.sum()))
+        margins = np.asarray(other, dtype=float) - np.asarray(reference, dtype=float) + tolerance
+        for look in range(1, len(margins) // self.every + 1):
+            seen = margins[: look * self.every]
+            mean, error = float(seen.mean()), float(seen.std(ddof=1)) / math.sqrt(len(seen))
             if error == 0.0:
-                if margin:
-                    return margin > 0
+                if mean:
+                    return mean > 0
                 continue
-            freedom = variances.sum() ** 2 / float((variances**2).sum() / (seen.shape[1] - 1))
-            if stats.t.sf(abs(margin) / error, freedom) <= alpha / (look * (look + 1)):
-                return margin > 0
+            if stats.t.sf(abs(mean) / error, len(seen) - 1) <= alpha / (look * (look + 1)):
+                return mean > 0
         return None

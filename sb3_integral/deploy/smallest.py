@@ -13,9 +13,10 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.deploy.search import Sizes
-from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
-from sb3_integral.evaluation import EnvFactory, evaluate_resize_sweep
-from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS
+from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest
+from sb3_integral.evaluation import EnvFactory, evaluation_env
+from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, episode_seeds
+from sb3_integral.evaluation.sweep import play_sizes
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
 
@@ -92,7 +93,7 @@ def smallest_size(
     direction only. Each gets an equal share of 1 - confidence, so with the confidence asked for no
     decision on that path is wrong, however many looks were taken. With ``return_range`` this holds for
     all distributions (:class:`~sb3_integral.deploy.BettingTest`); without it, for means that are about
-    normal (:class:`~sb3_integral.deploy.WelchTest`), which rare failures are not.
+    normal (:class:`~sb3_integral.deploy.PairedTTest`), which rare failures are not.
 
     Args:
         policy: An integral policy, a :class:`~sb3_integral.ResizablePolicy`, or a model with an integral
@@ -127,28 +128,26 @@ def smallest_size(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     max_episodes = as_size(max_episodes, "max_episodes")
     candidates = _candidates(policy, sizes)
-    batch = max(BATCH, env.num_envs) if isinstance(env, VecEnv) else BATCH
-    test: SequentialTest = WelchTest(batch) if return_range is None else BettingTest(*return_range)
+    wrapped = evaluation_env(policy, env, training_env, use_masking)
+    batch = max(BATCH, wrapped.num_envs) if isinstance(wrapped, VecEnv) else BATCH
+    seeds = episode_seeds(seed, math.ceil(max_episodes / batch))
+    test: SequentialTest = PairedTTest(batch) if return_range is None else BettingTest(*return_range)
     alpha = (1.0 - confidence) / max(1, math.ceil(math.log2(len(candidates) + 1)))
-    rng = np.random.default_rng(seed)
 
     def add_episodes(returns: list[float], at: Sizes) -> None:
-        number = min(batch, max_episodes - len(returns))
-        drawn = int(rng.integers(2**31 - 1))
-        rows = evaluate_resize_sweep(
+        # Each size meets the same episodes in the same order, so that two sizes' are pairs.
+        (episodes,) = play_sizes(
             policy,
-            env,
+            wrapped,
             [at],
-            number,
-            deterministic,
-            drawn,
-            warn=False,
-            training_env=training_env,
+            min(batch, max_episodes - len(returns)),
+            seeds[len(returns) // batch],
+            deterministic=deterministic,
             max_episode_steps=max_episode_steps,
             use_masking=use_masking,
+            in_order_of_end=False,
         )
-        # They come in the order in which they ended, short ones first; a test needs a fair order.
-        returns += rng.permutation([row.episode_return for row in rows]).tolist()
+        returns += [episode.episode_return for episode in episodes]
 
     full: list[float] = []
     trials: list[SizeTrial] = []

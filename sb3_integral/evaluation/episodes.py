@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,6 +160,7 @@ def play_vectorized(
     deterministic: bool = True,
     max_episode_steps: int = MAX_EPISODE_STEPS,
     use_masking: bool = False,
+    in_order_of_end: bool = True,
 ) -> list[Episode]:
     """Play episodes in a vectorised environment, as ``evaluate_policy`` of SB3 and sb3-contrib do.
 
@@ -169,9 +171,8 @@ def play_vectorized(
         deterministic: Whether the most likely action is taken, or one drawn.
         max_episode_steps: Most steps of an episode.
         use_masking: Whether the policy is told which actions the environments allow.
-
-    Returns:
-        The episodes in the order in which they ended.
+        in_order_of_end: Whether the episodes are returned in the order in which they ended, as SB3
+            returns them, or environment by environment.
 
     Raises:
         EndlessEpisodeError: If an episode has more steps.
@@ -182,7 +183,7 @@ def play_vectorized(
     totals, steps = np.zeros(n_envs), np.zeros(n_envs, dtype=int)
     observations: Any = venv.reset()
     states, starts = None, np.ones(n_envs, dtype=bool)
-    episodes = []
+    episodes: list[tuple[int, Episode]] = []
     while missing.any():
         if (steps[missing > 0] >= max_episode_steps).any():
             raise _endless(max_episode_steps)
@@ -191,15 +192,17 @@ def play_vectorized(
         observations, rewards, starts, infos = venv.step(actions)
         totals += rewards
         steps += 1
-        for index in np.flatnonzero(starts & (missing > 0)):
+        for index in map(int, np.flatnonzero(starts & (missing > 0))):
             episode = _ended(is_monitored[index], infos[index], totals[index], steps[index])
-            if episode is None and not venv.get_attr("rewards", int(index))[0]:
+            if episode is None and not venv.get_attr("rewards", index)[0]:
                 episode = Episode(float(totals[index]), int(steps[index]))
             if episode is not None:
-                episodes.append(episode)
+                episodes.append((index, episode))
                 missing[index] -= 1
                 totals[index] = steps[index] = 0
-    return episodes
+    if not in_order_of_end:
+        episodes.sort(key=itemgetter(0))
+    return [episode for _, episode in episodes]
 
 
 def monitored(venv: VecEnv) -> list[bool]:

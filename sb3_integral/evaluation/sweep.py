@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
@@ -114,27 +114,30 @@ def evaluate_resize_sweep(
     n_workers = as_size(n_workers, "n_workers")
     max_episode_steps = as_size(max_episode_steps, "max_episode_steps")
     all_sizes = [as_sizes(size, len(policy.max_sizes)) for size in sizes]
-    use_masking = use_masking and takes_action_masks(policy)
     wrapped = evaluation_env(policy, env, training_env, use_masking)
-    if not isinstance(wrapped, VecEnv):
-        actors = [make_actor(policy.discretize(size), deterministic) for size in all_sizes]
-        seeds = episode_seeds(seed, n_eval_episodes)
-        episodes = play_all(actors, wrapped, seeds, n_workers, max_episode_steps, use_masking)
-    elif n_workers > 1:
-        raise ValueError(
-            f"{n_workers} workers cannot share {env}, expected the id of an environment or a function "
-            f"that makes one"
-        )
-    else:
+    if isinstance(wrapped, VecEnv):
+        if n_workers > 1:
+            raise ValueError(
+                f"{n_workers} workers cannot share {env}, expected an environment's id or a function "
+                f"that makes one"
+            )
         if warn and not all(monitored(wrapped)):
             warnings.warn(
                 "the environment has no Monitor, so that returns and lengths are those that other "
                 "wrappers let through",
                 stacklevel=2,
             )
-        arguments = (n_eval_episodes, deterministic, max_episode_steps, use_masking)
-        episodes = _in_vec_env(policy, wrapped, all_sizes, seed, *arguments)
-
+    episodes = play_sizes(
+        policy,
+        wrapped,
+        all_sizes,
+        n_eval_episodes,
+        seed,
+        deterministic=deterministic,
+        max_episode_steps=max_episode_steps,
+        use_masking=use_masking,
+        n_workers=n_workers,
+    )
     rows: list[SweepEpisode] = []
     with closing(episodes):
         for size, of_size in zip(all_sizes, episodes, strict=True):
@@ -149,17 +152,48 @@ def evaluate_resize_sweep(
     return rows
 
 
-def _in_vec_env(
+def play_sizes(
     policy: Resizable,
-    venv: VecEnv,
+    env: VecEnv | EnvFactory,
     sizes: Sequence[tuple[int, ...]],
+    n_episodes: int,
     seed: int | None,
-    *arguments: Any,
+    *,
+    deterministic: bool = True,
+    max_episode_steps: int = MAX_EPISODE_STEPS,
+    use_masking: bool = True,
+    n_workers: int = 1,
+    in_order_of_end: bool = True,
 ) -> Generator[list[Episode], None, None]:
-    """Yield the episodes of each size; the arguments are those of :func:`play_vectorized`."""
-    with evaluating(venv):
+    """Play the same episodes at each of several sizes.
+
+    Args:
+        policy: What acts; it has its own size again afterwards.
+        env: What :func:`~sb3_integral.evaluation.evaluation_env` returned.
+        sizes: The sizes.
+        n_episodes: Episodes at each.
+        seed: Seeds the episodes of each size.
+        deterministic: Whether the most likely action is taken, or one drawn.
+        max_episode_steps: Steps after which an episode is taken for one that never ends.
+        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
+        n_workers: Processes, if ``env`` is a function.
+        in_order_of_end: Whether the episodes in a vectorised environment come in the order in which they
+            ended, or environment by environment, so that episodes of two sizes are pairs.
+
+    Yields:
+        The episodes of each size.
+
+    Raises:
+        EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps.
+    """
+    limits = (max_episode_steps, use_masking and takes_action_masks(policy))
+    if not isinstance(env, VecEnv):
+        actors = [make_actor(policy.discretize(size), deterministic) for size in sizes]
+        yield from play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, *limits)
+        return
+    with evaluating(env):
         for size in sizes:
             with policy.resized(size):
                 if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
-                    venv.seed(seed)
-                yield play_vectorized(policy, venv, *arguments)
+                    env.seed(seed)
+                yield play_vectorized(policy, env, n_episodes, deterministic, *limits, in_order_of_end)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
+from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest
 
-TESTS: list[SequentialTest] = [BettingTest(-500.0, 0.0), WelchTest(8)]
+TESTS: list[SequentialTest] = [BettingTest(-500.0, 0.0), PairedTTest(8)]
 ALPHA = 0.05
 
 
@@ -78,9 +78,9 @@ def test_a_decision_stands_when_more_episodes_come(seed, tolerance, difference):
 
 
 def test_equal_returns_without_variance_are_within():
-    assert WelchTest(8).decide([500.0] * 8, [500.0] * 8, 1.0, ALPHA) is True
-    assert WelchTest(8).decide([500.0] * 8, [400.0] * 8, 1.0, ALPHA) is False
-    assert WelchTest(8).decide([500.0] * 8, [499.0] * 8, 1.0, ALPHA) is None
+    assert PairedTTest(8).decide([500.0] * 8, [500.0] * 8, 1.0, ALPHA) is True
+    assert PairedTTest(8).decide([500.0] * 8, [400.0] * 8, 1.0, ALPHA) is False
+    assert PairedTTest(8).decide([500.0] * 8, [499.0] * 8, 1.0, ALPHA) is None
     assert BettingTest(0.0, 500.0).decide([500.0] * 100, [500.0] * 100, 50.0, ALPHA) is True
 
 

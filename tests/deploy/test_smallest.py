@@ -28,6 +28,15 @@ class OneStep(gym.Env[Any, Any]):
         return np.zeros(1, np.float32), value, True, False, {}
 
 
+class Unrelated(OneStep):
+    """Episodes whose noise has nothing to do with their seed."""
+
+    noise = np.random.default_rng(0)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=int(self.noise.integers(2**31)))
+
+
 class SaysItsSize(IntegralActorCriticPolicy):
     """A policy whose return is 50, but 2 less for each neuron that is missing below 12."""
 
@@ -65,10 +74,26 @@ def test_it_finds_the_smallest_size(policy, venv, return_range):
     assert policy.sizes == (32, 32)
 
 
-def test_episodes_are_spent_where_it_is_undecided(policy, venv):
-    found = smallest_size(policy, venv, 13.0, sizes=[2, 7, 24], max_episodes=1000, seed=1)
+def test_episodes_are_spent_where_it_is_undecided(policy):
+    env = make_vec_env(Unrelated, 8)
+    found = smallest_size(policy, env, 13.0, sizes=[2, 7, 24], max_episodes=1000, seed=1)
     spent = {trial.sizes[0]: trial.episodes for trial in found.trials}
     assert spent[7] > spent[2]
+
+
+@pytest.mark.parametrize("kind", ["vectorised", "environment", "few environments"])
+def test_sizes_meet_the_same_episodes(policy, kind):
+    # Given noise that is the episode's, not the policy's
+    envs = {"vectorised": make_vec_env(OneStep, 8), "few environments": make_vec_env(OneStep, 3)}
+    # When
+    found = smallest_size(policy, envs.get(kind) or OneStep(), 13.0, sizes=[4, 7], seed=3)
+    # Then it cancels, and the first episodes decide
+    assert found.sizes == (7, 7)
+    assert [trial.episodes for trial in found.trials] == [8, 8]
+    assert [found.full.mean_return - trial.mean_return for trial in found.trials] == pytest.approx(
+        [16, 10]
+    )
+    assert found.is_certain
 
 
 def test_by_default_every_size_is_a_candidate(policy, venv):
