@@ -1,4 +1,4 @@
-"""The best sizes that fit a budget of parameters, bytes, operations and microseconds."""
+"""The best sizes within a budget of parameters, bytes, operations and microseconds."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ LIMITED = {
     "max_macs": "macs",
     "max_latency_us": "latency_us",
 }
-"""What each limit is a limit of: a field of :class:`FittedSize`."""
+"""The field of :class:`FittedSize` that each limit bounds."""
 
 UNITS = {"macs": "multiply-accumulates", "latency_us": "µs"}
-"""How fields are called that are not called by what they count."""
+"""The units of fields whose name is not their unit."""
 
 N_SCORED = 64
-"""About how many shapes are scored, where there are more that fit."""
+"""The approximate number of shapes that are scored, if more of them fit."""
 
 
 @dataclass(frozen=True)
 class FittedSize:
-    """Sizes, what they cost, and what keeps them from being larger.
+    """Sizes, their costs, and the limits that they reach.
 
     Attributes:
         sizes: One per layer; ``policy.resize(fitted.sizes)`` takes them.
         parameters: Weights and biases of the deterministic actor.
         bytes: Their size in memory.
         macs: Multiply-accumulates for one observation.
-        latency_us: Measured, in microseconds.
-        score: What the caller's ``score`` gave; None if there was none.
+        latency_us: The measured latency, in microseconds.
+        score: The result of the caller's ``score``; None without one.
         binding: The limits that one more neuron in some layer would break; empty at full size.
-        slack: What is left of each limit, in its own unit; negative where it is not met.
+        slack: The difference between each limit and its cost, in the limit's unit; negative if the
+            limit is not met.
     """
 
     sizes: Sizes
@@ -69,8 +70,8 @@ class BudgetError(ValueError):
     """No size meets the budget.
 
     Attributes:
-        closest: The smallest sizes that were allowed, or the quickest that were measured where only the
-            latency is too long.
+        closest: The smallest allowed sizes, or the quickest measured ones if only the latency is too
+            long.
     """
 
     def __init__(self, closest: FittedSize) -> None:
@@ -91,23 +92,21 @@ def fit_to_budget(
 ) -> FittedSize:
     """Find the best size of each layer that meets every limit. The policy keeps its own size.
 
-    **Best**, where there is no ``score``: sampled least coarsely. The sum over layers of
-    (full size / size)² is least, and of equals the one with layers of more equal size is taken. A
-    network that is made smaller differs from the full one because functions are sampled and integrated
-    at fewer points; the error of the trapezoidal rule and of linear interpolation falls with the square
-    of the points' distance, and λ is about as rough along one layer as along another when distance is
-    counted in neurons of the full size. So this is the order of the error bound that needs neither data
-    nor environment. Counting parameters or operations would not do: (3, 90) may have more of either than
-    (20, 20), and is a bottleneck. No layer of the result can grow without breaking a limit. How good the
-    actions are only a ``score`` can tell.
+    **Without a score**, the best sizes are those sampled most finely: the sum over layers of
+    (full size / size)² is the lowest, and of equal sums the more balanced sizes win. A smaller network
+    differs from the full one because its functions are sampled and integrated at fewer points. The error
+    of the trapezoidal rule and of linear interpolation grows with the square of the points' distance,
+    and λ is about equally rough along all layers if distance is counted in neurons of the full size. So
+    this sum orders sizes by an error bound, without data and without an environment. The number of
+    parameters or operations would be a worse measure: (3, 90) may have more of either than (20, 20), but
+    is a bottleneck. No layer of the result can grow without breaking a limit.
 
-    **With a score**, the sizes that fit and in which no layer can grow are scored: all of them, or some
-    60 of all shapes if there are more, and the best is taken.
+    **With a score**, fitting sizes in which no layer can grow are scored, all of them or about 60 of
+    different shapes, and the best one wins.
 
-    **Latency** is measured for the best sizes of several numbers of multiply-accumulates, halving the
-    interval; this takes it for granted that latency does not fall as these numbers rise. What is
-    returned was measured, and met the limit. Measure on the machine that the policy is for, while
-    nothing else runs.
+    **Latency** is measured for the best sizes at several numbers of multiply-accumulates, which are
+    bisected. This assumes that latency does not fall as their number rises. The returned sizes were
+    measured and met the limit. Measure on the target machine, while nothing else runs.
 
     Args:
         policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`.
@@ -115,17 +114,17 @@ def fit_to_budget(
         max_bytes: Largest size of these in memory.
         max_macs: Most multiply-accumulates for one observation.
         max_latency_us: Longest time for one observation, in microseconds, as ``latency`` measures it.
-        min_size: Smallest size allowed, one for all layers or one per layer: a policy is worth nothing
-            below the sizes that it was trained for.
-        score: How good the policy is at the size in force, more being better: minus a validation loss,
-            or a mean return. Called with the policy, resized.
+        min_size: Smallest size allowed, one for all layers or one per layer. A policy is useless below
+            the sizes for which it was trained.
+        score: Rates the policy at its current size; higher is better. For example minus a validation
+            loss, or a mean return.
         latency: Measures an ordinary policy, in microseconds; see
             :class:`~sb3_integral.deploy.MeasuredLatency`.
 
     Raises:
-        BudgetError: If nothing from ``min_size`` on meets the limits; it has the closest that exists.
-        ValueError: If no limit is given, one is not a positive number, ``min_size`` is above full size,
-            or the policy cannot be resized.
+        BudgetError: If no size from ``min_size`` on meets the limits; it holds the closest sizes.
+        ValueError: If no limit is given, a limit is not a positive number, ``min_size`` is above the
+            full size, or the policy can't be resized.
     """
     limits = _checked_limits(
         max_parameters=max_parameters,
@@ -159,11 +158,11 @@ class _Search:
         self._measured: dict[Sizes, float] = {}
 
     def best(self) -> FittedSize:
-        """Return the finest sizes that meet every limit."""
+        """Return the finest sizes that meet all limits."""
         return self._answer(self._finest(self._most_macs()))
 
     def best_scored(self, score: Callable[[Resizable], float]) -> FittedSize:
-        """Return the sizes that meet every limit, cannot grow, and score best."""
+        """Return the best scored sizes that meet all limits and can't grow."""
         most_macs = self._most_macs()
         candidates = frontier(
             lambda sizes: self._fits(sizes, most_macs), self._lowest, self._full, N_SCORED
@@ -174,7 +173,7 @@ class _Search:
             if math.isnan(value):
                 raise ValueError(f"score is NaN at sizes {sizes}, expected a number")
             scored.append((value, sizes))
-        # Of equal scores the finest sizes.
+        # Of equal scores, the finest sizes win.
         scored.sort(key=lambda pair: (-pair[0], rank(pair[1], self._full)))
         for value, sizes in scored:
             if self._meets_latency(sizes):
@@ -185,7 +184,7 @@ class _Search:
         return finest_fitting(lambda sizes: self._fits(sizes, most_macs), self._lowest, self._full)
 
     def _most_macs(self) -> float:
-        """Return up to how many operations the latency is met; infinity if it does not matter."""
+        """Return the most operations for which the latency is met; infinity if there is no limit."""
         if not self._fits(self._lowest, math.inf):
             raise BudgetError(self._answer(self._lowest))
         largest = self._finest(math.inf)
@@ -194,14 +193,14 @@ class _Search:
         met = None
         low, high = self._costs(self._lowest).macs, self._costs(largest).macs
         while high - low > 1:
-            # Operations range over orders of magnitude.
+            # The geometric mean, because operations range over orders of magnitude.
             middle = min(max(math.isqrt(low * high), low + 1), high - 1)
             sizes = self._finest(middle)
             if self._meets_latency(sizes):
                 met = low = middle
             else:
                 high = min(middle, max(low, self._costs(sizes).macs))
-        # The smallest need not be the quickest, so it is asked last.
+        # The smallest sizes need not be the quickest.
         if met is None and not self._meets_latency(self._lowest):
             raise BudgetError(self._answer(min(self._measured, key=self._measured.__getitem__)))
         return low
@@ -211,7 +210,7 @@ class _Search:
         return costs.macs <= most_macs and not self._broken(costs)
 
     def _broken(self, costs: Costs) -> set[str]:
-        """Return the limits that costs exceed; the latency is none of them."""
+        """Return the limits that costs exceed, latency aside."""
         return {
             name
             for name, limit in self._limits.items()

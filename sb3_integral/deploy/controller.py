@@ -1,4 +1,4 @@
-"""Which of several sizes to use next, from what the last steps took."""
+"""The choice of the next size, from the latencies of the last steps."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from statistics import median
 
 @dataclass
 class SizeController:
-    """Keeps latencies below a target by stepping down and up a ladder of sizes, with hysteresis.
+    """Keeps latencies below a target by choosing from several sizes, with hysteresis.
 
-    **Down** when more steps miss the target than may: to the largest size that would meet it with room
-    to spare at the slowdown of late, but at least one down. **Up** by one when for ``patience`` steps
-    hardly any missed it and the next size would meet it with room to spare. If a size that was gone up
-    to has to be left again within its patience, the patience for the next try is doubled; where it
-    stayed, the patience is what it was at first.
+    It goes **down** when more steps miss the target than allowed: to the largest size that is expected
+    to meet the target with headroom, at least one size down. It goes **up** by one size when hardly any
+    of ``patience`` steps missed the target and the next size is expected to meet it with headroom. If it
+    has to leave that size within its patience, the patience for the next try doubles. If the size lasts
+    for longer, the patience is reset.
 
-    The slowdown is the median of latency to idle latency over the last steps: the median, for a pause
-    in which the operating system runs somebody else says nothing of the size.
+    A size is expected to take its idle latency times the recent slowdown: the median ratio of latency
+    to idle latency. The median ignores pauses in which the operating system runs other processes.
 
     Args:
-        idle_us: Latency of each size while nothing else runs, from the smallest size to the largest.
-        target_us: The latency to stay below.
-        max_miss_share: Which part of the steps may take longer than the target.
-        window: Over how many of the last steps that is watched.
-        headroom: Which part of the target a size may be expected to take for it to be chosen.
-        patience: Steps without trouble before a larger size is tried.
-        max_patience: What patience is doubled up to.
+        idle_us: The latency of each size while nothing else runs, in microseconds, smallest size first.
+        target_us: The latency to stay below, in microseconds.
+        max_miss_share: The share of steps that may take longer than the target.
+        window: The number of last steps over which misses are counted.
+        headroom: The largest share of the target that a chosen size is expected to take.
+        patience: The number of steps without too many misses before a larger size is tried.
+        max_patience: The largest patience after doubling.
 
     Attributes:
-        place: The place on the ladder of the size to use, from 0, the smallest.
+        place: The index of the size to use; 0 is the smallest.
 
     Raises:
         ValueError: If a number is out of range.
@@ -48,7 +48,7 @@ class SizeController:
     place: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Check the numbers, and start with the largest size that meets the target when idle."""
+        """Check the numbers and start with the largest size that meets the target when idle."""
         if not self.idle_us or not all(0.0 < idle < math.inf for idle in self.idle_us):
             raise ValueError(f"idle latencies must be positive numbers, got {list(self.idle_us)}")
         if not 0.0 < self.target_us < math.inf:
@@ -71,7 +71,7 @@ class SizeController:
         self.place = self._largest_below(len(self.idle_us), 1.0)
 
     def record(self, latency_us: float) -> int:
-        """Take in what a step took, and return the place of the size to use for the next."""
+        """Record the latency of a step in microseconds and return the index of the next size."""
         self._missed.append(latency_us > self.target_us)
         self._slowdowns.append(latency_us / self.idle_us[self.place])
         self._steps += 1
@@ -96,7 +96,7 @@ class SizeController:
         self._change(self._largest_below(self.place, median(self._slowdowns)))
 
     def _largest_below(self, place: int, slowdown: float) -> int:
-        """Return the largest place below one whose size would meet the target; 0 if none would."""
+        """Return the largest index below ``place`` whose size would meet the target; 0 if none would."""
         room = self.headroom * self.target_us / slowdown
         return max((lower for lower in range(place) if self.idle_us[lower] <= room), default=0)
 

@@ -1,4 +1,4 @@
-"""What the deterministic actor of a policy costs at every size, without building it."""
+"""The costs of a policy's deterministic actor at every size, computed without building it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sb3_integral.policies import Resizable
 from sb3_integral.policies.layout import find_layout
 
 NOT_SHIPPED = ".log_std"
-"""The head of the noise: a deterministic actor has no use for it."""
+"""The head of the noise, which a deterministic actor does not need."""
 
 
 class Costs(NamedTuple):
-    """What one size costs.
+    """The costs of one size.
 
     Attributes:
         parameters: Weights and biases of the deterministic actor.

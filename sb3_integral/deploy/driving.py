@@ -22,18 +22,18 @@ from sb3_integral.policies import Resizable, as_resizable
 Array = np.ndarray[Any, Any]
 
 FRACTIONS = (1.0, 0.75, 0.5, 0.35, 0.25, 0.125, 0.0625)
-"""The sizes that are prepared where none are named, as parts of the full one."""
+"""The sizes prepared by default, as fractions of the full size."""
 
 IDLE_CALLS = 200
-"""Calls by which each size is measured in the beginning."""
+"""How often each size is called to measure its idle latency."""
 
 
 class DrivingStep(NamedTuple):
-    """What the predictor keeps of a step.
+    """One step of a driving predictor.
 
     Attributes:
-        seconds: When the observation came, by ``time.perf_counter``.
-        sizes: The sizes in force.
+        seconds: When the observation arrived, in seconds of ``time.perf_counter``.
+        sizes: The current sizes, one per layer.
         latency_us: Wall time from observation to action, in microseconds.
     """
 
@@ -45,34 +45,34 @@ class DrivingStep(NamedTuple):
 class DrivingPredictor:
     """Acts deterministically, at the largest size that keeps a latency.
 
-    Every size is prepared in the beginning: discretized, and its weights copied for
-    :class:`~sb3_integral.deploy.NumpyActor`. Changing the size is exchanging a reference. Actions are
-    those of ``policy.resize(size).predict(observation, deterministic=True)``, up to rounding.
+    Every size is prepared at the beginning, so that changing the size is as cheap as exchanging a
+    reference. Actions are those of ``policy.resize(size).predict(observation, deterministic=True)``, up
+    to rounding.
 
-    What is measured, and kept below the target, is the wall time from observation to action: pauses in
-    which the operating system runs something else are in it. No size prevents these, but a smaller one
-    is interrupted more rarely, for it needs the processor for a shorter time. The decision about the
-    next step's size is made after the clock has stopped. How many threads are used is the user's choice,
-    as ever; one is best for a single observation.
+    The wall time from observation to action is measured and kept below the target. It includes pauses
+    in which the operating system runs other processes. No size prevents these pauses, but a smaller
+    size is interrupted less often, because it needs the processor for a shorter time. The next size is
+    chosen after the clock has stopped. The caller decides the number of threads; one is best for a
+    single observation.
 
     Args:
-        policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`, without memory; not
-            needed any more afterwards.
+        policy: An integral policy or a :class:`~sb3_integral.ResizablePolicy`, not recurrent. It is not
+            used after the construction.
         target_us: The latency to keep, in microseconds.
-        sizes: The sizes to prepare, each one integer for all layers or one per layer; parts of the full
-            size by default.
-        make_actor: Makes of an ordinary policy what is run.
-        max_steps_kept: Of how many of the last steps a record is kept.
+        sizes: The sizes to prepare, each one integer for all layers or one per layer; by default
+            fractions of the full size.
+        make_actor: Returns the actor of an ordinary policy.
+        max_steps_kept: The number of last steps in the record.
         **controller: Arguments of :class:`~sb3_integral.deploy.SizeController`, such as ``headroom``.
 
     Attributes:
-        ladder: The sizes prepared, ascending.
-        idle_us: Latency of each, measured in the beginning.
+        ladder: The prepared sizes, ascending.
+        idle_us: The latency of each in microseconds, measured at the beginning.
         record: The last steps, oldest first.
 
     Raises:
-        ValueError: If a size or a number is out of range, or the policy cannot be resized or has a
-            memory.
+        ValueError: If a size or a number is out of range, or the policy is recurrent or can't be
+            resized.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class DrivingPredictor:
 
     @property
     def sizes(self) -> Sizes:
-        """The sizes in force."""
+        """The current sizes, one per layer."""
         return self.ladder[self._place]
 
     @property
@@ -118,10 +118,10 @@ class DrivingPredictor:
         """Return the action, as SB3's ``predict`` does, and choose the size of the next step.
 
         Args:
-            observation: One observation, or a batch of them.
-            state: Handed back unchanged: there is no memory.
+            observation: Shape: (*observation) or (batch, *observation).
+            state: Returned unchanged, because the policy is not recurrent.
             episode_start: Not used.
-            deterministic: Has to be True.
+            deterministic: Must be True.
             action_masks: Which actions are allowed, for the policy of sb3-contrib's MaskablePPO.
 
         Raises:
@@ -140,7 +140,7 @@ class DrivingPredictor:
 
 
 def _weights(sizes: Sizes) -> tuple[int, Sizes]:
-    """Return a key by which sizes ascend: by the weights between hidden layers."""
+    """Return a sort key: the number of weights between hidden layers, then the sizes."""
     return sum(one * other for one, other in pairwise((1, *sizes, 1))), sizes
 
 

@@ -1,4 +1,4 @@
-"""How long an actor takes for one observation, on the machine that asks."""
+"""The latency of an actor for one observation, measured on this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from sb3_integral.nn import as_size
 from sb3_integral.requirements import require
 
 WARM_UP = 50
-"""Calls that are not counted: caches, and the processor's clock, have to come up first."""
-
-NANOSECONDS = 1000.0
-"""In a microsecond."""
+"""Calls before the measurement, for the caches and the clock rate of the processor."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch and NumPy compute in one thread inside a block.
+    """Let torch and NumPy use one thread inside a block.
 
     Raises:
         ImportError: If threadpoolctl is not installed.
@@ -43,12 +40,12 @@ def one_thread() -> Iterator[None]:
 
 
 def latencies_us(actor: Callable[[Any], object], observation: Any, calls: int = 500) -> list[float]:
-    """Return the wall time of each of many warm calls, in microseconds.
+    """Return the wall time of each of many calls after a warm-up, in microseconds.
 
     Args:
-        actor: What is measured.
-        observation: What it is called with.
-        calls: How often it is measured, after a warm-up.
+        actor: The function to measure.
+        observation: Its argument.
+        calls: The number of measured calls.
 
     Raises:
         ValueError: If ``calls`` is not a positive integer.
@@ -61,19 +58,18 @@ def latencies_us(actor: Callable[[Any], object], observation: Any, calls: int = 
     for _ in range(calls):
         start = clock()
         actor(observation)
-        taken.append((clock() - start) / NANOSECONDS)
+        taken.append((clock() - start) / 1000.0)
     return taken
 
 
 @dataclass(frozen=True)
 class MeasuredLatency:
-    """The latency of a policy as it would be shipped: median of many warm calls in one thread.
+    """Measures the latency of a deployed policy: the median of many calls in one thread.
 
     Args:
-        make_actor: Makes of an ordinary policy what would run on the machine: a function of one
-            observation. By default the quickest that this library has; a function that exports the
-            policy and returns an ONNX session's call is as good.
-        calls: How many calls the median is taken of.
+        make_actor: Returns a function of one observation for an ordinary policy: the form in which the
+            policy will run, such as an ONNX session. By default the quickest actor of this library.
+        calls: The number of measured calls.
     """
 
     make_actor: Callable[[BasePolicy], Callable[[Any], object]] = quickest_actor

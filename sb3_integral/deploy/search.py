@@ -10,27 +10,27 @@ import numpy as np
 
 Sizes = tuple[int, ...]
 Fits = Callable[[Sequence[int]], bool]
-"""Whether sizes are within all limits; whatever is smaller than what fits has to fit too."""
+"""Whether sizes meet all limits. If sizes fit, all smaller sizes must fit too."""
 
 DIGITS = 9
-"""To which coarseness is compared, so that sums in another order are equal."""
+"""Digits to which coarseness is rounded, so that sums in another order are equal."""
 
 
 def coarseness(sizes: Sequence[int], full: Sequence[int]) -> float:
-    """Return how coarsely a network is sampled: the sum over layers of (full size / size) squared."""
+    """Return how coarsely a network is sampled: the sum over layers of (full size / size)²."""
     return sum((whole / size) ** 2 for size, whole in zip(sizes, full, strict=True))
 
 
 def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
-    """Return a key by which the finest sizes are smallest, and of equally fine ones the balanced."""
+    """Return a sort key: the finest sizes first, and of equally fine ones the most balanced first."""
     return round(coarseness(sizes, full), DIGITS), max(sizes) - min(sizes), tuple(sizes)
 
 
 def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
-    """Return the sizes of least :func:`rank` that fit, by branch and bound.
+    """Return the fitting sizes of the lowest :func:`rank`, found by branch and bound.
 
     Args:
-        fits: The limits; ``lowest`` has to fit.
+        fits: The limits; ``lowest`` must fit.
         lowest: The smallest size of each layer.
         full: The largest size of each layer.
     """
@@ -61,13 +61,13 @@ def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
 def _ranges(
     fits: Fits, lowest: Sizes, full: Sizes, most: float, rounds: int = 3
 ) -> list[tuple[int, int]] | None:
-    """Return between which sizes each layer has to be for the coarseness not to exceed ``most``.
+    """Return the range of sizes of each layer for which the coarseness can be at most ``most``.
 
-    A layer can be as large as fits beside others that are as small as they may; and it has to be as
-    large as makes up for others that are as large as they can.
+    The upper end is the largest size that fits while the other layers have their lowest sizes. The
+    lower end is the smallest size that is fine enough while the other layers have their highest sizes.
 
     Returns:
-        The ends for each layer; None if nothing is left between them.
+        The lowest and highest size of each layer; None if a range is empty.
     """
     lows, highs = list(lowest), list(full)
     for _ in range(rounds):
@@ -89,24 +89,24 @@ def _ranges(
 
 
 def _with_axis(fits: Fits, sizes: Sequence[int], axis: int) -> Callable[[int], bool]:
-    """Return the limits as a function of one size, the others being what they are."""
+    """Return the limits as a function of the size of one layer."""
     before, after = tuple(sizes[:axis]), tuple(sizes[axis + 1 :])
     return lambda size: fits((*before, size, *after))
 
 
 def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Sizes]:
-    """Iterate over sizes that fit and in which no layer can grow, spread over their shapes.
+    """Iterate over fitting sizes in which no layer can grow, spread over shapes.
 
     Args:
-        fits: The limits; ``lowest`` has to fit.
+        fits: The limits; ``lowest`` must fit.
         lowest: The smallest size of each layer.
         full: The largest size of each layer.
-        count: About how many; where there are no more than so many, all of them are given.
+        count: The approximate number of sizes; if there are no more, all of them are returned.
     """
     per_axis = max(2, int(count ** (1 / max(1, len(full) - 1))))
     levels = []
     for axis in range(len(full) - 1):
-        # How large it can be beside full layers (its smallest where that is nothing), and beside small.
+        # The largest sizes beside full layers (or the lowest size), and beside the lowest sizes.
         low = _largest(_with_axis(fits, full, axis), lowest[axis], full[axis])
         high = _largest(_with_axis(fits, lowest, axis), low, full[axis])
         spread = np.geomspace(low, high, per_axis)
@@ -124,7 +124,7 @@ def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Siz
 
 
 def _grown(fits: Fits, sizes: Sizes, full: Sizes) -> Sizes:
-    """Let the layers grow as far as they can, the last one first."""
+    """Let each layer grow as far as it fits, the last layer first."""
     grown = list(sizes)
     for axis in reversed(range(len(full))):
         grown[axis] = _largest(_with_axis(fits, grown, axis), grown[axis], full[axis])
@@ -132,7 +132,7 @@ def _grown(fits: Fits, sizes: Sizes, full: Sizes) -> Sizes:
 
 
 def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
-    """Return the largest sizes that fit and are in the same proportion to full size."""
+    """Return the largest fitting sizes that are in proportion to the full sizes."""
     steps = max(full, default=1)
 
     def at(step: int) -> Sizes:
@@ -143,7 +143,7 @@ def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest integer that fits, by bisection; ``low`` is known to."""
+    """Return the largest integer that fits, by bisection; ``low`` must fit."""
     if fits(high):
         return high
     while high - low > 1:

@@ -1,4 +1,4 @@
-"""The smallest size that does what the full one does, spending episodes where that is undecided."""
+"""The smallest size that performs like the full one, found by sequential tests."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest
 from sb3_integral.evaluation import EnvFactory, evaluation_env
-from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, episode_seeds
+from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EpisodeRules, episode_seeds
 from sb3_integral.evaluation.sweep import play_sizes
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
 
 Verdict = Literal["within", "degraded", "probably within", "probably degraded"]
-"""Whether a size is within the tolerance; probably where only the means say so, not the test."""
+"""Whether a size is within the tolerance; "probably" if the test did not decide and the means did."""
 
 BATCH = 8
-"""Episodes between two looks, where the environment is not vectorised wider."""
+"""Episodes between two tests, or as many as the environment has copies if it has more."""
 
 
 @dataclass(frozen=True)
 class SizeTrial:
-    """What was found at one size.
+    """The result of the episodes at one size.
 
     Attributes:
         sizes: One per layer.
-        verdict: Whether its mean return is within the tolerance of the full size's, and how sure.
-        episodes: Episodes spent at it.
+        verdict: Whether the mean return is within the tolerance of the full size's, and how sure.
+        episodes: Number of episodes.
         mean_return: Their mean return.
     """
 
@@ -46,15 +46,15 @@ class SizeTrial:
 
 @dataclass(frozen=True)
 class SmallestSize:
-    """The smallest size that is within the tolerance, and how that was found.
+    """The smallest size within the tolerance, and how it was found.
 
     Attributes:
         sizes: One per layer; the full size if no smaller one is within.
         full: The episodes at full size.
-        trials: The sizes tried, in order.
-        episodes: Episodes spent altogether.
-        confidence: How often at least the decisions of the test are right.
-        is_certain: Whether it decided at every size, so that the answer has the confidence.
+        trials: The tried sizes, in order.
+        episodes: Number of all episodes.
+        confidence: The confidence that was asked for.
+        is_certain: Whether the test decided at every size, so that the answer has the confidence.
     """
 
     sizes: Sizes
@@ -83,15 +83,15 @@ def smallest_size(
 ) -> SmallestSize:
     """Find the smallest size whose mean return is at most ``tolerance`` below the full size's.
 
-    Sizes are bisected. At each, episodes are added until a sequential test has decided, or up to
-    ``max_episodes``. What is still undecided then is settled by the means, as in a sweep with so many
-    episodes, and the trial says so; the answer has not the confidence then. The episodes at full size
-    are shared by all tests. The policy keeps its own size.
+    Sizes are bisected. At each size, episodes are added until a sequential test decides, up to
+    ``max_episodes``. If the test is undecided then, the means decide as in a sweep, the trial says so,
+    and the answer does not have the confidence. All sizes play the same episodes, and the test looks at
+    the paired differences to the full size. The policy keeps its own size.
 
-    **Confidence.** If sizes from some point on are within the tolerance and those below it are not, the
-    right path through them is one of ceil(log2(sizes + 1)) tests at most, each of which can err in one
-    direction only. Each gets an equal share of 1 - confidence, so with the confidence asked for no
-    decision on that path is wrong, however many looks were taken. With ``return_range`` this holds for
+    **Confidence.** If all sizes above some size are within the tolerance and all below it are not, the
+    right path of the bisection has at most ceil(log2(sizes + 1)) tests, each of which can err in one
+    direction only. Each gets an equal share of 1 - confidence. So with the confidence asked for, no
+    decision on that path is wrong, however often was tested. With ``return_range`` this holds for
     all distributions (:class:`~sb3_integral.deploy.BettingTest`); without it, for means that are about
     normal (:class:`~sb3_integral.deploy.PairedTTest`), which rare failures are not.
 
@@ -101,17 +101,17 @@ def smallest_size(
         env: The environment, as for :func:`~sb3_integral.evaluate_resize_sweep`; a vectorised one is
             stepped as one batch.
         tolerance: How much mean return may be lost.
-        confidence: How often the decisions have to be right.
+        confidence: The probability that all decisions are right.
         return_range: The smallest and the largest return that an episode can have, such as (-500, 0) for
-            Acrobot. The narrower, the fewer episodes.
-        sizes: What to choose from, beside the full size, each one integer for all layers or one per
-            layer; by default every size in proportion to the full one.
+            Acrobot. A narrow range needs fewer episodes.
+        sizes: The sizes to choose from besides the full size, each one integer for all layers or one
+            per layer; by default all sizes in proportion to the full one.
         max_episodes: Most episodes at one size.
-        deterministic: Whether the most likely action is taken, or one drawn.
-        seed: Of the episodes.
+        deterministic: Whether the most likely action is taken, or one is drawn.
+        seed: Seeds the episodes.
         on_trial_end: Called with each trial.
-        training_env: As for the sweep: the environment whose wrappers ``env`` gets too.
-        max_episode_steps: Steps after which an episode is taken for one that never ends.
+        training_env: The training environment, whose wrappers ``env`` gets, as in a sweep.
+        max_episode_steps: Steps after which an episode counts as one that never ends.
         use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
 
     Raises:
@@ -129,6 +129,7 @@ def smallest_size(
     max_episodes = as_size(max_episodes, "max_episodes")
     candidates = _candidates(policy, sizes)
     wrapped = evaluation_env(policy, env, training_env, use_masking)
+    rules = EpisodeRules(deterministic, max_episode_steps, use_masking, in_order_of_end=False)
     batch = max(BATCH, wrapped.num_envs) if isinstance(wrapped, VecEnv) else BATCH
     seeds = episode_seeds(seed, math.ceil(max_episodes / batch))
     test: SequentialTest = PairedTTest(batch) if return_range is None else BettingTest(*return_range)
@@ -142,10 +143,7 @@ def smallest_size(
             [at],
             min(batch, max_episodes - len(returns)),
             seeds[len(returns) // batch],
-            deterministic=deterministic,
-            max_episode_steps=max_episode_steps,
-            use_masking=use_masking,
-            in_order_of_end=False,
+            rules,
         )
         returns += [episode.episode_return for episode in episodes]
 
@@ -170,7 +168,7 @@ def smallest_size(
             on_trial_end(trials[-1])
         return is_within
 
-    # The smallest that is within lies after `below` and not after `accepted`, where full size is last.
+    # The answer has an index above `below` and at most `accepted`; the last index is the full size.
     below, accepted = -1, len(candidates)
     while accepted - below > 1:
         middle = (below + accepted) // 2
@@ -191,7 +189,7 @@ def smallest_size(
 
 
 def _candidates(policy: Resizable, sizes: Sequence[Size] | None) -> list[Sizes]:
-    """Return the sizes below the full one, ascending by what is left of the parameters."""
+    """Return the sizes below the full one, ascending."""
     full = policy.max_sizes
     if sizes is None:
         steps = max(full, default=1)

@@ -1,4 +1,4 @@
-"""A policy evaluated at many sizes while it is being trained."""
+"""The evaluation of a policy at many sizes during its training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EndlessEpisodeError
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.nn import Size, as_size
-from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
+from sb3_integral.policies import Resizable, as_resizable
 from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
 
 
 class Trainer(Protocol):
-    """What imitation's trainers have: a policy and a logger."""
+    """The part of imitation's trainers that the callback needs."""
 
     @property
     def policy(self) -> BasePolicy:
@@ -33,39 +33,37 @@ class Trainer(Protocol):
 
     @property
     def logger(self) -> Logger:
-        """Where it logs."""
+        """The logger of the training."""
         ...
 
 
 class ResizeSweepCallback(BaseCallback):
     """Evaluates the policy at several sizes during ``learn()``, and logs a curve for each.
 
-    The curves are ``resize/mean_reward_<size>`` in SB3's logger, so in TensorBoard where that is on.
-    Training goes on at the size that it had. :meth:`for_trainer` does the same for imitation's BC.
+    The curves are ``resize/mean_reward_<size>`` in SB3's logger, and so in TensorBoard if that is on.
+    The size in training does not change. :meth:`for_trainer` does the same for imitation's BC.
 
     Args:
         eval_env: The environment to evaluate in: an id (as in rl-zoo3's YAML), a function that makes
-            one, an environment, or a vectorised one. It gets the wrappers that the training environment
-            has and it has not: monitor, frame stack, image transposition and normalisation, with the
-            training statistics at each evaluation.
+            one, an environment, or a vectorised one. It gets a monitor and the training environment's
+            wrappers: frame stack, image transposition, and normalisation with the current statistics.
         sizes: The sizes, each an integer or one integer per axis.
-        eval_freq: Evaluate after so many calls of ``step`` (of all environments at once).
+        eval_freq: Number of steps, of all environments at once, between two evaluations.
         n_eval_episodes: Episodes at each size.
-        deterministic: Whether the most likely action is taken, or one drawn.
-        best_model_save_path: Folder for the best model at each size so far, ``best_model_<size>.zip``;
-            loaded, it has that size. The policy alone is saved where there is no model (imitation's
-            BC), or where it is not integral.
-        method: How a policy that is not integral is resized.
+        deterministic: Whether the most likely action is taken, or one is drawn.
+        best_model_save_path: Folder for the best model at each size so far, ``best_model_<size>.zip``,
+            which has that size when it is loaded. Without a model (imitation's BC), or if the policy is
+            not integral, only the policy is saved.
+        method: The method that resizes a policy that is not integral.
         seed: Seeds the environments anew for each size, so that all sizes meet the same episodes.
-        warn: As in ``evaluate_policy``: whether to warn of a missing ``Monitor``.
-        max_episode_steps: Steps after which an episode is taken for one that never ends. An evaluation
-            with one is given up with a warning; training goes on.
+        warn: Whether to warn of a missing ``Monitor``, as in ``evaluate_policy``.
+        max_episode_steps: Steps after which an episode counts as one that never ends. Its evaluation is
+            given up with a warning, and training continues.
         use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
         verbose: 1 prints a line per evaluation.
 
     Attributes:
-        rows: Every episode of every evaluation so far, with ``timesteps``: ready for
-            ``pandas.DataFrame``.
+        rows: All episodes so far, with ``timesteps``, for ``pandas.DataFrame``.
         best_mean_rewards: The best mean return at each size so far.
 
     Raises:
@@ -122,14 +120,15 @@ class ResizeSweepCallback(BaseCallback):
         return True
 
     def for_trainer(self, trainer: Trainer, every: int = 1) -> Callable[[], None]:
-        """Return what imitation's ``bc.BC.train`` takes as ``on_epoch_end``.
+        """Return a function for the argument ``on_epoch_end`` of imitation's ``bc.BC.train``.
 
         Args:
-            trainer: The trainer, whose policy is evaluated and in whose logger the curves are.
-            every: Evaluate after so many epochs.
+            trainer: The trainer; its policy is evaluated, and its logger gets the curves.
+            every: Number of epochs between two evaluations.
 
         Raises:
-            ValueError: If a size is wrong for the policy, or ``every`` is not positive.
+            ValueError: If a size or the environment does not fit the policy, or ``every`` is not
+                positive.
         """
         if every < 1:
             raise ValueError(f"every must be at least 1, got {every}")
@@ -193,13 +192,14 @@ class ResizeSweepCallback(BaseCallback):
             if mean > self.best_mean_rewards.get(label, -np.inf):
                 self.best_mean_rewards[label] = mean
                 if self.best_model_save_path is not None:
-                    self._save(resizable, size, self.best_model_save_path / f"best_model_{label}.zip")
+                    path = self.best_model_save_path / f"best_model_{label}.zip"
+                    self._save(policy, resizable, size, path)
 
-    def _save(self, policy: Resizable, size: Size, path: Path) -> None:
-        """Save the model at a size; where there is none, or it cannot have that size, the policy."""
+    def _save(self, policy: BasePolicy, resizable: Resizable, size: Size, path: Path) -> None:
+        """Save the model at a size, or the policy if there is no model that can have that size."""
         with atomic_file(path) as partial:
-            if not isinstance(policy, IntegralPolicy):
-                policy.discretize(size).save(str(partial))
+            if resizable is not policy:
+                resizable.discretize(size).save(str(partial))
                 return
-            with policy.resized(size):
+            with resizable.resized(size):
                 (self.model if hasattr(self, "model") else policy).save(str(partial))

@@ -1,4 +1,4 @@
-"""Environments made, and wrapped for evaluation as the training environment is."""
+"""Environments for evaluation, with the wrappers of the training environment."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def evaluation_env(
     training_env: VecEnv | None = None,
     use_masking: bool = True,
 ) -> VecEnv | EnvFactory:
-    """Wrap an environment for evaluation as the training environment is wrapped.
+    """Give an evaluation environment the wrappers of the training environment.
 
-    Around the environment come a monitor, and those of the training environment's vectorised wrappers
-    (frame stack, image transposition, normalisation, one entry of a dictionary) that it does not have.
-    VecNormalize gets the training statistics, and does not update them. Without a training environment,
-    images are transposed where the policy wants their channels first.
+    It gets a monitor, and the vectorised wrappers of the training environment that it lacks: frame
+    stack, image transposition, normalisation, one entry of a dictionary. VecNormalize has the training
+    statistics and does not update them. Without a training environment, images are transposed if the
+    policy expects their channels first.
 
     Args:
-        policy: The policy that will act.
+        policy: The policy that will be evaluated.
         env: The id of an environment, a function that makes one, an environment or a vectorised one.
-        training_env: The environment that the policy is trained in, as ``model.get_env()`` returns it.
+        training_env: The training environment, as ``model.get_env()`` returns it.
         use_masking: Whether a policy that takes action masks needs an environment that has them.
 
     Returns:
         A vectorised environment; for an id or a function, a function that makes one wrapped environment.
 
     Raises:
-        ValueError: If the environment can't be made, its spaces are not the policy's, it lacks action
-            masks, or a wrapper of the training environment can't be put around it.
+        ValueError: If the environment can't be made, has other spaces than the policy, lacks action
+            masks, or can't get a wrapper of the training environment.
     """
     if isinstance(env, VecEnv | gym.Env):
         venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
@@ -89,7 +89,7 @@ def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:
 def _wrapped_like(
     training_env: VecEnv | None, venv: VecEnv, policy: Resizable
 ) -> tuple[VecEnv, list[WrapperMaker]]:
-    """Return a wrapped environment, and what put the wrappers around it."""
+    """Return the environment with its wrappers, and the functions that made them."""
     wanted, there = (list(filter(_matters, vec_wrappers(one))) for one in (training_env, venv))
     makers: list[WrapperMaker] = []
     if list(map(type, there)) == list(map(type, wanted[: len(there)])):
@@ -115,7 +115,7 @@ def _wrapped_like(
 
 
 def _matters(wrapper: VecEnvWrapper) -> bool:
-    """Return whether a wrapper changes observations, or may; others are not needed to evaluate."""
+    """Return whether a wrapper may change observations; evaluation does not need the others."""
     if isinstance(wrapper, VecNormalize):
         return wrapper.norm_obs
     return not isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder)
@@ -126,7 +126,7 @@ def _normalizations(wrappers: Sequence[VecEnvWrapper]) -> list[VecNormalize]:
 
 
 def _maker(wrapper: VecEnvWrapper) -> WrapperMaker:
-    """Return what puts a wrapper of the same kind and settings around another environment."""
+    """Return a function that puts an equal wrapper around another environment."""
     if isinstance(wrapper, VecNormalize):
         return partial(_normalized, wrapper)
     if type(wrapper) is VecFrameStack:
@@ -145,7 +145,7 @@ def _maker(wrapper: VecEnvWrapper) -> WrapperMaker:
 
 
 def _normalized(trained: VecNormalize, venv: VecEnv) -> VecNormalize:
-    """Normalise an environment by the statistics that another normalisation has."""
+    """Normalise an environment by the statistics of another normalisation."""
     own = type(trained).__new__(type(trained))
     vars(own).update(vars(trained), venv=None)
     own.set_venv(venv)
@@ -172,13 +172,13 @@ def _monitored(env: Env) -> Env:
 
 
 def env_factory(env: str | EnvFactory) -> EnvFactory:
-    """Return what makes an environment, in any process.
+    """Return a function that makes an environment, in any process.
 
     Args:
         env: The id of an environment, as ``gymnasium.make`` takes it, or a function that makes one.
 
     Raises:
-        ValueError: If the id is unknown, or what was given can't make an environment.
+        ValueError: If the id is unknown, or ``env`` is neither an id nor a function.
     """
     if callable(env):
         return env
@@ -195,10 +195,10 @@ def env_factory(env: str | EnvFactory) -> EnvFactory:
 
 @dataclass(frozen=True)
 class FromSpec:
-    """Makes a registered environment, in processes that have not registered it too.
+    """Makes a registered environment, even in processes that have not registered it.
 
     Args:
-        spec: How it is registered.
+        spec: Its registration.
     """
 
     spec: EnvSpec
@@ -207,7 +207,7 @@ class FromSpec:
         """Make one."""
         try:
             return gym.make(self.spec, disable_env_checker=True)
-        except Exception as error:  # whatever its constructor raises
+        except Exception as error:  # its constructor may raise anything
             raise ValueError(f"cannot make the environment {self.spec.id!r}: {error}") from error
 
 
@@ -216,8 +216,8 @@ class WrappedFactory:
     """Makes an environment inside vectorised wrappers.
 
     Args:
-        factory: Makes the environment itself.
-        makers: Each puts a vectorised wrapper around it, the innermost first.
+        factory: Makes the environment.
+        makers: Functions that put a vectorised wrapper around it, the innermost first.
     """
 
     factory: EnvFactory
@@ -232,7 +232,7 @@ class WrappedFactory:
 
 
 class OneOfVec(gym.Env[Any, Any]):
-    """The only environment of a vectorised one, for callers that step single environments.
+    """A vectorised environment of one copy, as an ordinary environment.
 
     Args:
         venv: A ``DummyVecEnv`` of one environment, with any wrappers.
@@ -252,7 +252,7 @@ class OneOfVec(gym.Env[Any, Any]):
         return _first(self.venv.reset()), dict(self.venv.reset_infos[0])
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Take a step; at the end of an episode the observation is the last one of it."""
+        """Take a step; the observation at the end of an episode is the episode's last one."""
         observations, rewards, dones, infos = self.venv.step(np.asarray(action)[None])
         info, done = infos[0], bool(dones[0])
         observation = info["terminal_observation"] if done else _first(observations)

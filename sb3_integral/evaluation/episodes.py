@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -21,11 +22,51 @@ from stable_baselines3.common.vec_env import (
 
 from sb3_integral.evaluation.actors import ROWS, Actor
 from sb3_integral.evaluation.environments import Env, monitor_of, vec_wrappers
+from sb3_integral.nn import as_size
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks
 
 MAX_EPISODE_STEPS = 100_000
-"""Steps after which an episode is taken for one that never ends, where nobody gives a number."""
+"""Default of the steps after which an episode counts as one that never ends."""
+
+
+@dataclass(frozen=True)
+class EpisodeRules:
+    """How episodes are played.
+
+    Args:
+        deterministic: Whether the most likely action is taken, or one is drawn.
+        max_episode_steps: Steps after which an episode counts as one that never ends.
+        use_masking: Whether the policy is told which actions the environments allow.
+        in_order_of_end: Whether the episodes in a vectorised environment are returned in the order in
+            which they ended, as SB3 does, or environment by environment.
+
+    Raises:
+        ValueError: If ``max_episode_steps`` is not a positive integer.
+    """
+
+    deterministic: bool = True
+    max_episode_steps: int = MAX_EPISODE_STEPS
+    use_masking: bool = False
+    in_order_of_end: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the limit."""
+        as_size(self.max_episode_steps, "max_episode_steps")
+
+    def check(self, steps: int) -> None:
+        """Refuse an episode that goes on after so many steps.
+
+        Raises:
+            EndlessEpisodeError: If it is too long.
+        """
+        if steps >= self.max_episode_steps:
+            raise EndlessEpisodeError(
+                f"an episode did not end within max_episode_steps={self.max_episode_steps} steps, "
+                f"expected a higher limit or an environment whose episodes end, for example by "
+                f"gymnasium.wrappers.TimeLimit"
+            )
+
 
 KEPT: dict[type, tuple[str, ...]] = {
     VecNormalize: ("training", "norm_reward", "returns", "old_obs", "old_reward"),
@@ -39,11 +80,11 @@ KEPT: dict[type, tuple[str, ...]] = {
         "total_steps",
     ),
 }
-"""Attributes of wrappers, by class, that evaluation changes and gives back."""
+"""Attributes of wrappers, by class, that evaluation changes and restores."""
 
 
 class Episode(NamedTuple):
-    """What came of an episode.
+    """The result of an episode.
 
     Attributes:
         episode_return: Sum of rewards.
@@ -58,25 +99,18 @@ class EndlessEpisodeError(ValueError):
     """An episode did not end within the limit."""
 
 
-def _endless(max_episode_steps: int) -> EndlessEpisodeError:
-    return EndlessEpisodeError(
-        f"an episode did not end within max_episode_steps={max_episode_steps} steps, expected an "
-        f"environment whose episodes end (gymnasium.wrappers.TimeLimit ends them) or a higher limit"
-    )
-
-
 def episode_seeds(seed: int | None, n_episodes: int) -> list[int]:
-    """Return a seed for each episode; those of fewer episodes are the first of those of more.
+    """Return a seed for each episode; the seeds of fewer episodes are the first of those of more.
 
     Args:
-        seed: What they are derived from; None draws it.
-        n_episodes: How many.
+        seed: The seed of all seeds; None draws it.
+        n_episodes: Number of episodes.
     """
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(n_episodes)]
 
 
 def blocks(seeds: Sequence[int]) -> list[Sequence[int]]:
-    """Share out episodes to the batches in which they are stepped."""
+    """Split the seeds of episodes into the batches in which they are stepped."""
     return [seeds[start : start + ROWS] for start in range(0, len(seeds), ROWS)]
 
 
@@ -84,20 +118,18 @@ def play(
     actor: Actor,
     envs: Sequence[Env],
     seeds: Sequence[int],
-    max_episode_steps: int = MAX_EPISODE_STEPS,
-    use_masking: bool = False,
+    rules: EpisodeRules = EpisodeRules(),
 ) -> list[Episode]:
     """Play one episode per seed, side by side, each until its end.
 
     Args:
-        actor: What acts.
-        envs: As many environments, or more.
+        actor: Chooses the actions.
+        envs: At least as many environments as seeds.
         seeds: At most :data:`~sb3_integral.evaluation.actors.ROWS`.
-        max_episode_steps: Most steps of an episode.
-        use_masking: Whether the actor is told which actions the environments allow.
+        rules: How they are played.
 
     Raises:
-        EndlessEpisodeError: If an episode has more steps.
+        EndlessEpisodeError: If an episode is too long.
     """
     observe, steps = actor.observe, [env.step for env in envs]
     returns, episodes = [0.0] * len(seeds), dict[int, Episode]()
@@ -106,9 +138,8 @@ def play(
             observe(row, envs[row].reset(seed=seed)[0])
         running, step = list(range(len(seeds))), 0
         while running:
-            if step == max_episode_steps:
-                raise _endless(max_episode_steps)
-            actions = actor.act(_masks(envs, running)) if use_masking else actor.act()
+            rules.check(step)
+            actions = actor.act(_masks(envs, running)) if rules.use_masking else actor.act()
             step += 1
             for row in running:
                 observation, reward, terminated, truncated, info = steps[row](actions[row])
@@ -128,7 +159,7 @@ def play(
 
 
 def _masks(envs: Sequence[Env], running: Sequence[int]) -> np.ndarray[Any, Any]:
-    """Return the masks of running episodes; rows without one may do anything. Shape: (ROWS, choices)."""
+    """Return the masks of running episodes; other rows may do anything. Shape: (ROWS, choices)."""
     masks = {row: action_masks(envs[row]) for row in running}
     full = np.ones((ROWS, len(masks[running[0]])), dtype=bool)
     for row, own in masks.items():
@@ -139,12 +170,12 @@ def _masks(envs: Sequence[Env], running: Sequence[int]) -> np.ndarray[Any, Any]:
 def _ended(is_monitored: bool, info: dict[str, Any], total: float, steps: int) -> Episode | None:
     """Return the episode that ended, as SB3's evaluation counts it.
 
-    The monitor knows best, if there is one. A wrapper around it can say "done" before it: where the
-    monitor is reset then, as after a TimeLimit, that was the end. Where it is not, as in Atari games
-    after a lost life, the episode goes on.
+    The numbers of the monitor count, if there is one.
 
     Returns:
-        None if the monitor says nothing.
+        None if a wrapper around the monitor ended the episode. If the monitor is reset next, as after
+        the end of a TimeLimit, that was the end of the whole episode. If it is not, as in Atari games
+        after the loss of a life, the episode continues.
     """
     if is_monitored and "episode" not in info:
         return None
@@ -157,25 +188,18 @@ def play_vectorized(
     policy: Resizable,
     venv: VecEnv,
     n_episodes: int,
-    deterministic: bool = True,
-    max_episode_steps: int = MAX_EPISODE_STEPS,
-    use_masking: bool = False,
-    in_order_of_end: bool = True,
+    rules: EpisodeRules = EpisodeRules(),
 ) -> list[Episode]:
     """Play episodes in a vectorised environment, as ``evaluate_policy`` of SB3 and sb3-contrib do.
 
     Args:
-        policy: What acts, at its current size.
-        venv: Where; each of its environments gets an equal share of the episodes.
-        n_episodes: How many.
-        deterministic: Whether the most likely action is taken, or one drawn.
-        max_episode_steps: Most steps of an episode.
-        use_masking: Whether the policy is told which actions the environments allow.
-        in_order_of_end: Whether the episodes are returned in the order in which they ended, as SB3
-            returns them, or environment by environment.
+        policy: Chooses the actions, at its current size.
+        venv: Each of its environments gets an equal share of the episodes.
+        n_episodes: Number of episodes.
+        rules: How they are played.
 
     Raises:
-        EndlessEpisodeError: If an episode has more steps.
+        EndlessEpisodeError: If an episode is too long.
     """
     n_envs = venv.num_envs
     missing = np.array([(n_episodes + index) // n_envs for index in range(n_envs)])
@@ -185,10 +209,9 @@ def play_vectorized(
     states, starts = None, np.ones(n_envs, dtype=bool)
     episodes: list[tuple[int, Episode]] = []
     while missing.any():
-        if (steps[missing > 0] >= max_episode_steps).any():
-            raise _endless(max_episode_steps)
-        masks: dict[str, Any] = {"action_masks": action_masks(venv)} if use_masking else {}
-        actions, states = policy.predict(observations, states, starts, deterministic, **masks)
+        rules.check(int(steps[missing > 0].max()))
+        masks: dict[str, Any] = {"action_masks": action_masks(venv)} if rules.use_masking else {}
+        actions, states = policy.predict(observations, states, starts, rules.deterministic, **masks)
         observations, rewards, starts, infos = venv.step(actions)
         totals += rewards
         steps += 1
@@ -200,7 +223,7 @@ def play_vectorized(
                 episodes.append((index, episode))
                 missing[index] -= 1
                 totals[index] = steps[index] = 0
-    if not in_order_of_end:
+    if not rules.in_order_of_end:
         episodes.sort(key=itemgetter(0))
     return [episode for _, episode in episodes]
 
@@ -214,10 +237,10 @@ def monitored(venv: VecEnv) -> list[bool]:
 
 @contextmanager
 def evaluating(venv: VecEnv) -> Iterator[None]:
-    """Evaluate in a live environment inside a block: its wrappers are left as they were.
+    """Evaluate in an environment inside a block, and restore its wrappers afterwards.
 
-    Inside, VecNormalize updates no statistics and gives the original rewards, monitors write no logs and
-    let episodes begin at any time. Episodes that ran before the block are lost.
+    Inside, VecNormalize updates no statistics and returns the original rewards; monitors write no logs
+    and let episodes begin at any time. Episodes that ran before the block are lost.
 
     Raises:
         ValueError: If a monitor in another process does not let episodes begin at any time.

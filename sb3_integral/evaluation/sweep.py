@@ -1,10 +1,11 @@
-"""One policy evaluated at many sizes."""
+"""The evaluation of one policy at many sizes."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -16,6 +17,7 @@ from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
 from sb3_integral.evaluation.episodes import (
     MAX_EPISODE_STEPS,
     Episode,
+    EpisodeRules,
     episode_seeds,
     evaluating,
     monitored,
@@ -31,8 +33,8 @@ class SweepEpisode(NamedTuple):
     """One episode of a sweep; a list of them is a table for ``pandas.DataFrame``.
 
     Attributes:
-        size: The hidden size; the sizes joined by "x" where the hidden layers differ.
-        compression: Percentage of the actor's parameters that is gone.
+        size: The hidden size; the sizes joined by "x" if the hidden layers differ.
+        compression: Percentage of the actor's parameters that is removed.
         episode: Number of the episode at this size, from 0.
         episode_return: Sum of rewards.
         length: Number of steps.
@@ -65,19 +67,18 @@ def evaluate_resize_sweep(
     max_episode_steps: int = MAX_EPISODE_STEPS,
     use_masking: bool = True,
 ) -> list[SweepEpisode]:
-    """Evaluate a policy at several sizes, with no retraining; it keeps the size it came with.
+    """Evaluate a policy at several sizes, with no retraining; it keeps its own size.
 
-    Given the id of an environment, or a function that makes one, every episode starts from a seed of its
-    own: episode i is the same at each size and for each policy, and the table of a seed is the same
-    whatever the number of workers. Episodes are stepped as batches by an ordinary policy of each size
-    (``policy.discretize``), a multilayer perceptron without the cost of SB3's ``predict``. Every episode
-    that was begun counts, so that short ones are not favoured.
+    With the id of an environment, or a function that makes one, every episode has its own seed: episode
+    i is the same at each size and for each policy, with any number of workers. Episodes are stepped in
+    batches by an ordinary policy of each size (``policy.discretize``), and multilayer perceptrons
+    without the cost of SB3's ``predict``. Every episode that begins counts, so that short episodes have
+    no advantage.
 
-    Given an environment, each size is evaluated as ``evaluate_policy`` of SB3 does it, which shares out
-    the episodes of a vectorised environment evenly. Its environments are seeded once for each size, so
-    an episode's start depends on the episodes before it. The distribution of returns is the same, but
-    not the episodes. The training environment may be given: its statistics are not updated, but the
-    episodes that run in it are lost.
+    With an environment, each size is evaluated like SB3's ``evaluate_policy``, which splits the episodes
+    evenly between the environments of a vectorised one. These are seeded once for each size, so an
+    episode's start depends on the episodes before it. The training environment may be given: its
+    statistics are not updated, but its running episodes are lost.
 
     Args:
         policy: An integral policy, a :class:`~sb3_integral.ResizablePolicy`, or a model with an integral
@@ -86,16 +87,16 @@ def evaluate_resize_sweep(
             environment, or a vectorised one.
         sizes: The sizes, each an integer or one integer per hidden layer.
         n_eval_episodes: Episodes at each size.
-        deterministic: Whether the most likely action is taken, or one drawn.
+        deterministic: Whether the most likely action is taken, or one is drawn.
         seed: Seeds the environments anew for each size, so that all sizes meet the same episodes.
-        warn: As in ``evaluate_policy``: whether to warn of a missing ``Monitor``.
+        warn: Whether to warn of a missing ``Monitor``, as in ``evaluate_policy``.
         on_size_end: Called after each size.
-        n_workers: Processes that play episodes, one thread each; one is this process. More need joblib,
-            and an ``env`` that they can make themselves.
-        training_env: The environment that the policy was trained in. What it is wrapped in (frame stack,
-            transposition, normalisation) is put around ``env`` too, with its statistics. By default that
-            of the model, if a model is given.
-        max_episode_steps: Steps after which an episode is taken for one that never ends.
+        n_workers: Number of processes that play episodes, one thread each; one is this process. More
+            need joblib, and an ``env`` that is an id or a function.
+        training_env: The training environment. ``env`` gets the same wrappers (frame stack,
+            transposition, normalisation with its statistics). By default that of the model, if a model
+            is given.
+        max_episode_steps: Steps after which an episode counts as one that never ends.
         use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
 
     Returns:
@@ -112,7 +113,7 @@ def evaluate_resize_sweep(
     policy = as_resizable(policy)
     n_eval_episodes = as_size(n_eval_episodes, "n_eval_episodes")
     n_workers = as_size(n_workers, "n_workers")
-    max_episode_steps = as_size(max_episode_steps, "max_episode_steps")
+    rules = EpisodeRules(deterministic, max_episode_steps, use_masking)
     all_sizes = [as_sizes(size, len(policy.max_sizes)) for size in sizes]
     wrapped = evaluation_env(policy, env, training_env, use_masking)
     if isinstance(wrapped, VecEnv):
@@ -127,17 +128,7 @@ def evaluate_resize_sweep(
                 "wrappers let through",
                 stacklevel=2,
             )
-    episodes = play_sizes(
-        policy,
-        wrapped,
-        all_sizes,
-        n_eval_episodes,
-        seed,
-        deterministic=deterministic,
-        max_episode_steps=max_episode_steps,
-        use_masking=use_masking,
-        n_workers=n_workers,
-    )
+    episodes = play_sizes(policy, wrapped, all_sizes, n_eval_episodes, seed, rules, n_workers)
     rows: list[SweepEpisode] = []
     with closing(episodes):
         for size, of_size in zip(all_sizes, episodes, strict=True):
@@ -158,42 +149,34 @@ def play_sizes(
     sizes: Sequence[tuple[int, ...]],
     n_episodes: int,
     seed: int | None,
-    *,
-    deterministic: bool = True,
-    max_episode_steps: int = MAX_EPISODE_STEPS,
-    use_masking: bool = True,
+    rules: EpisodeRules,
     n_workers: int = 1,
-    in_order_of_end: bool = True,
 ) -> Generator[list[Episode], None, None]:
     """Play the same episodes at each of several sizes.
 
     Args:
-        policy: What acts; it has its own size again afterwards.
-        env: What :func:`~sb3_integral.evaluation.evaluation_env` returned.
+        policy: Chooses the actions; it has its own size again afterwards.
+        env: A result of :func:`~sb3_integral.evaluation.evaluation_env`.
         sizes: The sizes.
-        n_episodes: Episodes at each.
+        n_episodes: Number of episodes at each size.
         seed: Seeds the episodes of each size.
-        deterministic: Whether the most likely action is taken, or one drawn.
-        max_episode_steps: Steps after which an episode is taken for one that never ends.
-        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
-        n_workers: Processes, if ``env`` is a function.
-        in_order_of_end: Whether the episodes in a vectorised environment come in the order in which they
-            ended, or environment by environment, so that episodes of two sizes are pairs.
+        rules: How they are played; a policy without action masks is not masked.
+        n_workers: Number of processes, if ``env`` is a function.
 
     Yields:
         The episodes of each size.
 
     Raises:
-        EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps.
+        EndlessEpisodeError: If an episode is too long.
     """
-    limits = (max_episode_steps, use_masking and takes_action_masks(policy))
+    rules = replace(rules, use_masking=rules.use_masking and takes_action_masks(policy))
     if not isinstance(env, VecEnv):
-        actors = [make_actor(policy.discretize(size), deterministic) for size in sizes]
-        yield from play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, *limits)
+        actors = [make_actor(policy.discretize(size), rules.deterministic) for size in sizes]
+        yield from play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, rules)
         return
     with evaluating(env):
         for size in sizes:
             with policy.resized(size):
-                if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
+                if seed is not None:  # SB3 would draw one from NumPy's generator, which training uses
                     env.seed(seed)
-                yield play_vectorized(policy, env, n_episodes, deterministic, *limits, in_order_of_end)
+                yield play_vectorized(policy, env, n_episodes, rules)

@@ -1,17 +1,16 @@
-"""Episodes of many actors, played by worker processes."""
+"""Episodes of several actors, played in worker processes."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 
 import torch
 
 from sb3_integral.evaluation.actors import Actor
 from sb3_integral.evaluation.environments import Env, EnvFactory, FromSpec, open_environments
-from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, Episode, blocks, play
+from sb3_integral.evaluation.episodes import Episode, EpisodeRules, blocks, play
 from sb3_integral.requirements import require
 
 
@@ -20,41 +19,38 @@ def play_all(
     factory: EnvFactory,
     seeds: Sequence[int],
     n_workers: int = 1,
-    max_episode_steps: int = MAX_EPISODE_STEPS,
-    use_masking: bool = False,
+    rules: EpisodeRules = EpisodeRules(),
 ) -> Generator[list[Episode], None, None]:
     """Play the same episodes with each of several actors.
 
-    What comes out depends on ``n_workers`` in no bit.
+    The result does not depend on the number of workers.
 
     Args:
-        actors: What acts.
+        actors: They choose the actions.
         factory: Makes an environment.
-        seeds: Of each actor's episodes.
-        n_workers: Processes; one is this one.
-        max_episode_steps: Most steps of an episode.
-        use_masking: Whether actors are told which actions the environments allow.
+        seeds: Seeds of the episodes.
+        n_workers: Number of processes; one is this process.
+        rules: How they are played.
 
     Raises:
-        EndlessEpisodeError: If an episode has more steps.
+        EndlessEpisodeError: If an episode is too long.
 
     Yields:
-        The episodes of each actor, as soon as they and those of all before are there.
+        The episodes of each actor.
     """
     shares = blocks(seeds)
     tasks = [(actor, share) for actor in actors for share in shares]
-    play_share = partial(play, max_episode_steps=max_episode_steps, use_masking=use_masking)
     if n_workers == 1:
         with open_environments(factory, len(shares[0])) as envs:
-            yield from _grouped((play_share(actor, envs, share) for actor, share in tasks), len(shares))
+            yield from _grouped((play(actor, envs, share, rules) for actor, share in tasks), len(shares))
         return
     require("experiments", "joblib")
     from joblib import Parallel, delayed
 
-    # What an id makes can be kept for the next sweep too; what a function makes may be of this one only.
+    # Environments of an id can serve the next sweep too; a function may make others next time.
     key = factory if isinstance(factory, FromSpec) else uuid.uuid4().hex
     played = Parallel(n_workers, return_as="generator", max_nbytes=None)(
-        delayed(_play_in_worker)((key, len(shares[0])), factory, partial(play_share, actor), share)
+        delayed(_play_in_worker)((key, len(shares[0])), factory, actor, share, rules)
         for actor, share in tasks
     )
     yield from _grouped(played, len(shares))
@@ -72,8 +68,8 @@ def _grouped(played: Iterator[list[Episode]], n_shares: int) -> Iterator[list[Ep
         yield episodes
 
 
-class _Kept:
-    """Environments that a worker keeps from one task to the next: making one can take long."""
+class _Opened:
+    """The environments of a worker, which serve several tasks because making one can take long."""
 
     key: object = None
     envs: Sequence[Env] = ()
@@ -83,14 +79,15 @@ class _Kept:
 def _play_in_worker(
     key: tuple[object, int],
     factory: EnvFactory,
-    play_share: Callable[[Sequence[Env], Sequence[int]], list[Episode]],
+    actor: Actor,
     seeds: Sequence[int],
+    rules: EpisodeRules,
 ) -> list[Episode]:
-    if _Kept.key != key:
+    if _Opened.key != key:
         torch.set_num_threads(1)
-        if _Kept.context is not None:
-            _Kept.context.__exit__(None, None, None)
-        _, n_envs = _Kept.key = key
-        _Kept.context = open_environments(factory, n_envs)
-        _Kept.envs = _Kept.context.__enter__()
-    return play_share(_Kept.envs, seeds)
+        if _Opened.context is not None:
+            _Opened.context.__exit__(None, None, None)
+        _, n_envs = _Opened.key = key
+        _Opened.context = open_environments(factory, n_envs)
+        _Opened.envs = _Opened.context.__enter__()
+    return play(actor, _Opened.envs, seeds, rules)
