@@ -23,7 +23,11 @@ def coarseness(sizes: Sequence[int], full: Sequence[int]) -> float:
 
 def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
     """Return a sort key: the finest sizes first, and of equally fine ones the most balanced first."""
-    return round(coarseness(sizes, full), DIGITS), max(sizes) - min(sizes), tuple(sizes)
+    return (
+        round(coarseness(sizes, full), DIGITS),
+        max(sizes, default=0) - min(sizes, default=0),
+        tuple(sizes),
+    )
 
 
 def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
@@ -34,6 +38,8 @@ def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
         lowest: The smallest size of each layer.
         full: The largest size of each layer.
     """
+    if not full:
+        return ()
     best = _grown(fits, _scaled(fits, lowest, full), full)
     best_rank = rank(best, full)
 
@@ -103,6 +109,9 @@ def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Siz
         full: The largest size of each layer.
         count: The approximate number of sizes; if there are no more, all of them are returned.
     """
+    if not full:
+        yield ()
+        return
     per_axis = max(2, int(count ** (1 / max(1, len(full) - 1))))
     levels = []
     for axis in range(len(full) - 1):

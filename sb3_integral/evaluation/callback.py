@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
@@ -195,11 +195,12 @@ class ResizeSweepCallback(BaseCallback):
                     path = self.best_model_save_path / f"best_model_{label}.zip"
                     self._save(policy, resizable, size, path)
 
-    def _save(self, policy: BasePolicy, resizable: Resizable, size: Size, path: Path) -> None:
+    def _save(self, policy: Any, resizable: Resizable, size: Size, path: Path) -> None:
         """Save the model at a size, or the policy if there is no model that can have that size."""
+        model: Any = getattr(self, "model", policy)
         with atomic_file(path) as partial:
             if resizable is not policy:
                 resizable.discretize(size).save(str(partial))
                 return
             with resizable.resized(size):
-                (self.model if hasattr(self, "model") else policy).save(str(partial))
+                model.save(str(partial))

@@ -212,3 +212,14 @@ def test_a_policy_that_cannot_be_resized_is_refused(make_policy):
     plain = make_policy(policy_class=ActorCriticPolicy)
     with pytest.raises(ValueError, match="ActorCriticPolicy cannot be resized"):
         fit_to_budget(plain, max_parameters=100)
+
+
+def test_a_policy_without_hidden_layers_fits_as_it_is(make_policy):
+    policy = make_policy(net_arch=[])
+    fitted = fit_to_budget(policy, max_parameters=10_000, latency=lambda _: 1.0)
+    assert fitted.sizes == ()
+    assert fitted.binding == ()
+    found = fit_to_budget(policy, max_parameters=10_000, score=lambda _: 3.0, latency=lambda _: 1.0)
+    assert (found.sizes, found.score) == ((), 3.0)
+    with pytest.raises(BudgetError):
+        fit_to_budget(policy, max_parameters=1, latency=lambda _: 1.0)

@@ -66,3 +66,11 @@ def test_a_larger_layer_is_a_finer_sampling(sizes, axis):
     larger = [*sizes[:axis], sizes[axis] + 1, *sizes[axis + 1 :]]
     assert coarseness(larger, full) < coarseness(sizes, full)
     assert coarseness(full, full) == len(full)
+
+
+def test_a_network_without_hidden_layers_has_one_size():
+    def fits(sizes):
+        return sizes == ()
+
+    assert finest_fitting(fits, (), ()) == ()
+    assert list(frontier(fits, (), (), 10)) == [()]
