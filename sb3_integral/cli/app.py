@@ -182,6 +182,8 @@ for _verb in (show, figure, export, rewards, fit, smallest, drive):
 
 
 def _print_each(folders: Sequence[Path]) -> None:
+    if not folders:  # a mistake in a configuration is told without pandas
+        return
     from sb3_integral.experiments.report.load import load_results
 
     for folder in folders:

@@ -230,7 +230,7 @@ def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bo
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
     """Load what :func:`train_expert` or :func:`take_expert` left, by SB3's own loaders.
 
-    They unpickle: this is for experts of one's own, not for a stranger's.
+    They unpickle, which can run code: load experts that you trained yourself only.
 
     Args:
         folder: The folder that was given to :func:`train_expert`.
