@@ -51,7 +51,8 @@ def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, files in _walk(modules):
         if files is None:
-            found.update(versions_of(_distributions().get(name, ())))
+            names = _distributions().get(name, ())
+            found.update(versions_of(each.lower().replace("_", "-") for each in names))
         else:
             found[f"{CODE}{name}"] = _digest(files)
     return dict(sorted(found.items()))

@@ -326,7 +326,7 @@ def test_the_code_of_a_wrapper_of_the_users_costs_everything(
     entry = {"n_timesteps": 64, "env_wrapper": ["my_wrappers.Mine", {"rl_zoo3.wrappers.Other": {}}]}
     config.expert.hyperparams.write_text(json.dumps({"CartPole-v1": entry}))
     before = build_stages(config)
-    assert {"code of my_wrappers", "rl_zoo3"} & set(before[0].versions) == {"code of my_wrappers"}
+    assert "code of my_wrappers" in before[0].versions
 
     # when the wrapper is another
     (tmp_path / "my_wrappers.py").write_text("class Mine: changed = True\n")
