@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
-from sb3_integral.experiments.presentation import presentation_stages
 from sb3_integral.experiments.report.tables import Column
 from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
@@ -20,6 +19,7 @@ from sb3_integral.experiments.stages.expert import (
 from sb3_integral.experiments.stages.references import evaluate_references
 from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
 from sb3_integral.experiments.stages.train import train_student
+from sb3_integral.experiments.stages.visuals import visual_stages
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
 
@@ -89,7 +89,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         },
         (references, *order),
     )
-    return [*stages, report, *presentation_stages(config, report, first_students)]
+    return [*stages, report, *visual_stages(config, report, first_students)]
 
 
 def table_columns(config: ExperimentConfig) -> list[Column]:
