@@ -236,7 +236,7 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
 
 def rows_by_size(table: pd.DataFrame, column: Column) -> dict[Any, Row]:
     """Return a column's row of each size."""
-    rows: dict[Any, Row] = table[table["column"] == column.name].set_index("n_hidden").to_dict("index")
+    rows: dict[Any, Any] = table[table["column"] == column.name].set_index("n_hidden").to_dict("index")
     return rows
 
 
