@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 from rich.box import SIMPLE
@@ -186,9 +186,11 @@ def drive(
 
     from sb3_integral.deploy import DrivingPredictor
     from sb3_integral.deploy.latency import one_thread
+    from sb3_integral.policies.masking import action_masks, takes_action_masks
 
     opened = _opened(path, env_id, method)
     venv = _environment(opened, 1, seed)
+    is_masked = takes_action_masks(opened.policy)
     with one_thread():
         driver = _or_fail(
             lambda: DrivingPredictor(opened.policy, target_us, _all_sizes(sizes), max_steps_kept=steps)
@@ -197,7 +199,8 @@ def drive(
         assert isinstance(observation, np.ndarray)
         returns, running = [], 0.0
         for _ in range(steps):
-            action, _ = driver.predict(observation)
+            masks = action_masks(venv) if is_masked else None
+            action, _ = driver.predict(observation, action_masks=masks)
             observation, rewards, dones, _ = venv.step(action)
             assert isinstance(observation, np.ndarray)
             running += float(rewards[0])
@@ -235,16 +238,20 @@ def _opened(path: Path, env_id: str | None, method: str | None) -> OpenedPolicy:
 
 
 def _environment(opened: OpenedPolicy, n_envs: int, seed: int) -> VecEnv:
-    import gymnasium as gym
     from stable_baselines3.common.env_util import make_vec_env
+
+    from sb3_integral.evaluation import evaluation_env
+    from sb3_integral.evaluation.environments import env_factory
 
     if opened.env_id is None:
         fail(Console(stderr=True), "the file does not say its environment, expected --env <environment>")
     env_id = opened.env_id
-    try:
-        return opened.normalized(make_vec_env(env_id, n_envs, seed=seed))
-    except gym.error.Error as error:
-        fail(Console(stderr=True), f"cannot make {env_id!r}: {error}")
+
+    def make() -> VecEnv:
+        venv = opened.normalized(make_vec_env(env_factory(env_id), n_envs, seed=seed))
+        return cast("VecEnv", evaluation_env(opened.policy, venv))
+
+    return _or_fail(make)
 
 
 def _or_fail(call: Callable[[], Result]) -> Result:

@@ -47,7 +47,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from sb3_integral.evaluation import Moments, interquartile_mean, normalized_score, welch_p
-from sb3_integral.experiments.stages.sweep import SWEEP
+from sb3_integral.experiments.files import SWEEP
 
 Row = Mapping[Any, Any]
 """A row of a table: values by the names of columns."""

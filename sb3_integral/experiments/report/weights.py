@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies import Resizable
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.policies.serialization import load_policy
 
 WEIGHTS = "weights.png"
@@ -31,14 +31,14 @@ NOTE = "left_out.json"
 
 
 def draw_figures(
-    folder: Path, report: Report, *student_folders: Path, env_id: str, labels: list[str]
+    folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str, labels: list[str]
 ) -> None:
     """Draw the weights of the second hidden layer of some students, and their spectra.
 
     Args:
         folder: Where to write.
         report: Is told of progress.
-        *student_folders: A student each.
+        student_folders: A student each.
         env_id: The environment that they were trained for.
         labels: What people call them.
     """
@@ -72,7 +72,7 @@ def second_layer(student: BasePolicy) -> Tensor | None:
         Shape: (neurons of the second, neurons of the first).
     """
     policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
-    hidden = dissect(policy).actors[0].hidden
+    hidden = find_layout(policy).actors[0].hidden
     return dense(policy, hidden[1]).weight.detach() if len(hidden) > 1 else None
 
 

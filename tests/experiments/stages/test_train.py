@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral.experiments.stages.demonstrations import EPISODES, collect_demonstrations
+from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
+from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
-from sb3_integral.experiments.stages.sweep import SWEEP, sweep_scratch, sweep_student
-from sb3_integral.experiments.stages.train import STUDENT, train_student
+from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.train import train_student
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies.serialization import load_policy
 
@@ -100,9 +101,7 @@ def test_networks_from_scratch_are_evaluated_at_their_own_sizes(
         assert (folder / STUDENT).is_file()
         folders.append(folder)
 
-    sweep_scratch(
-        tmp_path, _report, *folders, env_id=env_id, sizes=[8, 3], evaluation=evaluation, seed=0
-    )
+    sweep_scratch(tmp_path, _report, folders, env_id=env_id, sizes=[8, 3], evaluation=evaluation, seed=0)
 
     table = pd.read_csv(tmp_path / SWEEP)
     assert table["size"].tolist() == [8] * 4 + [3] * 4
@@ -149,8 +148,8 @@ def test_a_student_can_have_every_ingredient_at_once(expert: tuple[str, Path], t
         student,
         _report,
         tmp_path / "demonstrations",
-        expert_folder,
-        plain,
+        expert_folder=expert_folder,
+        start_folder=plain,
         env_id=env_id,
         architecture={"kind": "integral", **architecture, "scale_levels": (0, 0, 2)},
         random_sizes={"distribution": "given", "sizes": (8, 2)},
