@@ -9,7 +9,7 @@ from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, loa
 from sb3_integral.resize import RESIZE_METHODS
 
 SHOWN = {"figures", "video", "page"}
-"""Stages that test_presentation.py is about."""
+"""Stages that test_visuals.py is about."""
 
 
 @pytest.fixture
