@@ -20,7 +20,7 @@ help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
 	@echo "make quick       the same for the paper's four environments, at the scale of minutes"
 	@echo "make results     the same with five seeds, hours of it, into results/"
-	@echo "make newcomers   three environments that nothing was tuned on, into results/newcomers/"
+	@echo "make newcomers   three more environments, given by their names alone, into results/newcomers/"
 	@echo "make study       which ingredient of training does what, into results/study/"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format and types"

@@ -163,9 +163,9 @@ def integral_cnn(plain: nn.Sequential) -> IntegralNetwork:
     modules: list[nn.Module] = []
     for module in copy.deepcopy(plain):
         if isinstance(module, nn.Conv2d):
-            modules.append(IntegralConv2d.adopt(module, *next(ends)))
+            modules.append(IntegralConv2d.from_conv(module, *next(ends)))
         elif isinstance(module, nn.Linear):
-            modules.append(IntegralLinear.adopt(module, in_axis=axes[2], in_repeat=POSITIONS))
+            modules.append(IntegralLinear.from_linear(module, in_axis=axes[2], in_repeat=POSITIONS))
         else:
             modules.append(module)
     return IntegralNetwork(nn.Sequential(*modules))

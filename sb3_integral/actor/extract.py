@@ -40,7 +40,7 @@ def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
         return policy.discretize(size)
     if size is not None:
         raise ValueError(
-            f"a {type(policy).__name__} has one size, got size={size!r}; expected an integral policy, "
+            f"{type(policy).__name__} has one size, got size={size!r}; expected an integral policy, "
             f"or a ResizablePolicy around the plain one"
         )
     assert isinstance(policy, BasePolicy)

@@ -45,7 +45,7 @@ class Statistics:
             outside = values[~(np.abs(values) <= LARGEST)]
             if outside.size:
                 raise ValueError(
-                    f"the normalisation has a {name} of {outside[0]}, expected float32 numbers"
+                    f"the normalisation has {outside[0]} as its {name}, expected float32 numbers"
                 )
         if not (self.std >= SMALLEST).all():
             raise ValueError(
@@ -154,7 +154,7 @@ def _affine(extractor: nn.Module, statistics: dict[str | None, Statistics]) -> t
         is_flat = isinstance(part, nn.Flatten | FlattenExtractor | StandardizeExtractor)
         if name in statistics and not is_flat:
             raise ValueError(
-                f"normalisation cannot be folded into a {type(part).__name__}, expected observations "
+                f"normalisation cannot be folded into {type(part).__name__}, expected observations "
                 f"that dense layers read; ONNX and torch.export keep it"
             )
         own = statistics.get(name)

@@ -60,7 +60,7 @@ class ActorSpec:
         if not is_vector or type(self.extractor) not in FOLDED:
             raise ValueError(
                 f"expected a FlattenExtractor and Box or MultiBinary observations, vectors that dense "
-                f"layers read and no images, got a {type(self.extractor).__name__} and {space}"
+                f"layers read and no images, got {type(self.extractor).__name__} and {space}"
             )
         layers: list[Layer] = []
         pending: Affine | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+PASSED_ON = {"allow_interspersed_args": False}
+"""For a verb whose arguments are another program's, options included."""
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -41,7 +46,19 @@ def _options(
     pass
 
 
-@app.command()
+def _command(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add a verb; each paragraph of its help is one line, which any terminal breaks between words."""
+    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    is_list = [re.search(r"^( |\[bold\])", text, re.MULTILINE) is not None for text in paragraphs]
+    text = "\n\n".join(
+        paragraph if listed else paragraph.replace("\n", " ")
+        for paragraph, listed in zip(paragraphs, is_list, strict=True)
+    )
+    app.command(help=text, context_settings=PASSED_ON if verb.__name__ == "imitation" else None)(verb)
+    return verb
+
+
+@_command
 def run(
     configs: Annotated[
         list[Path],
@@ -115,11 +132,7 @@ def run(
     _print_each(finished)
 
 
-app.command()(show)
-app.command()(figure)
-
-
-@app.command(context_settings={"allow_interspersed_args": False})
+@_command
 def imitation(
     script: Annotated[
         str,
@@ -160,11 +173,8 @@ def imitation(
     main([script, *(arguments or [])])
 
 
-app.command()(export)
-app.command()(rewards)
-app.command()(fit)
-app.command()(smallest)
-app.command()(drive)
+for _verb in (show, figure, export, rewards, fit, smallest, drive):
+    _command(_verb)
 
 
 def _print_each(folders: Sequence[Path]) -> None:

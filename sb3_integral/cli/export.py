@@ -168,7 +168,7 @@ def _write(
         elif sizes is not None:
             policy = ResizablePolicy(policy, method).discretize(sizes)
         deploy.save_policy(deploy.fold_normalization(policy, normalize), target)
-        return f"a safe file of a {type(policy).__name__}"
+        return f"a safe file of the policy {type(policy).__name__}"
     if is_integral:
         policy.resize(policy.sizes if sizes is None else sizes)
     elif sizes is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Folders = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FOLDER...",
+        metavar="FOLDER",
         help="Folders of experiments, such as runs/acrobot-quick, or of kept reports, such as "
         "results/acrobot. What else a pattern names is left out.",
         show_default=False,

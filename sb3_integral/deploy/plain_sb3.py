@@ -161,7 +161,7 @@ def _fill(model: BaseAlgorithm, policy: BasePolicy) -> None:
     differing = [name for name in wanted if wanted[name].shape != given[name].shape]
     if differing:
         raise ValueError(
-            f"SB3 cannot build a {type(policy).__name__} with {differing[0]} of shape "
+            f"SB3 cannot build {type(policy).__name__} with {differing[0]} of shape "
             f"{tuple(given[differing[0]].shape)} again; expected the channels of the CNN at full size"
         )
     model.policy.load_state_dict(given)

@@ -158,5 +158,7 @@ def _statistics(path: Path) -> VecNormalize:
     except Exception as error:  # unpickling can raise anything
         raise ValueError(f"{path} is not a file of VecNormalize: {error!r}") from error
     if not isinstance(loaded, VecNormalize):
-        raise ValueError(f"{path} holds a {type(loaded).__name__}, expected VecNormalize")
+        raise ValueError(
+            f"{path} holds an object of class {type(loaded).__name__}, expected VecNormalize"
+        )
     return loaded

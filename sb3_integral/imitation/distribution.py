@@ -31,7 +31,7 @@ def expert_distribution(expert: BasePolicy, observations: Tensor) -> Tensor:
     """
     if not isinstance(expert, ActorCriticPolicy):
         raise ValueError(
-            f"a {type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
+            f"{type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
         )
     parts = []
     for some in observations.split(STEPS_AT_ONCE):

@@ -1,7 +1,7 @@
 """Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
 
-from sb3_integral.nn.at_sizes import run_at_sizes
-from sb3_integral.nn.axis import Axes, Axis, AxisMatrices, axis_matrices, matrices_at
+from sb3_integral.nn.axis import Axes, Axis
+from sb3_integral.nn.chain import run_at_sizes
 from sb3_integral.nn.conversion import Conversion, convert
 from sb3_integral.nn.convolution import IntegralConv2d
 from sb3_integral.nn.kernels import (
@@ -14,11 +14,12 @@ from sb3_integral.nn.kernels import (
 )
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
-from sb3_integral.nn.mlp import IntegralMLP, string_on_axes
+from sb3_integral.nn.mlp import IntegralMLP, to_integral_layers
 from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.permutation import permute_axis, shortest_path
+from sb3_integral.nn.placement import AxisMatrices, Placement, axis_matrices, matrices_at
 from sb3_integral.nn.quadratures import (
     QUADRATURES,
     GaussLegendre,
@@ -36,6 +37,7 @@ from sb3_integral.nn.spectrum import (
     total_variation,
     truncate_spectrum,
 )
+from sb3_integral.nn.state import load_whole, unchanged_on_failure
 from sb3_integral.nn.torchintegral import from_torch_integral, to_torch_integral
 from sb3_integral.nn.tuning import tune_partitions
 
@@ -58,6 +60,7 @@ __all__ = [
     "LinearInterpolation",
     "LowPass",
     "Midpoint",
+    "Placement",
     "Quadrature",
     "ScaleCorrections",
     "Simpson",
@@ -71,15 +74,17 @@ __all__ = [
     "convert",
     "cut_high_frequencies",
     "from_torch_integral",
+    "load_whole",
     "matrices_at",
     "mean_spectrum",
     "nested_order",
     "permute_axis",
     "run_at_sizes",
     "shortest_path",
-    "string_on_axes",
+    "to_integral_layers",
     "to_torch_integral",
     "total_variation",
     "truncate_spectrum",
     "tune_partitions",
+    "unchanged_on_failure",
 ]

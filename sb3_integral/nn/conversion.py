@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import fusion
 
-from sb3_integral.nn.axis import Axis, matrices_at
+from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.convolution import IntegralConv2d
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.permutation import permute_axis
+from sb3_integral.nn.placement import matrices_at
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_sizes
 
@@ -157,12 +158,12 @@ def _strung(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralL
     strung: list[IntegralLayer] = []
     for layer, (in_axis, out_axis) in zip(layers, _ends(axes), strict=True):
         if isinstance(layer, nn.Conv2d):
-            strung.append(IntegralConv2d.adopt(layer, in_axis, out_axis))
+            strung.append(IntegralConv2d.from_conv(layer, in_axis, out_axis))
         else:
             assert isinstance(layer, nn.Linear)
             # Flattened channels give height times width features each.
             repeat = 1 if in_axis is None else layer.in_features // in_axis.max_size
-            strung.append(IntegralLinear.adopt(layer, in_axis, out_axis, in_repeat=repeat))
+            strung.append(IntegralLinear.from_linear(layer, in_axis, out_axis, in_repeat=repeat))
     return strung
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.common_types import _size_2_t
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.layer import IntegralLayer, axis_or_none, check_grid, grid_or_features
+from sb3_integral.nn.layer import IntegralLayer, Placements, check_grid, grid_or_features
 
 
 class IntegralConv2d(nn.Conv2d, IntegralLayer):
@@ -60,10 +60,10 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
             device=device,
             dtype=dtype,
         )
-        self._axes = (axis_or_none(in_channels), axis_or_none(out_channels))
+        self._put_between(in_channels, out_channels)
 
     @classmethod
-    def adopt(
+    def from_conv(
         cls, convolution: nn.Conv2d, in_axis: Axis | None = None, out_axis: Axis | None = None
     ) -> IntegralConv2d:
         """String a discrete convolution on axes, sharing its parameters.
@@ -106,15 +106,15 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """Apply the layer at the sizes in force."""
-        weight, bias = self._parameters_in_force()
+        """Apply the layer at the current size."""
+        weight, bias = self._current_parameters()
         output: Tensor = self._conv_forward(input, weight, bias)
         return output
 
     @torch.no_grad()
-    def discretize(self) -> nn.Conv2d:
-        """Return an ordinary convolution of the sizes in force, with parameters of its own."""
-        weight, bias = self.discrete_parameters()
+    def discretize(self, at: Placements | None = None) -> nn.Conv2d:
+        """See :meth:`IntegralLayer.discretize`."""
+        weight, bias = self.discrete_parameters(at)
         layer = nn.Conv2d(
             weight.shape[1],
             weight.shape[0],

@@ -3,13 +3,49 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.scale import Level, ScaleCorrections, corrected
+from sb3_integral.nn.engine import Parameters, own_tensors, sample_layers
+from sb3_integral.nn.placement import Placement
+from sb3_integral.nn.plan import LayerPlan, Sampled, Term, make_plan
+from sb3_integral.nn.scale import ScaleCorrections
+
+MOST_PLANS = 256
+"""For how many sizes a layer keeps a plan."""
+
+Placements = Mapping[Axis, Placement]
+"""Where axes are sampled, in place of where they are now."""
+
+LENT: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("LENT", default={})  # noqa: B039
+"""What a network that samples all its layers at once lends to each while it runs, in its own thread."""
+
+
+class SharedParameters(NamedTuple):
+    """Where a layer's parameters are, once a network keeps all λ in one tensor.
+
+    Attributes:
+        owner: The network, in a tuple so that it is not registered as a part of the layer.
+        places: Start and shape of each parameter by name.
+    """
+
+    owner: tuple[nn.Module]
+    places: dict[str, tuple[int, torch.Size]]
+
+    @property
+    def flat(self) -> Tensor:
+        """The tensor that holds the parameters. Shape: (elements,)."""
+        return cast(Tensor, self.owner[0]._parameters["lam_flat"])
+
+    def tensor(self, name: str) -> Tensor:
+        """Return a parameter, as a view of its part of the flat one."""
+        start, shape = self.places[name]
+        return self.flat.narrow(0, start, math.prod(shape)).view(shape)
 
 
 class IntegralLayer(nn.Module):
@@ -24,16 +60,44 @@ class IntegralLayer(nn.Module):
     what the discrete one costs, is initialised by whatever initialises that, trains at the same
     learning rate, and takes over a trained one exactly. λ itself is :attr:`lam`.
 
-    Where all its axes nest, the layer may have corrections that depend on the scale (:meth:`correct`).
+    Where all its axes nest, the layer may have corrections that depend on the scale; see
+    :meth:`add_scale_corrections`.
     """
 
     weight: Tensor
     bias: Tensor | None
 
+    in_repeat: int = 1
     # Plain tuples, so that the axes are not registered here: an axis belongs to the network.
     _axes: tuple[Axis | None, Axis | None]
-    # What a network that samples all its layers at once lends to each of them.
-    _lent: tuple[Tensor, Tensor | None] | None = None
+    _plans: dict[tuple[object, ...], LayerPlan]
+
+    _shared: SharedParameters | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        shared = self.__dict__.get("_shared")
+        if shared is not None and name in shared.places:
+            return shared.tensor(name)
+        return super().__getattr__(name)
+
+    def share(self, owner: nn.Module, name: str, start: int, shape: torch.Size) -> None:
+        """Give up a parameter, which is part of a network's flat one from now on.
+
+        Args:
+            owner: The network.
+            name: ``weight`` or ``bias``.
+            start: Where the parameter begins in ``owner.lam_flat``.
+            shape: Its shape.
+        """
+        delattr(self, name)
+        places = {} if self._shared is None else self._shared.places
+        # Not through Module.__setattr__, which would register the owner as a part of the layer.
+        self.__dict__["_shared"] = SharedParameters((owner,), {**places, name: (start, shape)})
+
+    def _put_between(self, in_dimension: int | Axis, out_dimension: int | Axis) -> None:
+        """Set what the layer is between, once torch's constructor has run."""
+        self._axes = (axis_or_none(in_dimension), axis_or_none(out_dimension))
+        self._plans = {}
 
     @property
     def in_axis(self) -> Axis | None:
@@ -56,7 +120,8 @@ class IntegralLayer(nn.Module):
         self._operator().copy_(lam * self._node_weights())
 
     def _operator(self) -> Tensor:
-        return self.weight.view(self.operator_shape(self.weight.shape))
+        weight = self.weight
+        return weight if self.in_repeat == 1 else weight.view(self.operator_shape(weight.shape))
 
     def _node_weights(self) -> Tensor:
         """Quadrature weights of the λ nodes along the input, to be multiplied with an operator."""
@@ -65,7 +130,7 @@ class IntegralLayer(nn.Module):
         weights = self.in_axis.node_weights().to(self.weight)
         return weights.view(1, -1, *[1] * (len(self.operator_shape(self.weight.shape)) - 2))
 
-    def correct(self, levels: int) -> ScaleCorrections:
+    def add_scale_corrections(self, levels: int) -> ScaleCorrections:
         """Give the layer corrections that depend on the scale, zero at first, and return them.
 
         A layer between two axes is at the geometric mean of their scales.
@@ -84,10 +149,15 @@ class IntegralLayer(nn.Module):
         ends = (out_axis is not None, in_axis is not None)
         corrections = ScaleCorrections(self._operator(), self.bias, ends, levels)
         self.corrections = corrections
+        self._plans.clear()
         return corrections
 
-    def discretize(self) -> nn.Module:
-        """Return an ordinary layer of the sizes in force, with parameters of its own."""
+    def discretize(self, at: Placements | None = None) -> nn.Module:
+        """Return an ordinary layer of the current size, with parameters of its own.
+
+        Args:
+            at: Where axes are sampled instead; the others are sampled at their current size.
+        """
         raise NotImplementedError
 
     def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralLayer:
@@ -98,84 +168,110 @@ class IntegralLayer(nn.Module):
         """Return a weight's shape as (out, in, ...), the first two dimensions those of the axes."""
         return shape
 
-    def discrete_parameters(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias at the sizes in force, differentiable in the parameters."""
-        in_axis, out_axis = self._axes
-        if any(axis is not None and axis.nested for axis in self._axes):
-            return self._nested_parameters()
-        weight, bias = self.weight, self.bias
-        sampling = None if out_axis is None else out_axis.matrices(weight).sampling
-        integration = None if in_axis is None else in_axis.matrices(weight).integration
-        if sampling is None and integration is None:
-            return weight, bias
-        shape = self.operator_shape(weight.shape)
-        operator = transform_operator(weight.view(shape), sampling, integration)
-        weight = operator if operator.dim() == weight.dim() else operator.flatten(start_dim=1)
-        if sampling is not None and bias is not None:
-            bias = torch.mv(sampling, bias)
-        return weight, bias
+    def discrete_parameters(self, at: Placements | None = None) -> Parameters:
+        """Return weight and bias at the current size, differentiable in the parameters.
 
-    def _nested_parameters(self) -> tuple[Tensor, Tensor | None]:
-        """Return weight and bias where partitions nest: the beginning of each, corrected."""
-        operator, bias = self._operator(), self.bias
-        full = operator.shape[:2]
-        ends = (self.out_axis, self.in_axis)
-        size = tuple(
-            features if axis is None or axis.prefix is None else axis.prefix
-            for features, axis in zip(full, ends, strict=True)
-        )
-        levels = self.levels()
-        if all(axis is None or axis.prefix == axis.grid_size for axis in ends) and not levels:
-            return self.weight, bias
-        operator, bias = corrected(operator, bias, size, levels)
-        if any(axis is not None and axis.prefix is None for axis in ends):
-            # Beyond the grid, or on an axis that does not nest, samples are no nodes.
-            left, right = (
-                None if axis is None or axis.prefix is not None else axis.matrices(operator)
-                for axis in ends
-            )
-            sampling = None if left is None else left.sampling
-            operator = transform_operator(
-                operator, sampling, None if right is None else right.integration
-            )
-            if bias is not None and sampling is not None:
-                bias = torch.mv(sampling, bias)
-        return operator if operator.dim() == self.weight.dim() else operator.flatten(start_dim=1), bias
+        Args:
+            at: As for :meth:`discretize`.
+        """
+        plan = self.plan(at)
+        if plan.is_identity:
+            return self.weight, self.bias
+        tensors, packing = own_tensors([[plan]], [self.tensors()])
+        ((operator, bias),) = sample_layers([plan], tensors, packing)
+        return self.as_weight(operator), bias
 
-    def levels(self) -> list[Level]:
-        """Return the corrections that count at the sizes in force."""
+    def as_weight(self, operator: Tensor) -> Tensor:
+        """Return a weight, given as (out, in, ...), in the shape that the layer computes with."""
+        return operator if self.in_repeat == 1 else operator.flatten(start_dim=1)
+
+    def tensors(self) -> list[Tensor | None]:
+        """Return all tensors that weight and bias can be made of, by their number in a plan."""
+        tensors = [self._operator(), self.bias]
         corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
-        return [] if corrections is None else corrections.at(self._scale())
+        if corrections is not None:
+            # Not by the lists' own iterators, which are slow: this happens in every step.
+            tensors += corrections.weights._parameters.values()
+            tensors += corrections.biases._parameters.values()
+        return tensors
 
-    def _scale(self) -> float:
-        """Return the fraction of full size at which the layer is sampled."""
-        scales = [axis.size / axis.grid_size for axis in self._axes if axis is not None]
-        return math.prod(scales) ** (1.0 / len(scales))
+    def plan(self, at: Placements | None = None) -> LayerPlan:
+        """Return how weight and bias are computed at the current size.
 
-    def _parameters_in_force(self) -> tuple[Tensor, Tensor | None]:
-        return self.discrete_parameters() if self._lent is None else self._lent
+        Args:
+            at: As for :meth:`discretize`.
+        """
+        ends = [
+            None if axis is None else (at and at.get(axis)) or axis.placement
+            for axis in (self.out_axis, self.in_axis)
+        ]
+        if self._shared is None:
+            like = self.weight
+            shape = like.shape
+        else:
+            like, shape = self._shared.flat, self._shared.places["weight"][1]
+        if torch.compiler.is_compiling():  # which keeps what it traced
+            return self._make_plan(like, shape, *ends)
+        key = (like.dtype, like.device, shape, *[None if end is None else end.key for end in ends])
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._make_plan(like, shape, *ends)
+            if all(end is None or isinstance(end.key, int) for end in ends):
+                if len(self._plans) >= MOST_PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
+        return plan
 
+    def _make_plan(
+        self,
+        like: Tensor,
+        shape: torch.Size,
+        out_placement: Placement | None,
+        in_placement: Placement | None,
+    ) -> LayerPlan:
+        ends = (out_placement, in_placement)
+        shape = self.operator_shape(shape)
+        size = tuple(
+            features if end is None or end.prefix is None else end.prefix
+            for features, end in zip(shape[:2], ends, strict=True)
+        )
+        # Where samples are nodes, they are the first ones, and no matrix is needed.
+        left, right = (
+            None if end is None or end.prefix is not None else end.matrices(like) for end in ends
+        )
+        sampling = None if left is None else left.sampling
+        integration = None if right is None else right.integration
+        weights = [(0, shape, 1.0)]
+        biases = [(1, shape[:1], 1.0)]
+        corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
+        if corrections is not None:
+            scales = [end.size / end.grid_size for end in ends if end is not None]
+            n_levels = len(corrections.scales)
+            for level, factor in corrections.at(math.prod(scales) ** (1.0 / len(scales))):
+                reach = corrections.shapes[level]
+                weights.append((2 + level, reach, factor))
+                biases.append((2 + n_levels + level, reach[:1], factor))
 
-def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
-    """Multiply the first dimension by a matrix from the left, the second by one from the right.
+        def terms(found: list[tuple[int, torch.Size, float]]) -> tuple[Term, ...]:
+            return tuple(
+                Term(number, (*map(min, reach[:2], size), *reach[2:]), factor)
+                for number, reach, factor in found
+            )
 
-    Args:
-        operator: Shape: (out, in, ...).
-        left: Shape: (new out, out); None stands for the identity.
-        right: Shape: (in, new in); None stands for the identity.
+        return make_plan(
+            Sampled(terms(weights), sampling, integration),
+            None if self.bias is None else Sampled(terms(biases), sampling, None),
+            shape,
+        )
 
-    Returns:
-        Shape: (new out, new in, ...).
-    """
-    if left is not None:
-        rest = operator.shape[1:]
-        operator = (left @ operator.reshape(operator.shape[0], -1)).view(-1, *rest)
-    if right is None:
-        return operator
-    if operator.dim() == 2:
-        return operator @ right
-    rest = operator.shape[2:]
-    return (right.T @ operator.flatten(start_dim=2)).view(operator.shape[0], -1, *rest)
+    def _current_parameters(self) -> Parameters:
+        if torch.compiler.is_compiling():
+            return self.discrete_parameters()
+        lent = LENT.get().get(self)
+        return self.discrete_parameters() if lent is None else lent
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_plans": {}}
 
 
 def grid_or_features(dimension: int | Axis) -> int:

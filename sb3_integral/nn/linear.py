@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.layer import IntegralLayer, axis_or_none, check_grid, grid_or_features
+from sb3_integral.nn.layer import IntegralLayer, Placements, check_grid, grid_or_features
 
 
 class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             image were flattened.
 
     Shape:
-        Input (..., in · in_repeat), output (..., out), with an axis' size in force for either.
+        Input (..., in · in_repeat), output (..., out), with an axis' current size for either.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             dtype=dtype,
         )
         self.in_repeat = in_repeat
-        self._axes = (axis_or_none(in_features), axis_or_none(out_features))
+        self._put_between(in_features, out_features)
 
     @classmethod
-    def adopt(
+    def from_linear(
         cls,
         linear: nn.Linear,
         in_axis: Axis | None = None,
@@ -105,14 +105,14 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         return torch.Size((shape[0], shape[1] // self.in_repeat, self.in_repeat))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Apply the layer at the sizes in force."""
-        weight, bias = self._parameters_in_force()
+        """Apply the layer at the current size."""
+        weight, bias = self._current_parameters()
         return F.linear(input, weight, bias)
 
     @torch.no_grad()
-    def discretize(self) -> nn.Linear:
-        """Return an ordinary layer of the sizes in force, with parameters of its own."""
-        weight, bias = self.discrete_parameters()
+    def discretize(self, at: Placements | None = None) -> nn.Linear:
+        """See :meth:`IntegralLayer.discretize`."""
+        weight, bias = self.discrete_parameters(at)
         layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
         layer.weight = nn.Parameter(weight.clone())
         if bias is not None:

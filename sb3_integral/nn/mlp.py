@@ -1,4 +1,4 @@
-"""A multi-layer perceptron strung on axes, and how a discrete one is strung on them."""
+"""A multi-layer perceptron of integral layers, and how a discrete one becomes one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_sizes
 
 
-def string_on_axes(layers: Sequence[nn.Linear], axes: Sequence[Axis]) -> list[IntegralLinear]:
-    """String consecutive dense layers on axes, one between each layer and the next.
+def to_integral_layers(layers: Sequence[nn.Linear], axes: Sequence[Axis]) -> list[IntegralLinear]:
+    """Turn consecutive dense layers into integral ones, with an axis between each and the next.
 
     Args:
         layers: The layers of an MLP, first to last.
@@ -31,7 +31,7 @@ def string_on_axes(layers: Sequence[nn.Linear], axes: Sequence[Axis]) -> list[In
         raise ValueError(f"{len(layers)} layers have {len(layers) - 1} axes, got {len(axes)}")
     ends = (None, *axes, None)
     return [
-        IntegralLinear.adopt(layer, in_axis=ends[i], out_axis=ends[i + 1])
+        IntegralLinear.from_linear(layer, in_axis=ends[i], out_axis=ends[i + 1])
         for i, layer in enumerate(layers)
     ]
 

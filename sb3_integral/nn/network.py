@@ -3,41 +3,61 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axes, Axis
-from sb3_integral.nn.fused import find_chain, run_chain, train_chain
-from sb3_integral.nn.layer import IntegralLayer
-from sb3_integral.nn.sampling import Plan, make_plan, sample_flat
+from sb3_integral.nn.caching import ordinary_tensors
+from sb3_integral.nn.chain import Chain, find_chain, has_hooks
+from sb3_integral.nn.engine import (
+    Packing,
+    Parameters,
+    must_be_traced,
+    run_layers,
+    run_parameters,
+    sample_layers,
+)
+from sb3_integral.nn.layer import LENT, IntegralLayer, Placements
+from sb3_integral.nn.plan import LayerPlan
 from sb3_integral.nn.sizes import Size
+from sb3_integral.nn.state import load_whole
 
 Self = TypeVar("Self", bound="IntegralNetwork")
 
-MOST_PLANS = 256
-"""How many sizes a network remembers how to sample."""
+
+class KeptSamples(NamedTuple):
+    """Sampled weights, and all that they were computed from.
+
+    Attributes:
+        key: Dtype, device and where the axes were sampled.
+        contents: The bytes of every tensor that counted.
+        parameters: What was sampled.
+    """
+
+    key: tuple[object, ...]
+    contents: tuple[bytes, ...]
+    parameters: list[Parameters]
 
 
 class IntegralNetwork(nn.Module):
     """Any module with integral layers in it: an MLP, a CNN, a shared trunk with several heads.
 
-    All parameters of the integral layers become views of one flat parameter, :attr:`lam_flat`. That
+    Weights and biases of the integral layers become parts of one flat parameter, :attr:`lam_flat`. That
     keeps training at random sizes cheap: every layer is sampled in one step of autograd, and the
-    optimizer has one tensor to visit. A plain MLP runs in one step of autograd altogether.
+    optimizer has one tensor to visit. A plain MLP runs in one step of autograd altogether. Corrections
+    that depend on the scale stay parameters of their own.
 
-    In evaluation mode without gradients the sampled weights are kept until the parameters, the
-    sizes or the mode change. Two changes go unnoticed in that mode, for torch does not count them:
-    through ``.data``, and by a fused optimizer. Call ``eval()`` after such a change.
+    Without gradients, the sampled weights are reused as long as the sizes and the *values* of the
+    parameters are the same, by whatever means these are changed.
 
     Args:
-        module: What is run. Its axes are found by what its layers are strung on.
+        module: What is run. Its axes are those of its layers.
 
     Attributes:
-        module: The module, its integral layers without parameters of their own.
+        module: The module. Its integral layers' ``weight`` and ``bias`` are views of the flat parameter.
         axes: The axes, in the order in which data meets them.
         lam_flat: All weights and biases of the integral layers, one behind the other.
 
@@ -51,35 +71,35 @@ class IntegralNetwork(nn.Module):
         self._layers = tuple(part for part in module.modules() if isinstance(part, IntegralLayer))
         if not self._layers:
             raise ValueError(f"found no integral layer in {type(module).__name__}")
-        if any("corrections" in layer._modules for layer in self._layers):
-            raise ValueError(
-                "a network keeps all its λ in one tensor, expected layers without corrections; "
-                "such layers work in any other module"
-            )
         axes: dict[Axis, None] = {}
         for layer in self._layers:
             axes.update(dict.fromkeys(axis for axis in layer._axes if axis is not None))
         self.axes = Axes(axes)
-        self._axis_list = list(axes)
-        self._has_bias = tuple(layer.bias is not None for layer in self._layers)
-        tensors = [t for layer in self._layers for t in (layer.weight, layer.bias) if t is not None]
-        kinds = {f"{tensor.dtype} on {tensor.device}" for tensor in tensors}
+        named = [
+            (index, number, name, tensor)
+            for index, layer in enumerate(self._layers)
+            for number, (name, tensor) in enumerate((("weight", layer.weight), ("bias", layer.bias)))
+            if tensor is not None
+        ]
+        kinds = {f"{tensor.dtype} on {tensor.device}" for *_, tensor in named}
         if len(kinds) != 1:
             raise ValueError(f"integral layers must share dtype and device, got {sorted(kinds)}")
-        self._shapes = tuple(tensor.shape for tensor in tensors)
-        self.lam_flat = nn.Parameter(torch.cat([tensor.detach().flatten() for tensor in tensors]))
-        for layer in self._layers:
-            # The names stay: _show_parameters lets them show what the flat parameter holds.
-            del layer.weight, layer.bias
-        self._chain = find_chain(module)
-        self._plans: dict[object, Plan] = {}
-        self._kept: object = None
-        self._show_parameters()
-        self.register_load_state_dict_post_hook(_show_parameters_of)  # type: ignore[no-untyped-call]
+        self.lam_flat = nn.Parameter(torch.cat([t.detach().flatten() for *_, t in named]))
+        start = 0
+        places: list[tuple[int, int]] = []
+        shapes: list[torch.Size] = []
+        for index, number, name, tensor in named:
+            layer = self._layers[index]
+            layer.share(self, name, start, tensor.shape)
+            start += tensor.numel()
+            places.append((index, number))
+            shapes.append(layer.operator_shape(tensor.shape) if number == 0 else tensor.shape)
+        self._packing = Packing(tuple(places), tuple(shapes))
+        self._kept: KeptSamples | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The hidden sizes in force."""
+        """The current hidden sizes."""
         return self.axes.sizes
 
     @property
@@ -97,121 +117,123 @@ class IntegralNetwork(nn.Module):
         return self
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module at the sizes in force."""
-        # Not through Module.__getattr__: policies are so small that it shows.
-        flat = cast(Tensor, self._parameters["lam_flat"])
-        module = cast(nn.Module, self._modules["module"])
-        is_compiling = torch.compiler.is_compiling()
-        chain = self._chain
-        if chain is not None and (
-            is_compiling or kwargs or len(args) != 1 or not chain.can_run(args[0], flat, module)
-        ):
-            chain = None
-        if torch.is_grad_enabled() or self.training or is_compiling:
-            plan = self._plan()
-            if chain is not None and not plan.is_differentiable:
-                return train_chain(args[0], flat, plan, chain)
-            self._lend(plan)
-            try:
-                return module(*args, **kwargs)
-            finally:
-                self._take_back()
-        key = [flat._version, flat.data_ptr(), *[axis.key for axis in self._axis_list]]
-        if key != self._kept or None in key:
-            self._lend(self._plan())
-            self._kept = key
+        """Run the module at the current size."""
+        if torch.compiler.is_compiling():
+            return self.module(*args, **kwargs)
+        at = {axis: axis.placement for axis in self.axes}
+        plans = [layer.plan(at) for layer in self._layers]
+        chain = None if kwargs or len(args) != 1 else self._chain(args[0])
+        if chain is not None and torch.is_grad_enabled():
+            packed, packing = self._packed([plans])
+            return run_layers(args[0], [plans], chain.activations, packed, packing)[0]
+        parameters = self._sample(plans, at)
         if chain is not None:
-            return run_chain(args[0], [layer._parameters_in_force() for layer in self._layers], chain)
-        return module(*args, **kwargs)
+            return run_parameters(args[0], parameters, chain.activations)
+        lent = dict(zip(self._layers, parameters, strict=True))
+        token = LENT.set({**LENT.get(), **lent})
+        try:
+            return self.module(*args, **kwargs)
+        finally:
+            LENT.reset(token)
 
-    @torch.no_grad()
-    def discretize(self, size: Size | None = None) -> nn.Module:
-        """Return the module with ordinary layers of a size (that in force by default).
+    def forward_at_sizes(self, inputs: Tensor, sizes: Sequence[Size]) -> list[Any]:
+        """Run the module at each of several sizes; the network keeps its own.
+
+        An MLP is run as one step of autograd.
+
+        Args:
+            inputs: Shape: (batch, in).
+            sizes: As for :meth:`resize`.
+
+        Returns:
+            What :meth:`forward` would return at each size.
 
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        with nullcontext() if size is None else self.axes.resized(size):
-            # What deepcopy is to copy is in its memory already: the layer's discrete form.
-            ordinary = {id(layer): layer.discretize() for layer in self._layers}
+        placements = [self.axes.placements(size) for size in sizes]
+        chain = self._chain(inputs)
+        if chain is None or torch.compiler.is_compiling():
+            outputs = []
+            for size in sizes:
+                with self.axes.resized(size):
+                    outputs.append(self(inputs))
+            return outputs
+        plans = [[layer.plan(at) for layer in self._layers] for at in placements]
+        packed, packing = self._packed(plans)
+        return list(run_layers(inputs, plans, chain.activations, packed, packing))
+
+    @torch.no_grad()
+    def discretize(self, size: Size | None = None) -> nn.Module:
+        """Return the module with ordinary layers of a size (the current one by default).
+
+        Raises:
+            ValueError: If a size is not a positive integer or their number is wrong.
+        """
+        at = None if size is None else self.axes.placements(size)
+        # What deepcopy is to copy is in its memory already: the layer's discrete form.
+        ordinary = {id(layer): layer.discretize(at) for layer in self._layers}
         return copy.deepcopy(self.module, ordinary)
 
-    def _lend(self, plan: Plan) -> None:
-        """Give every layer its weight and bias at the sizes in force."""
-        tensors = iter(sample_flat(self.lam_flat, plan))
-        for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
-            # Not through Module.__setattr__: this happens in every step.
-            layer.__dict__["_lent"] = (next(tensors), next(tensors) if has_bias else None)
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See :meth:`torch.nn.Module.load_state_dict`; what fails changes nothing."""
+        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
-    def _take_back(self) -> None:
-        self.__dict__["_kept"] = None
-        for layer in self._layers:
-            layer.__dict__["_lent"] = None
+    def _chain(self, inputs: object) -> Chain | None:
+        """Return the module as a chain, if the engine can run it and nobody would notice."""
+        # Found anew in each call, for modules may be exchanged.
+        module = cast(nn.Module, self._modules["module"])
+        if type(module) is not nn.Sequential or has_hooks(module):
+            return None
+        chain = find_chain(tuple(module._modules.values()))
+        if chain is None or chain.layers != self._layers:
+            return None
+        return chain if chain.can_run(inputs, self.lam_flat) else None
 
-    def _plan(self) -> Plan:
-        if torch.compiler.is_compiling():  # what is traced has no address
-            return self._make_plan()
-        keys = tuple([axis.key for axis in self._axis_list])
-        plan = self._plans.get(keys)
-        if plan is None or plan.address != self.lam_flat.data_ptr():
-            plan = self._make_plan()
-            if all(isinstance(key, int) for key in keys):
-                if len(self._plans) >= MOST_PLANS:
-                    self._plans.clear()
-                self._plans[keys] = plan
-        return plan
+    def _packed(self, plans: Sequence[Sequence[LayerPlan]]) -> tuple[list[Tensor], Packing]:
+        """Return the flat parameter, and the corrections that count in any of several plans."""
+        packed: list[Tensor] = [self.lam_flat]
+        places = list(self._packing.places)
+        for index, layer in enumerate(self._layers):
+            if "corrections" in layer._modules:
+                tensors = layer.tensors()
+                for number in sorted({n for each in plans for n in each[index].sources if n > 1}):
+                    packed.append(cast(Tensor, tensors[number]))
+                    places.append((index, number))
+        return packed, self._packing._replace(places=tuple(places))
 
-    def _make_plan(self) -> Plan:
-        flat = self.lam_flat
-        remaining = iter(self._shapes)
-        shapes: list[tuple[torch.Size, torch.Size]] = []
-        matrices: list[tuple[Tensor | None, Tensor | None]] = []
-        for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
-            in_axis, out_axis = layer._axes
-            left = None if out_axis is None else out_axis.matrices(flat).sampling
-            right = None if in_axis is None else in_axis.matrices(flat).integration
-            weight = next(remaining)
-            shapes.append((weight, layer.operator_shape(weight)))
-            matrices.append((left, right))
-            if has_bias:
-                bias = next(remaining)
-                shapes.append((bias, bias))
-                matrices.append((left, None))
-        return make_plan(flat, shapes, matrices)
-
-    def _show_parameters(self) -> None:
-        """Let each layer's ``weight`` and ``bias`` show what the flat parameter holds of it."""
-        flat = self.lam_flat.detach()
-        tensors = iter(
-            part.view(shape)
-            for part, shape in zip(
-                flat.split([shape.numel() for shape in self._shapes]), self._shapes, strict=True
-            )
+    def _sample(self, plans: Sequence[LayerPlan], at: Placements) -> list[Parameters]:
+        """Return the weight and bias of every layer, those of the last call if nothing has changed."""
+        packed, packing = self._packed([plans])
+        has_matrices = any(
+            matrix is not None
+            for plan in plans
+            for matrix in (plan.weight.sampling, plan.weight.integration)
         )
-        for layer, has_bias in zip(self._layers, self._has_bias, strict=True):
-            layer.__dict__["weight"] = next(tensors)
-            layer.__dict__["bias"] = next(tensors) if has_bias else None
-        self._plans = {}
-        self._take_back()
+        if torch.is_grad_enabled() or not has_matrices or must_be_traced(plans):
+            return self._shaped(sample_layers(plans, packed, packing))
+        if not all(tensor.is_cpu and tensor.is_contiguous() for tensor in packed):
+            return self._shaped(sample_layers(plans, packed, packing))
+        contents = tuple([t.detach().view(torch.uint8).numpy().tobytes() for t in packed])
+        key = (packed[0].dtype, *[placement.key for placement in at.values()])
+        kept = self._kept
+        if kept is None or kept.key != key or kept.contents != contents:
+            with ordinary_tensors(), torch.no_grad():
+                found = sample_layers(plans, packed, packing)
+                # What was not computed is a view of a parameter, which may change.
+                parameters = self._shaped(
+                    [(w.clone(), None if b is None else b.clone()) for w, b in found]
+                )
+            kept = self._kept = KeptSamples(key, contents, parameters)
+        return kept.parameters
 
-    def train(self: Self, mode: bool = True) -> Self:
-        """See :meth:`torch.nn.Module.train`."""
-        self._take_back()
-        return super().train(mode)
-
-    def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._show_parameters()
-        return self
+    def _shaped(self, parameters: Sequence[Parameters]) -> list[Parameters]:
+        return [
+            (layer.as_weight(operator), bias)
+            for layer, (operator, bias) in zip(self._layers, parameters, strict=True)
+        ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_chain": None, "_plans": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._chain = find_chain(self.module)
-        self._show_parameters()
-
-
-def _show_parameters_of(network: IntegralNetwork, _: object) -> None:
-    network._show_parameters()
+        return {**self.__dict__, "_kept": None}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sb3_integral.nn.kept import to_be_kept
+from sb3_integral.nn.caching import ordinary_tensors
 
 
 @runtime_checkable
@@ -121,7 +121,7 @@ def _cell_widths(points: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=512)
 def _legendre(size: int) -> tuple[Tensor, Tensor]:
     nodes, weights = np.polynomial.legendre.leggauss(size)
-    with to_be_kept():
+    with ordinary_tensors():
         return torch.from_numpy(nodes), torch.from_numpy(weights)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -24,6 +24,7 @@ from sb3_integral.nn import (
     Size,
     Trapezoidal,
     as_sizes,
+    load_whole,
 )
 from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
 from sb3_integral.policies.noise import AxisNoise
@@ -177,7 +178,7 @@ class IntegralPolicy(BasePolicy):
         added: dict[int, list[nn.Parameter]] = {}
         for layer, layer_levels in zip(layers, each, strict=True):
             if "corrections" not in layer._modules and layer_levels != 0:
-                added[id(layer.weight)] = list(layer.correct(layer_levels).parameters())
+                added[id(layer.weight)] = list(layer.add_scale_corrections(layer_levels).parameters())
         for module in self.modules():
             optimizer = getattr(module, "optimizer", None)
             if isinstance(optimizer, torch.optim.Optimizer):
@@ -209,10 +210,10 @@ class IntegralPolicy(BasePolicy):
 
     def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
         """String a layer that normalises a hidden dimension on its axis."""
-        raise ValueError(f"cannot string a {type(norm).__name__} on an axis")
+        raise ValueError(f"cannot string a layer of class {type(norm).__name__} on an axis")
 
     def _string_dense(self, name: str, in_axis: Axis | None, out_axis: Axis | None) -> None:
-        replace_submodule(self, name, IntegralLinear.adopt(dense(self, name), in_axis, out_axis))
+        replace_submodule(self, name, IntegralLinear.from_linear(dense(self, name), in_axis, out_axis))
 
     def _string_extractors(
         self, names: Sequence[str], features_are_axis: bool
@@ -260,6 +261,12 @@ class IntegralPolicy(BasePolicy):
         """Return SB3's class of which this is the integral kind."""
         kinds = (kind for kind in cls.__mro__ if issubclass(kind, BasePolicy))
         return next(kind for kind in kinds if not issubclass(kind, IntegralPolicy))
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """See torch; a state that does not fit changes nothing."""
+        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -361,10 +368,10 @@ def _string_cnn(cnn: NatureCNN, channels: Iterator[Axis], features: Axis | None)
     for index, module in enumerate(cnn.cnn):
         if isinstance(module, nn.Conv2d):
             axis = next(channels)
-            cnn.cnn[index] = IntegralConv2d.adopt(module, before, axis)
+            cnn.cnn[index] = IntegralConv2d.from_conv(module, before, axis)
             before = axis
     assert before is not None
     linear = cnn.linear[0]
     assert isinstance(linear, nn.Linear)
     pixels = linear.in_features // before.grid_size
-    cnn.linear[0] = IntegralLinear.adopt(linear, before, features, in_repeat=pixels)
+    cnn.linear[0] = IntegralLinear.from_linear(linear, before, features, in_repeat=pixels)

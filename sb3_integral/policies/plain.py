@@ -262,4 +262,4 @@ def _layer_like(old: nn.Module, weight: Tensor) -> nn.Module:
         return nn.Conv2d(in_channels, out_channels, **geometry, bias=has_bias)
     if isinstance(old, nn.Linear):
         return nn.Linear(weight.shape[1], weight.shape[0], bias=has_bias)
-    raise ValueError(f"cannot make a {type(old).__name__} of shape {tuple(weight.shape)}")
+    raise ValueError(f"cannot make a layer of class {type(old).__name__} of shape {tuple(weight.shape)}")

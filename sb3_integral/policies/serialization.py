@@ -193,7 +193,7 @@ def _content(policy: BasePolicy) -> dict[str, Any]:
     names = [name for name, kind in policy_classes().items() if kind is type(policy)]
     if not names:
         raise ValueError(
-            f"a {type(policy).__name__} cannot be written to a safe file, expected an integral policy "
+            f"{type(policy).__name__} cannot be written to a safe file, expected an integral policy "
             f"or a plain one of SB3 or sb3-contrib"
         )
     return {
@@ -255,7 +255,7 @@ def _parse(text: str) -> dict[str, Any]:
     if level:
         raise ValueError(f"its description has more than {DEEPEST_JSON} levels")
     if not isinstance(content, dict):
-        raise ValueError(f"its description is a {type(content).__name__}, expected an object")
+        raise ValueError(f"its description is of type {type(content).__name__}, expected an object")
     return content
 
 

@@ -41,7 +41,7 @@ def space_to_json(space: spaces.Space[Any]) -> Json:
         inner = [[name, space_to_json(part)] for name, part in space.spaces.items()]
         return {"type": "Dict", "spaces": inner}
     raise ValueError(
-        f"a {type(space).__name__} space cannot be written to a file, expected Box, Discrete, "
+        f"a space of class {type(space).__name__} cannot be written to a file, expected Box, Discrete, "
         f"MultiDiscrete, MultiBinary or Dict"
     )
 
@@ -126,7 +126,9 @@ class _Reader:
 
 def _entries(content: dict[str, Json], *names: str) -> dict[str, Json]:
     if content.keys() != {"type", *names}:
-        raise ValueError(f"a {content['type']} space has {sorted(content)}, expected type, {names}")
+        raise ValueError(
+            f"a space of class {content['type']} has {sorted(content)}, expected type, {names}"
+        )
     return content
 
 

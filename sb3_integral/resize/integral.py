@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from sb3_integral.nn import Axis, string_on_axes
+from sb3_integral.nn import Axis, to_integral_layers
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 from sb3_integral.resize.dense import DenseLayer
@@ -34,7 +34,7 @@ class IntegralSampling:
             for layer, size in zip(layers[:-1], sizes, strict=True)
         ]
         resized = []
-        for layer in string_on_axes([_module(layer) for layer in layers], axes):
+        for layer in to_integral_layers([_module(layer) for layer in layers], axes):
             weight, bias = layer.discrete_parameters()
             resized.append(DenseLayer(weight.clone(), None if bias is None else bias.clone()))
         return resized

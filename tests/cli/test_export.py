@@ -58,7 +58,7 @@ def test_a_run_folder_becomes_a_safe_file_which_becomes_the_rest(
     # then
     assert result.exit_code == 0, result.output
     assert (
-        f"{safe}: a safe file of a IntegralActorCriticPolicy, {safe.stat().st_size} bytes"
+        f"{safe}: a safe file of the policy IntegralActorCriticPolicy, {safe.stat().st_size} bytes"
         in result.stdout
     )
     policy: Any = load_policy(safe)

@@ -290,8 +290,8 @@ WRONG = {
     "shape": (replace(WEIGHT, torch.zeros(3, 3)), r"is torch.float32 of shape \(3, 3\)"),
     "type": (replace(WEIGHT, torch.zeros(16, 5, dtype=torch.float64)), "is torch.float64"),
     "NaN": (replace(WEIGHT, torch.full((16, 5), torch.nan)), "NaN or infinite"),
-    "size": (replace("actor_axes.0._extra_state", torch.tensor(10**12)), "more than 4096 points"),
-    "no size": (replace("actor_axes.0._extra_state", torch.tensor(0)), "size of an axis"),
+    "size": (replace("actor_axes.0.points", torch.empty(10**12, 0)), "more than 4096 points"),
+    "no size": (replace("actor_axes.0.points", torch.empty(0, 0)), "size of an axis"),
     "more": (replace("other", torch.zeros(1)), "not known: ['other']"),
     "less": (lambda content, tensors: tensors.pop(WEIGHT), f"missing: ['{WEIGHT}']"),
 }

@@ -406,7 +406,9 @@ def test_what_is_no_student_is_an_error_that_says_what_it_is(venv: VecEnv, tmp_p
     with pytest.raises(ValueError, match=r"final\.th is not a whole policy's file"):
         load_student_policy(venv, str(file))
     torch.save(a_policy(ActorCriticPolicy), file)
-    with pytest.raises(ValueError, match="holds a ActorCriticPolicy, expected an integral policy"):
+    with pytest.raises(
+        ValueError, match="holds an object of class ActorCriticPolicy, expected an integral policy"
+    ):
         load_student_policy(venv, str(file))
     torch.save({"weights": torch.zeros(3)}, file)
     with pytest.raises(ValueError, match="holds a dict, expected a policy"):

@@ -1,6 +1,8 @@
 """The axis: resizing, placing, what it remembers and what it computes."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -195,10 +197,91 @@ def test_state_dict_of_an_even_axis_makes_a_placed_one_even() -> None:
     assert placed.size == 6
 
 
-@pytest.mark.parametrize("state", [0, -3, 2.5, True, [0.5, 0.1]], ids=str)
-def test_state_that_is_no_size_and_no_points_is_refused(state: object) -> None:
-    with pytest.raises(ValueError, match=r"must be an integer|must ascend"):
-        Axis(5).set_extra_state(torch.tensor(state))
+@pytest.mark.parametrize(
+    "state",
+    [torch.tensor(x) for x in (0, -3, 2.5, True, [0.5, 0.1])] + [torch.empty(0, 0), torch.empty(3, 2)],
+    ids=str,
+)
+def test_state_that_is_no_size_and_no_points_is_refused_and_changes_nothing(state: torch.Tensor) -> None:
+    # given
+    axis = Axis(5).resize(4)
+    # when
+    with pytest.raises(RuntimeError, match=r"points: .*(must be an integer|must ascend)"):
+        axis.load_state_dict({"points": state})
+    # then
+    assert (axis.size, axis.is_even) == (4, True)
+
+
+@pytest.mark.parametrize("grid_size", [None, 5, 12])
+def test_state_dict_of_an_axis_at_full_size_is_empty(grid_size: int | None) -> None:
+    axis = Axis(9, grid_size=grid_size).resize(3).resize(9)
+    assert axis.state_dict() == {}
+    # and what is empty is the full size
+    assert Axis(9).resize(4).load_state_dict({}).missing_keys == []
+    small = Axis(9).resize(4)
+    small.load_state_dict({})
+    assert small.size == 9
+
+
+@given(size=sizes)
+@settings(max_examples=20, deadline=None)
+def test_arithmetic_on_a_state_leaves_its_size_alone(size: int) -> None:
+    # given two networks of one size
+    states = [Axis(7).resize(size).state_dict() for _ in range(2)]
+    changes = [
+        {key: (states[0][key] + other) / 2 for key, other in states[1].items()},
+        {key: torch.rand_like(value) for key, value in states[0].items()},
+        {key: value * float("nan") for key, value in states[0].items()},
+        {key: value.half() for key, value in states[0].items()},
+    ]
+    for state in changes:
+        # when
+        axis = Axis(7).resize(3)
+        axis.load_state_dict(state)
+        # then
+        assert axis.size == size
+        assert axis.is_even
+
+
+def test_a_size_that_is_read_once_stays_whole() -> None:
+    # given
+    axis = Axis(8).resize(5)
+    placement = axis.placement
+    # when another thread resizes in between
+    axis.resize(3)
+    # then
+    assert placement.matrices(LIKE).sampling.shape == (placement.size, 8) == (5, 8)
+    assert axis.matrices(LIKE).sampling.shape == (3, 8)
+
+
+def test_threads_that_resize_leave_sizes_and_matrices_that_agree() -> None:
+    # given
+    axis, stop = Axis(16), threading.Event()
+
+    def read() -> int:
+        seen = 0
+        while not stop.is_set() or not seen:
+            placement = axis.placement
+            sampling = placement.matrices(LIKE).sampling
+            assert (16 if sampling is None else len(sampling)) == placement.size
+            seen += 1
+        return seen
+
+    # when
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for turn in range(300):
+            axis.resize(1 + turn % 20)
+        stop.set()
+    # then
+    assert all(reader.result() for reader in readers)
+    assert axis.matrices(LIKE).sampling.shape == (axis.size, 16)
+
+
+@pytest.mark.parametrize("name", ["kernel", "quadrature", "grid_size", "nested", "size"])
+def test_what_matrices_depend_on_cannot_be_changed_behind_their_back(name: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(Axis(8), name, 3)
 
 
 @given(size=sizes)
@@ -305,7 +388,7 @@ def test_points_are_parameters_only_while_they_are_tuned() -> None:
     partition = axis.start_tuning()
     # then
     assert list(axis.parameters()) == list(partition.parameters())
-    assert axis.key is None
+    assert axis.placement.key is None
     torch.testing.assert_close(axis.points.detach(), even)
     assert all(matrix.requires_grad for matrix in axis.matrices(LIKE))
     # when the first gap has grown

@@ -31,7 +31,7 @@ def test_adopted_convolution_is_exact_at_full_size(options: dict, mode: str) -> 
     torch.manual_seed(0)
     plain = nn.Conv2d(4, 5, 3, padding_mode=mode, **options)
     # when
-    layer = IntegralConv2d.adopt(plain, Axis(4), Axis(5))
+    layer = IntegralConv2d.from_conv(plain, Axis(4), Axis(5))
     # then
     assert layer.weight is plain.weight
     assert layer.bias is plain.bias
@@ -96,7 +96,7 @@ def test_either_end_may_stay_discrete(ins: int | None, outs: int | None) -> None
     plain = nn.Conv2d(4, 6, 3)
     axes = [None if size is None else Axis(size) for size in (ins, outs)]
     # when
-    layer = IntegralConv2d.adopt(plain, *axes)
+    layer = IntegralConv2d.from_conv(plain, *axes)
     # then
     data = torch.randn(1, 4, 5, 5)
     assert torch.equal(layer(data), plain(data))
@@ -110,7 +110,7 @@ def test_either_end_may_stay_discrete(ins: int | None, outs: int | None) -> None
 @pytest.mark.parametrize("groups", [2, 4])
 def test_groups_are_refused(groups: int) -> None:
     with pytest.raises(ValueError, match=f"cannot be integral, got groups={groups}"):
-        IntegralConv2d.adopt(nn.Conv2d(4, 8, 3, groups=groups))
+        IntegralConv2d.from_conv(nn.Conv2d(4, 8, 3, groups=groups))
 
 
 @pytest.mark.parametrize(("side", "position"), [("input", 0), ("output", 1)])
@@ -120,7 +120,7 @@ def test_axis_whose_grid_does_not_fit_is_refused(side: str, position: int) -> No
     axes[position] = Axis(6, grid_size=5)
     # then
     with pytest.raises(ValueError, match=f"the {side} axis has a grid of 5 nodes, expected 6"):
-        IntegralConv2d.adopt(nn.Conv2d(6, 6, 3), *axes)
+        IntegralConv2d.from_conv(nn.Conv2d(6, 6, 3), *axes)
 
 
 @pytest.mark.parametrize(("in_size", "out_size"), [(3, 3), (2, 5), (6, 2)])

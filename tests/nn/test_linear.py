@@ -114,7 +114,7 @@ def test_adopted_layer_shares_its_parameters_and_is_exact_at_full_size(
     # given
     linear = nn.Linear(ins, outs, bias=bias)
     # when
-    layer = IntegralLinear.adopt(linear, Axis(ins), Axis(outs))
+    layer = IntegralLinear.from_linear(linear, Axis(ins), Axis(outs))
     # then
     assert layer.weight is linear.weight
     assert layer.bias is linear.bias
@@ -130,7 +130,7 @@ def test_adopted_layer_of_flattened_channels_is_exact_at_full_size(
     # given
     linear = nn.Linear(channels * repeat, outs)
     # when
-    layer = IntegralLinear.adopt(linear, Axis(channels), Axis(outs), in_repeat=repeat)
+    layer = IntegralLinear.from_linear(linear, Axis(channels), Axis(outs), in_repeat=repeat)
     # then
     data = torch.randn(3, channels * repeat)
     assert torch.equal(layer(data), linear(data))
@@ -177,12 +177,12 @@ def test_axis_whose_grid_does_not_fit_is_refused(side: str, position: int) -> No
     axes[position] = Axis(6, grid_size=5)
     # then
     with pytest.raises(ValueError, match=f"the {side} axis has a grid of 5 nodes, expected 6"):
-        IntegralLinear.adopt(nn.Linear(6, 6), *axes)
+        IntegralLinear.from_linear(nn.Linear(6, 6), *axes)
 
 
 def test_axis_whose_grid_does_not_fit_flattened_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="the input axis has a grid of 6 nodes, expected 2"):
-        IntegralLinear.adopt(nn.Linear(6, 6), Axis(6), in_repeat=3)
+        IntegralLinear.from_linear(nn.Linear(6, 6), Axis(6), in_repeat=3)
 
 
 @pytest.mark.parametrize("in_size", [3, 5, 8])

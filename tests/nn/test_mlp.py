@@ -12,7 +12,7 @@ from sb3_integral.nn import (
     Axis,
     IntegralLinear,
     IntegralMLP,
-    string_on_axes,
+    to_integral_layers,
 )
 
 kernels = st.sampled_from(sorted(KERNELS))
@@ -146,7 +146,7 @@ def test_strung_layers_share_parameters_and_axes() -> None:
     layers = [nn.Linear(3, 6), nn.Linear(6, 5), nn.Linear(5, 2)]
     axes = [Axis(6), Axis(5)]
     # when
-    strung = string_on_axes(layers, axes)
+    strung = to_integral_layers(layers, axes)
     # then
     assert all(type(layer) is IntegralLinear for layer in strung)
     assert [layer.in_axis for layer in strung] == [None, *axes]
@@ -162,9 +162,9 @@ def test_wrong_number_of_axes_is_refused(count: int) -> None:
     layers = [nn.Linear(4, 4) for _ in range(3)]
     # then
     with pytest.raises(ValueError, match=f"3 layers have 2 axes, got {count}"):
-        string_on_axes(layers, [Axis(4)] * count)
+        to_integral_layers(layers, [Axis(4)] * count)
 
 
 def test_axis_that_fits_no_layer_is_refused() -> None:
     with pytest.raises(ValueError, match="has a grid of 7 nodes, expected 4"):
-        string_on_axes([nn.Linear(3, 4), nn.Linear(4, 2)], [Axis(7)])
+        to_integral_layers([nn.Linear(3, 4), nn.Linear(4, 2)], [Axis(7)])

@@ -1,10 +1,14 @@
 """The network: one flat parameter, copies, precisions, what eval mode keeps, and torch's compilers."""
 
+import contextlib
 import copy
 import io
 import pickle
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,7 +23,7 @@ from sb3_integral.nn import (
     IntegralMLP,
     IntegralNetwork,
 )
-from sb3_integral.nn.axis import axis_matrices
+from sb3_integral.nn.placement import axis_matrices
 
 
 class TwoHeads(nn.Module):
@@ -324,21 +328,7 @@ OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]]
 }
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        pytest.param(
-            make,
-            id=name,
-            marks=pytest.mark.xfail(
-                name == "adam-fused",
-                reason="torch's fused optimizers give a parameter no new version",
-                strict=True,
-            ),
-        )
-        for name, make in OPTIMIZERS.items()
-    ],
-)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_what_eval_mode_keeps_does_not_survive_an_optimizer_step(
     network: IntegralNetwork, optimizer: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
 ) -> None:
@@ -368,21 +358,28 @@ CHANGES: dict[str, Callable[[IntegralNetwork], object]] = {
     "new-parameter": lambda network: setattr(
         network, "lam_flat", nn.Parameter(network.lam_flat.detach() * 2)
     ),
-    "data-then-eval": lambda network: (network.lam_flat.data.mul_(2), network.eval()),
-    "data-then-train-and-eval": lambda network: (
-        network.train(),
-        network.lam_flat.data.mul_(2),
-        network.eval(),
+    "data-in-place": lambda network: network.lam_flat.data.mul_(2),
+    "data": lambda network: setattr(network.lam_flat, "data", network.lam_flat.data * 2),
+    "vector": lambda network: nn.utils.vector_to_parameters(
+        2 * nn.utils.parameters_to_vector(network.parameters()), network.parameters()
     ),
+    "swapped": lambda network: torch.utils.swap_tensors(
+        network.lam_flat, nn.Parameter(network.lam_flat.detach() * 2)
+    ),
+    "numpy": lambda network: np.multiply(
+        network.lam_flat.detach().numpy(), 2, out=network.lam_flat.detach().numpy()
+    ),
+    "layer-weight": lambda network: network._layers[0].weight.detach().mul_(2),
 }
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_eval_mode_keeps_does_not_survive_a_change(
-    network: IntegralNetwork, change: Callable[[IntegralNetwork], object]
+    network: IntegralNetwork, change: Callable[[IntegralNetwork], object], training: bool
 ) -> None:
     # given a network with sampled weights at hand
-    network.eval().resize(4)
+    network.train(training).resize(4)
     network.axes[0].place([0.0, 0.2, 0.5, 1.0])
     before = outputs_of(network)
     assert torch.equal(outputs_of(network), before)
@@ -393,6 +390,11 @@ def test_what_eval_mode_keeps_does_not_survive_a_change(
     assert not torch.allclose(after, before)
     fresh = copy.deepcopy(network).train()
     torch.testing.assert_close(after, outputs_of(fresh))
+    torch.testing.assert_close(after, outputs_of(network.discretize()))
+    # and what layers show is what runs
+    both = [each for layer in network._layers for each in (layer.weight, layer.bias)]
+    shown = torch.cat([each.flatten() for each in both if each is not None])
+    assert torch.equal(shown, network.lam_flat)
 
 
 @pytest.mark.parametrize("change", ["double", "to", "parent"])
@@ -425,6 +427,114 @@ def test_training_mode_between_evaluations_is_noticed(network: IntegralNetwork) 
     nn.ModuleList([network]).eval()
     # then
     torch.testing.assert_close(outputs_of(network), outputs_of(network.discretize()))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_autocast_leaves_nothing_behind(network: IntegralNetwork, training: bool) -> None:
+    # given
+    network.train(training).resize(4)
+    expected = outputs_of(copy.deepcopy(network))
+    # when it runs under autocast first
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = outputs_of(network)
+    # then
+    assert low.dtype == torch.bfloat16
+    assert torch.equal(outputs_of(network), expected)
+    # and the other way round
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(outputs_of(network), low)
+
+
+def flat_outputs(
+    network: nn.Module, values: dict[str, torch.Tensor], data: torch.Tensor
+) -> torch.Tensor:
+    out = torch.func.functional_call(network, values, (data,))
+    return out if isinstance(out, torch.Tensor) else torch.cat(out, dim=-1)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script")  # torch's own derivatives for jacfwd use it
+@pytest.mark.parametrize("size", [4, (9, 8), 12], ids=str)
+def test_torch_func_transforms_agree_with_autograd(network: IntegralNetwork, size: object) -> None:
+    # given
+    network.double().resize(size)
+    data = inputs(torch.float64)
+    values = {name: p.detach() for name, p in network.named_parameters()}
+
+    def loss(values: dict[str, torch.Tensor], data: torch.Tensor) -> torch.Tensor:
+        return flat_outputs(network, values, data).square().sum()
+
+    out = network(data)
+    out = out if isinstance(out, torch.Tensor) else torch.cat(out, dim=-1)
+    (expected,) = torch.autograd.grad(out.square().sum(), network.lam_flat)
+    # then
+    found = torch.func.grad(loss)(values, data)["lam_flat"]
+    torch.testing.assert_close(found, expected)
+    # and for each row by itself
+    rows = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(values, data[:, None])["lam_flat"]
+    torch.testing.assert_close(rows.sum(0), expected)
+    # and derivatives of the outputs
+    jacobian = torch.func.jacrev(lambda x: flat_outputs(network, values, x))(data)
+    forward = torch.func.jacfwd(lambda x: flat_outputs(network, values, x))(data)
+    torch.testing.assert_close(jacobian, forward)
+    # and of an ensemble
+    stacked = {name: torch.stack([v, 2 * v]) for name, v in values.items()}
+    both = torch.func.vmap(lambda v: flat_outputs(network, v, data))(stacked)
+    torch.testing.assert_close(both[0], out.detach())
+    # and what autograd's own forward mode gives
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(data, torch.ones_like(data))
+        tangent = torch.autograd.forward_ad.unpack_dual(flat_outputs(network, values, dual)).tangent
+    torch.testing.assert_close(tangent, forward.sum(dim=(2, 3)))
+
+
+def test_a_network_that_is_built_in_inference_mode_works() -> None:
+    # given
+    with torch.inference_mode():
+        network = mlp().resize(4)
+        other = two_heads().resize(4)
+        first = outputs_of(network), outputs_of(other)
+    # then with and without that mode
+    for each, expected in zip((network, other), first, strict=True):
+        assert torch.equal(outputs_of(each), expected)
+        torch.testing.assert_close(outputs_of(each.discretize()), expected)
+        torch.testing.assert_close(outputs_of(copy.deepcopy(each)), expected)
+
+
+def test_threads_that_run_and_resize_leave_a_network_that_is_right(network: IntegralNetwork) -> None:
+    # given
+    stop, expected = threading.Event(), {n: outputs_of(network.discretize(n)) for n in range(1, 10)}
+
+    def run() -> int:
+        runs = 0
+        while not stop.is_set() or not runs:
+            with contextlib.suppress(RuntimeError):  # of one whose axes were resized one after the other
+                outputs_of(network)
+            torch.testing.assert_close(outputs_of(network.discretize(3)), expected[3])
+            runs += 1
+        return runs
+
+    # when
+    with ThreadPoolExecutor(2) as pool:
+        runners = [pool.submit(run) for _ in range(2)]
+        for turn in range(150):
+            network.resize(1 + turn % 9)
+        stop.set()
+    # then
+    assert all(runner.result() for runner in runners)
+    for size, wanted in expected.items():
+        torch.testing.assert_close(outputs_of(network.resize(size)), wanted)
+
+
+def test_sizes_together_are_those_one_by_one(network: IntegralNetwork) -> None:
+    # given
+    sizes = [3, (9, 8), 12]
+    # when
+    together = network.forward_at_sizes(inputs(), sizes)
+    # then
+    assert network.sizes == (9, 8)
+    for size, output in zip(sizes, together, strict=True):
+        got = output if isinstance(output, torch.Tensor) else torch.cat(output, dim=-1)
+        torch.testing.assert_close(got.detach(), outputs_of(network.resize(size)))
 
 
 def test_gradients_flow_in_eval_mode_after_an_evaluation_without(network: IntegralNetwork) -> None:

@@ -13,7 +13,7 @@ from sb3_integral.nn import (
     IntegralLinear,
     permute_axis,
     shortest_path,
-    string_on_axes,
+    to_integral_layers,
     total_variation,
 )
 
@@ -78,7 +78,7 @@ def test_permuted_mlp_computes_the_same_and_varies_less() -> None:
     expected = plain(inputs).detach()
     before = plain[0].weight.detach().clone()
     axes = [Axis(20), Axis(15)]
-    layers = string_on_axes([plain[0], plain[2], plain[4]], axes)
+    layers = to_integral_layers([plain[0], plain[2], plain[4]], axes)
     # when
     orders = [permute_axis(layers, axis, seconds=0.05) for axis in axes]
     # then

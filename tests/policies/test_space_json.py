@@ -49,7 +49,7 @@ def test_a_space_comes_back_from_text(space: spaces.Space[Any]) -> None:
 
 
 def test_a_space_that_sb3_does_not_know_is_refused() -> None:
-    with pytest.raises(ValueError, match="a Text space cannot be written"):
+    with pytest.raises(ValueError, match="a space of class Text cannot be written"):
         space_to_json(spaces.Text(3))
 
 

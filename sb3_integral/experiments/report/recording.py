@@ -128,10 +128,32 @@ def _make_environment(env_id: str) -> gym.Env[Any, Any]:
     try:
         environment = gym.make(env_id, render_mode="rgb_array", **size)
         environment.reset()
+        _follow(environment)
         np.asarray(environment.render(), dtype=np.uint8)
     except Exception as error:
         raise CannotRenderError(f"{type(error).__name__}: {error}") from error
     return environment
+
+
+def _follow(environment: gym.Env[Any, Any]) -> None:
+    """Let the camera of a MuJoCo environment follow a body that can leave its place."""
+    renderer = getattr(environment.unwrapped, "mujoco_renderer", None)
+    if renderer is None:
+        return
+    import mujoco
+
+    view = dict(renderer.default_cam_config or {})
+    moving = {int(mujoco.mjtJoint.mjJNT_FREE), int(mujoco.mjtJoint.mjJNT_SLIDE)}
+    joints = zip(renderer.model.jnt_bodyid, renderer.model.jnt_type, strict=True)
+    bodies = [int(body) for body, joint in joints if int(joint) in moving]
+    followed = int(view.get("trackbodyid", bodies[0] if bodies else 0))
+    if followed > 0:
+        renderer.default_cam_config = {
+            **view,
+            "type": int(mujoco.mjtCamera.mjCAMERA_TRACKING),
+            "trackbodyid": followed,
+        }
+        renderer.camera_id = None  # a number would replace this view
 
 
 def _pictures(

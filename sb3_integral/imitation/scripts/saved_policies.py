@@ -94,7 +94,9 @@ def load_student_policy(venv: VecEnv, path: str | None = None, size: int | None 
     else:
         policy = reconstruct_policy(file)
     if not isinstance(policy, IntegralPolicy):
-        raise ValueError(f"{file} holds a {type(policy).__name__}, expected an integral policy")
+        raise ValueError(
+            f"{file} holds an object of class {type(policy).__name__}, expected an integral policy"
+        )
     return policy if size is None else policy.resize(size)
 
 
@@ -115,5 +117,7 @@ def reconstruct_policy(
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{policy_path} is not a whole policy's file: {error}") from error
     if not isinstance(policy, ActorCriticPolicy):
-        raise ValueError(f"{policy_path} holds a {type(policy).__name__}, expected a policy")
+        raise ValueError(
+            f"{policy_path} holds an object of class {type(policy).__name__}, expected a policy"
+        )
     return policy

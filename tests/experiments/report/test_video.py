@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import imageio_ffmpeg
 import pytest
 from PIL import Image
@@ -93,3 +97,40 @@ def test_a_recording_goes_to_another_process_and_back():
         "CartPole-v1", 3, 2.5, (Agent("a", "file", None, 4), Agent("b", "f", "svd", 5))
     )
     assert Recording.from_json(recording.to_json()) == recording
+
+
+FAR_AWAY = """
+import sys
+import numpy as np
+from sb3_integral.experiments.report.recording import _make_environment
+
+environment = _make_environment(sys.argv[1])
+simulation = environment.unwrapped
+position = simulation.data.qpos.copy()
+position[0] += 100.0
+pictures = []
+for last_joint in (0.0, 0.6):
+    position[-1] = last_joint
+    simulation.set_state(position, 0 * simulation.data.qvel)
+    pictures.append(environment.render().astype(int))
+print((np.abs(pictures[0] - pictures[1]).max(axis=2) > 30).sum())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v4", "Ant-v4", "Hopper-v5", "Swimmer-v5"])
+def test_the_camera_follows_an_agent_that_gets_far(env_id):
+    # given
+    backend = find_backend()
+    if backend is None:
+        pytest.skip("no OpenGL: on Debian, apt-get install libegl1 libgl1-mesa-dri")
+    # when an agent far from its start moves one joint
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FAR_AWAY, env_id],
+        env={**os.environ, "MUJOCO_GL": backend, "LP_NUM_THREADS": "1"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    # then that is seen
+    assert int(done.stdout.split()[-1]) > 20

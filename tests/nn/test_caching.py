@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sb3_integral.nn.axis import Axis, axis_matrices
-from sb3_integral.nn.kept import to_be_kept
+from sb3_integral.nn.axis import Axis
+from sb3_integral.nn.caching import ordinary_tensors
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.network import IntegralNetwork
+from sb3_integral.nn.placement import axis_matrices
 from sb3_integral.nn.quadratures import QUADRATURES, _legendre
 
 
@@ -65,7 +66,7 @@ def test_points_of_ones_own_are_kept_as_well() -> None:
 @pytest.mark.parametrize("around", [nullcontext(), torch.inference_mode(), torch.no_grad()])
 def test_what_is_kept_can_be_differentiated_through(around: AbstractContextManager[None]) -> None:
     # given
-    with around, to_be_kept():
+    with around, ordinary_tensors():
         kept = torch.eye(2)
     # when
     weight = torch.ones(2, requires_grad=True)

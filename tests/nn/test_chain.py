@@ -24,7 +24,7 @@ def _mlp(
     ]
     for layer in layers:
         if levels:
-            for parameter in layer.correct(levels).parameters():
+            for parameter in layer.add_scale_corrections(levels).parameters():
                 nn.init.normal_(parameter)
     return [layers[0], nn.Tanh(), layers[1], nn.ReLU(), layers[2]], axes
 
