@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
+from sb3_integral.policies import Resizable
 from sb3_integral.policies.registration import integral_policies
 from sb3_integral.policies.saved_files import environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
@@ -34,6 +36,21 @@ class Loaded:
     source: Source
     normalize: VecNormalize | None = None
     env_id: str | None = None
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The policy of the source, at its size."""
+        policy = self.source.policy if isinstance(self.source, BaseAlgorithm) else self.source
+        return policy if isinstance(policy, BasePolicy) else policy.policy
+
+    def with_policy(self, policy: Resizable) -> Loaded:
+        """Return the same with another policy, or with a wrapper's ordinary policy of its size."""
+        ordinary: Any = policy if isinstance(policy, BasePolicy) else policy.discretize()
+        if not isinstance(self.source, BaseAlgorithm):
+            return replace(self, source=ordinary)
+        model = copy.copy(self.source)
+        model.policy = ordinary
+        return replace(self, source=model)
 
 
 def algorithms() -> dict[str, type[BaseAlgorithm]]:
