@@ -20,7 +20,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import sb3_integral  # noqa: F401 - its names, for rl-zoo3
 from sb3_integral.evaluation import welch_p
-from sb3_integral.experiments.stages.expert import expert_hyperparams, load_expert, train_expert
+from sb3_integral.experiments.config.hyperparams import expert_hyperparams
+from sb3_integral.experiments.stages.expert import load_expert, train_expert
 
 POLICIES = ("MlpPolicy", "IntegralMlpPolicy")
 

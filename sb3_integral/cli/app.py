@@ -103,6 +103,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the stages, and how long they would take.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make the stages again that are finished already.")
+    ] = False,
 ) -> None:
     """Run experiments: train an expert, clone it, resize the clones, print the table.
 
@@ -111,8 +114,9 @@ def run(
     configuration, and only what is missing or depends on the change is made. What two
     presets have in common, such as the expert, is made once.
 
-    How long it will take is said before it begins: from what is finished, or from a
-    miniature of the experiment that takes some seconds.
+    How long it will take is said before it begins, as far as stages like its own were
+    made before. A stage is made again when its settings changed, or the versions of the
+    packages behind it, or the code of the environment; --fresh makes all of them again.
 
     Example: [bold]sb3-integral run zoo_configs/acrobot.yml --preset quick[/]
 
@@ -124,7 +128,7 @@ def run(
 
     try:
         finished = run_experiments(
-            configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run
+            configs, preset, runs, workers, stages or [], ray, errors, dry_run=dry_run, fresh=fresh
         )
     except RunError as error:
         _print_each(error.finished)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -119,6 +119,7 @@ def export(
     errors = Console(stderr=True)
     with errors_as_messages(errors), _status(errors, "reading and writing"):
         from sb3_integral.atomic import check_file_target
+        from sb3_integral.cli.loading import make_environment
         from sb3_integral.deploy.sources import read_source
         from sb3_integral.policies.saved_files import model_file
 
@@ -129,7 +130,7 @@ def export(
         if size is not None:
             loaded, cost = _resized(loaded, size, method, env, episodes)
         elif env is not None:
-            _loaded_policy(loaded, method, env).environment(1, seed=0).close()
+            make_environment(loaded.policy, env, loaded.normalize).close()
         written = EXPORTERS[format](Export(loaded, target, algo, env, name))
     if cost is not None:
         note(errors, cost)
@@ -171,23 +172,17 @@ def _status(console: Console, text: str) -> Any:
     return console.status(text) if console.is_terminal else nullcontext()
 
 
-def _loaded_policy(loaded: Loaded, method: str | None, env: str | None) -> LoadedPolicy:
-    from sb3_integral.cli.loading import LoadedPolicy
-    from sb3_integral.policies import as_resizable
-    from sb3_integral.resize import DEFAULT_METHOD
-
-    policy = as_resizable(loaded.source, method or DEFAULT_METHOD)
-    return LoadedPolicy(policy, env or loaded.env_id, loaded.normalize)
-
-
 def _resized(
     loaded: Loaded, size: str, method: str | None, env: str | None, episodes: int
 ) -> tuple[Loaded, str | None]:
     """Return a policy at another size, and what that size costs where it is a smaller one."""
+    from sb3_integral.cli.loading import LoadedPolicy
     from sb3_integral.nn.sizes import parse_size
+    from sb3_integral.policies import as_resizable
+    from sb3_integral.resize import DEFAULT_METHOD
 
-    resizable = _loaded_policy(loaded, method, env)
-    policy = resizable.policy.resize(parse_size(size))
+    policy = as_resizable(loaded.source, method or DEFAULT_METHOD).resize(parse_size(size))
+    resizable = LoadedPolicy(policy, env or loaded.env_id, loaded.normalize)
     cost = None
     if any(own < full for own, full in zip(policy.sizes, policy.max_sizes, strict=True)):
         cost = _cost(resizable, policy.sizes, episodes)
@@ -247,6 +242,7 @@ def _write_int8(job: Export) -> str:
     import warnings
 
     from sb3_integral import deploy
+    from sb3_integral.cli.loading import make_environment
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
         warnings.simplefilter("always", UserWarning)
@@ -256,7 +252,7 @@ def _write_int8(job: Export) -> str:
             deploy.quantize_onnx(exact, job.target)
             written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
         else:
-            venv = _loaded_policy(replace(job.loaded, normalize=None), None, job.env).environment(1, 0)
+            venv = make_environment(job.loaded.policy, job.env)
             seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
             deploy.quantize_onnx(exact, job.target, seen)
             written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"

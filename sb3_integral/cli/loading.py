@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
 from sb3_integral.deploy import read_source
@@ -32,20 +33,38 @@ class LoadedPolicy:
     normalize: VecNormalize | None
 
     def environment(self, n_envs: int, seed: int) -> VecEnv:
-        """Make environments that give what the policy was trained on.
+        """Make environments that give what the policy was trained on; see :func:`make_environment`."""
+        return make_environment(self.policy, self.env_id, self.normalize, n_envs, seed)
 
-        Raises:
-            ValueError: If no environment is known, it can't be made, or it is not the policy's.
-        """
-        if self.env_id is None:
-            raise ValueError("the file does not say its environment, expected --env <environment>")
-        venv = make_vec_env(env_factory(self.env_id), n_envs, seed=seed)
-        frames = _stacked_frames(self.policy, venv)
-        if self.normalize is not None:
-            venv = _normalized(venv, self.normalize)
-        if frames > 1:
-            venv = VecFrameStack(venv, frames)
-        return cast("VecEnv", evaluation_env(self.policy, venv))
+
+def make_environment(
+    policy: Resizable | BasePolicy,
+    env_id: str | None,
+    normalize: VecNormalize | None = None,
+    n_envs: int = 1,
+    seed: int = 0,
+) -> VecEnv:
+    """Make environments for a policy: with stacked frames if it observes several.
+
+    Args:
+        policy: What will act.
+        env_id: The environment, as ``gymnasium.make`` takes it.
+        normalize: The statistics of the policy's observations; without them they are raw.
+        n_envs: How many are stepped as one batch.
+        seed: Seeds the first.
+
+    Raises:
+        ValueError: If no environment is known, it can't be made, or it is not the policy's.
+    """
+    if env_id is None:
+        raise ValueError("the file does not say its environment, expected --env <environment>")
+    venv = make_vec_env(env_factory(env_id), n_envs, seed=seed)
+    frames = _stacked_frames(policy, venv)
+    if normalize is not None:
+        venv = _normalized(venv, normalize)
+    if frames > 1:
+        venv = VecFrameStack(venv, frames)
+    return cast("VecEnv", evaluation_env(cast(Resizable, policy), venv))
 
 
 def load_resizable(path: Path, env_id: str | None, method: str | None = None) -> LoadedPolicy:
@@ -67,7 +86,7 @@ def load_resizable(path: Path, env_id: str | None, method: str | None = None) ->
     return LoadedPolicy(policy, env_id or loaded.env_id, loaded.normalize)
 
 
-def _stacked_frames(policy: Resizable, venv: VecEnv) -> int:
+def _stacked_frames(policy: Resizable | BasePolicy, venv: VecEnv) -> int:
     """Return how many observations of an environment are one of the policy's, side by side."""
     own, wanted = venv.observation_space.shape, policy.observation_space.shape
     if not own or not wanted or own[:-1] != wanted[:-1] or wanted[-1] % own[-1]:

@@ -1,33 +1,27 @@
-"""What ``sb3-integral run`` does: read, predict, run."""
+"""The verb ``sb3-integral run``: read the configurations, predict how long they take, run them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
+import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.cli.durations import about
-from sb3_integral.cli.progress import ProgressDisplay
-from sb3_integral.experiments import (
-    REPORT,
-    ConfigError,
-    Executor,
-    Experiment,
-    ExperimentError,
-    Forecast,
-    LocalExecutor,
-    Plan,
-    load_experiments,
-    run_stages,
-    tasks_of,
-    wall_seconds,
-)
+from sb3_integral.experiments.config.load import ConfigError, load_config
+
+if TYPE_CHECKING:
+    from sb3_integral.experiments import Executor, Experiment, Forecast, Plan
 
 
 class RunError(RuntimeError):
@@ -43,6 +37,18 @@ class RunError(RuntimeError):
         self.finished = finished
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to stop.
+
+    Args:
+        number: The signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
 def run_experiments(
     paths: Sequence[Path],
     preset: str | None,
@@ -52,7 +58,8 @@ def run_experiments(
     ray: str | None,
     console: Console,
     *,
-    dry_run: bool,
+    dry_run: bool = False,
+    fresh: bool = False,
 ) -> list[Path]:
     """Run experiments side by side.
 
@@ -65,14 +72,67 @@ def run_experiments(
         ray: Address of a Ray cluster; None for this machine.
         console: Where to tell how it goes.
         dry_run: Whether only to say what would be made, and how long it would take.
+        fresh: Whether to make again what is finished.
 
     Returns:
         The folders of those whose reports are there now; none in a dry run.
 
     Raises:
         RunError: If a configuration cannot be used, or a stage failed.
+        typer.Exit: If a signal stopped the run, with the status that shells expect.
     """
+    plans: list[Plan] = []
     try:
+        with _stopping_on_signals():
+            experiments = _load(paths, preset, runs, patterns, fresh)
+            plans += [experiment.plan for experiment in experiments]
+            _run(experiments, workers, ray, console, dry_run=dry_run, fresh=fresh)
+    except Stopped as stopped:
+        done = sum(stage.is_done(plan.root) for plan in plans for stage in plan.stages)
+        total = sum(len(plan.stages) for plan in plans)
+        kept = (
+            f"{done} of {total} stages are finished and kept in {runs}" if plans else "nothing was begun"
+        )
+        console.print(
+            f"{stopped}: {kept if plans else 'nothing was begun'}; run the same command again to go on",
+            markup=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(128 + stopped.number) from None
+    except (RuntimeError, ImportError, OSError) as error:
+        raise RunError(str(error), _finished(plans)) from error
+    return [] if dry_run else _finished(plans)
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[None]:
+    """Raise :class:`Stopped` on SIGINT and SIGTERM, also where a shell ignores them for its jobs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in numbers:  # the end itself takes a few seconds at most
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _load(
+    paths: Sequence[Path], preset: str | None, runs: Path, patterns: Sequence[str], fresh: bool
+) -> list[Experiment]:
+    try:
+        for path in paths:  # a mistake in a file is told before torch is loaded
+            load_config(path, preset)
+        from sb3_integral.experiments import load_experiments
+
         experiments = load_experiments(paths, preset, runs)
         if patterns:
             experiments = [
@@ -81,69 +141,82 @@ def run_experiments(
             ]
     except (ConfigError, ValueError) as error:
         raise RunError(str(error)) from error
+    if fresh:
+        roots = tuple(experiment.plan.root for experiment in experiments)
+        experiments = [
+            replace(experiment, plan=replace(experiment.plan, neighbours=roots))
+            for experiment in experiments
+        ]
+    return experiments
+
+
+def _run(
+    experiments: Sequence[Experiment],
+    workers: int,
+    ray: str | None,
+    console: Console,
+    *,
+    dry_run: bool,
+    fresh: bool,
+) -> None:
+    from sb3_integral.cli.progress import ProgressDisplay
+    from sb3_integral.experiments import PastStages, run_stages, tasks_of
+
     plans = [experiment.plan for experiment in experiments]
-    try:
-        with ExitStack() as stack:
-            executor: Executor = stack.enter_context(_executor(workers, ray))
-            _time_miniatures(experiments, executor, console)
-            forecasts = [experiment.forecast() for experiment in experiments]
-            if dry_run:
-                answer = Console()  # it is what was asked for, and no remark
-                for plan, expected in zip(plans, forecasts, strict=True):
-                    _list_stages(plan, expected, answer)
-                _tell(experiments, forecasts, executor.workers, answer)
-                return []
-            _tell(experiments, forecasts, executor.workers, console)
-            with ProgressDisplay(console, tasks_of(plans), _by_label(plans, forecasts)) as display:
-                run_stages(plans, executor, display)
-    except (ExperimentError, ConnectionError, ImportError) as error:
-        raise RunError(str(error), _finished(plans)) from error
-    return _finished(plans)
+    past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
+    if fresh and not dry_run:
+        for plan in plans:
+            plan.forget()
+    forecasts = [past.forecast(plan) for plan in plans]
+    answer = Console() if dry_run else console  # in a dry run it is what was asked for, and no remark
+    for experiment, forecast in zip(experiments, forecasts, strict=True):
+        if dry_run:
+            _list_stages(experiment.plan, forecast, answer)
+        for note in (*experiment.notes(), experiment.plan.changes()):
+            if note and experiment.plan.pending():
+                answer.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+    with ExitStack() as stack:
+        executor: Executor = stack.enter_context(_executor(experiments, workers, ray))
+        _tell(experiments, forecasts, executor.workers, answer)
+        if not dry_run:
+            seconds = _by_label(plans, forecasts)
+            display = stack.enter_context(ProgressDisplay(console, tasks_of(plans), seconds))
+            run_stages(plans, executor, display)
 
 
-def _executor(workers: int, ray: str | None) -> Executor:
+def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) -> Executor:
     if ray is None:
+        from sb3_integral.experiments import LocalExecutor
+
         return LocalExecutor(workers)
     from sb3_integral.experiments.engine.on_ray import RayExecutor
 
-    return RayExecutor(ray)
-
-
-def _time_miniatures(experiments: Sequence[Experiment], executor: Executor, console: Console) -> None:
-    plans = [plan for experiment in experiments if (plan := experiment.timing_plan()) is not None]
-    if all(stage.is_done(plan.root) for plan in plans for stage in plan.stages):
-        return
-    if any(plan.pending() for plan in plans):
-        console.print("timing a miniature, to predict how long it will take", style="dim")
-    # Its stages are of no interest, and those of one that fails will fail where it matters.
-    quiet = Console(stderr=True, quiet=True)
-    with ProgressDisplay(quiet, tasks_of(plans)) as display:
-        try:
-            run_stages(plans, executor, display)
-        except ExperimentError as error:
-            console.print(f"no full prediction: {str(error).splitlines()[0]}", style="dim", markup=False)
+    sources: dict[str, Path] = {}
+    for experiment in experiments:
+        sources.update(experiment.config.environment.local_sources())
+    return RayExecutor(ray, sources)
 
 
 def _tell(
     experiments: Sequence[Experiment], forecasts: Sequence[Forecast], workers: int, console: Console
 ) -> None:
+    from sb3_integral.experiments import wall_seconds
+
     for experiment, expected in zip(experiments, forecasts, strict=True):
-        pending = len(experiment.plan.pending())
+        pending = len(expected.seconds) + len(expected.unknown)
         if not pending:
             continue
-        parts = ", ".join(f"{group} {about(seconds)}" for group, seconds in expected.groups.items())
-        console.print(
-            f"{experiment.config.folder}: {'at most ' if expected.at_most else ''}"
-            f"about {about(wall_seconds([expected], workers))} on {_count(workers, 'worker')}"
-            f" for {_count(pending, 'stage')} (one worker's time: {parts})",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-        if expected.unknown:
-            console.print(f"  not counting {_count(len(expected.unknown), 'stage')}", style="dim")
+        said = f"{experiment.config.folder}: {_count(pending, 'stage')} on {_count(workers, 'worker')}"
+        if expected.seconds:
+            said += f", about {about(wall_seconds([expected], workers))}"
+        if expected.seconds and expected.unknown:
+            said += f", not counting {_count(len(expected.unknown), 'stage')} of a new kind"
+        if not expected.seconds:
+            said += "; no such stage was made before, so how long it takes is not known"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
     if sum(bool(expected.seconds) for expected in forecasts) > 1:
-        console.print(f"all together: about {about(wall_seconds(forecasts, workers))}", highlight=False)
+        together = about(wall_seconds(forecasts, workers))
+        console.print(f"all together: about {together}", highlight=False, soft_wrap=True)
 
 
 def _list_stages(plan: Plan, expected: Forecast, console: Console) -> None:
@@ -151,18 +224,20 @@ def _list_stages(plan: Plan, expected: Forecast, console: Console) -> None:
     table.add_column("stage")
     table.add_column("")
     table.add_column("seconds", justify="right")
-    pending = {stage.name for stage in plan.pending()}
     for stage in plan.stages:
-        if stage.name not in pending:
+        if stage.name in expected.seconds:
+            table.add_row(escape(stage.name), "to do", f"{expected.seconds[stage.name]:.0f}")
+        elif stage.name in expected.unknown:
+            table.add_row(escape(stage.name), "to do", "?")
+        else:
             done = "done" if stage.is_done(plan.root) else "done in another folder"
             table.add_row(escape(stage.name), done, "")
-        else:
-            seconds = expected.seconds.get(stage.name)
-            table.add_row(escape(stage.name), "to do", "?" if seconds is None else f"{seconds:.0f}")
     console.print(table)
 
 
-def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> dict[str, float]:
+def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> Mapping[str, float]:
+    from sb3_integral.experiments import tasks_of
+
     by_root = {plan.root: expected.seconds for plan, expected in zip(plans, forecasts, strict=True)}
     return {
         task.label: by_root[task.root][task.stage.name]
@@ -172,6 +247,10 @@ def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> dict[str,
 
 
 def _finished(plans: Sequence[Plan]) -> list[Path]:
+    if not plans:  # then nothing has loaded torch yet
+        return []
+    from sb3_integral.experiments import REPORT
+
     return [
         plan.root
         for plan in plans

@@ -113,6 +113,7 @@ class DrivingPredictor:
         state: tuple[Array, ...] | None = None,
         episode_start: Array | None = None,
         deterministic: bool = True,
+        action_masks: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...] | None]:
         """Return the action, as SB3's ``predict`` does, and choose the size of the next step.
 
@@ -121,6 +122,7 @@ class DrivingPredictor:
             state: Handed back unchanged: there is no memory.
             episode_start: Not used.
             deterministic: Has to be True.
+            action_masks: Which actions are allowed, for the policy of sb3-contrib's MaskablePPO.
 
         Raises:
             ValueError: If ``deterministic`` is False.
@@ -129,7 +131,8 @@ class DrivingPredictor:
         if not deterministic:
             raise ValueError("a driving predictor is deterministic, got deterministic=False")
         place = self._place
-        action = self._actors[place](observation)
+        actor = self._actors[place]
+        action = actor(observation) if action_masks is None else actor(observation, action_masks)
         latency_us = (time.perf_counter_ns() - start) / 1000.0
         self.record.append(DrivingStep(start / 1e9, self.ladder[place], latency_us))
         self._place = self._controller.record(latency_us)

@@ -133,7 +133,7 @@ def _grown(fits: Fits, sizes: Sizes, full: Sizes) -> Sizes:
 
 def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
     """Return the largest sizes that fit and are in the same proportion to full size."""
-    steps = max(full)
+    steps = max(full, default=1)
 
     def at(step: int) -> Sizes:
         pairs = zip(lowest, full, strict=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.deploy.sequential import BettingTest, SequentialTest, WelchTest
-from sb3_integral.evaluation import evaluate_resize_sweep
+from sb3_integral.evaluation import EnvFactory, evaluate_resize_sweep
+from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
 
@@ -63,8 +65,8 @@ class SmallestSize:
 
 
 def smallest_size(
-    policy: Resizable,
-    env: GymEnv,
+    policy: Resizable | BaseAlgorithm,
+    env: GymEnv | str | EnvFactory,
     tolerance: float,
     confidence: float = 0.95,
     *,
@@ -74,6 +76,9 @@ def smallest_size(
     deterministic: bool = True,
     seed: int = 0,
     on_trial_end: Callable[[SizeTrial], None] | None = None,
+    training_env: VecEnv | None = None,
+    max_episode_steps: int = MAX_EPISODE_STEPS,
+    use_masking: bool = True,
 ) -> SmallestSize:
     """Find the smallest size whose mean return is at most ``tolerance`` below the full size's.
 
@@ -90,8 +95,10 @@ def smallest_size(
     normal (:class:`~sb3_integral.deploy.WelchTest`), which rare failures are not.
 
     Args:
-        policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`.
-        env: The environment; a vectorised one is stepped as one batch.
+        policy: An integral policy, a :class:`~sb3_integral.ResizablePolicy`, or a model with an integral
+            policy.
+        env: The environment, as for :func:`~sb3_integral.evaluate_resize_sweep`; a vectorised one is
+            stepped as one batch.
         tolerance: How much mean return may be lost.
         confidence: How often the decisions have to be right.
         return_range: The smallest and the largest return that an episode can have, such as (-500, 0) for
@@ -102,11 +109,17 @@ def smallest_size(
         deterministic: Whether the most likely action is taken, or one drawn.
         seed: Of the episodes.
         on_trial_end: Called with each trial.
+        training_env: As for the sweep: the environment whose wrappers ``env`` gets too.
+        max_episode_steps: Steps after which an episode is taken for one that never ends.
+        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
 
     Raises:
         ValueError: If a number is out of range, the policy cannot be resized, the environment is not for
             it, or an episode's return is outside ``return_range``.
+        EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
+    if training_env is None and isinstance(policy, BaseAlgorithm):
+        training_env = policy.get_env()
     policy = as_resizable(policy)
     if not 0.0 < tolerance < math.inf:
         raise ValueError(f"tolerance must be a positive number, got {tolerance}")
@@ -122,7 +135,18 @@ def smallest_size(
     def add_episodes(returns: list[float], at: Sizes) -> None:
         number = min(batch, max_episodes - len(returns))
         drawn = int(rng.integers(2**31 - 1))
-        rows = evaluate_resize_sweep(policy, env, [at], number, deterministic, drawn, warn=False)
+        rows = evaluate_resize_sweep(
+            policy,
+            env,
+            [at],
+            number,
+            deterministic,
+            drawn,
+            warn=False,
+            training_env=training_env,
+            max_episode_steps=max_episode_steps,
+            use_masking=use_masking,
+        )
         # They come in the order in which they ended, short ones first; a test needs a fair order.
         returns += rng.permutation([row.episode_return for row in rows]).tolist()
 
@@ -171,7 +195,7 @@ def _candidates(policy: Resizable, sizes: Sequence[Size] | None) -> list[Sizes]:
     """Return the sizes below the full one, ascending by what is left of the parameters."""
     full = policy.max_sizes
     if sizes is None:
-        steps = max(full)
+        steps = max(full, default=1)
         given = {tuple(max(1, round(one * step / steps)) for one in full) for step in range(1, steps)}
     else:
         given = {as_sizes(size, len(full), "sizes") for size in sizes}

@@ -1,6 +1,8 @@
 """Policies evaluated at many sizes, and the statistics of such evaluations."""
 
 from sb3_integral.evaluation.callback import ResizeSweepCallback
+from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
+from sb3_integral.evaluation.episodes import EndlessEpisodeError
 from sb3_integral.evaluation.statistics import (
     Interval,
     Moments,
@@ -12,11 +14,14 @@ from sb3_integral.evaluation.statistics import (
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
 
 __all__ = [
+    "EndlessEpisodeError",
+    "EnvFactory",
     "Interval",
     "Moments",
     "ResizeSweepCallback",
     "SweepEpisode",
     "evaluate_resize_sweep",
+    "evaluation_env",
     "interquartile_mean",
     "normalized_score",
     "welch_p",

@@ -39,8 +39,12 @@ class Actor(Protocol):
         """Take the newest observation of an episode."""
         ...
 
-    def act(self) -> Array:
-        """Return an action for each row, those without an episode included."""
+    def act(self, action_masks: Array | None = None) -> Array:
+        """Return an action for each row, those without an episode included.
+
+        Args:
+            action_masks: Which choices are allowed in each row. Shape: (ROWS, choices).
+        """
         ...
 
 
@@ -97,10 +101,11 @@ class PredictActor:
         else:
             self._observations[row] = observation
 
-    def act(self) -> Array:
+    def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
+        masks: dict[str, Any] = {} if action_masks is None else {"action_masks": action_masks}
         actions, self._state = self._policy.predict(
-            self._observations, self._state, self._starts, self._deterministic
+            self._observations, self._state, self._starts, self._deterministic, **masks
         )
         self._starts = np.zeros(ROWS, dtype=bool)
         return actions
@@ -134,13 +139,13 @@ class MlpActor:
         """See :meth:`Actor.observe`."""
         self._observations[row] = observation
 
-    def act(self) -> Array:
+    def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
         outputs = self._actor.outputs(self._observations)
         if self._noise is not None:
             for row, generator in enumerate(self._generators):
                 outputs[row] += self._noise(generator)
-        return self._actor.head.numpy(outputs)
+        return self._actor.head.numpy(outputs, action_masks)
 
 
 def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:

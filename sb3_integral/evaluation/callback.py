@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, sync_envs_normalization
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.atomic import atomic_file
+from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
+from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EndlessEpisodeError
 from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
-from sb3_integral.nn import Size
+from sb3_integral.nn import Size, as_size
 from sb3_integral.policies import IntegralPolicy, Resizable, as_resizable
 from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
-
-MOST_ENVS = 8
-"""Copies of an environment given by its id that are stepped as one batch."""
 
 
 class Trainer(Protocol):
@@ -46,9 +44,10 @@ class ResizeSweepCallback(BaseCallback):
     Training goes on at the size that it had. :meth:`for_trainer` does the same for imitation's BC.
 
     Args:
-        eval_env: The environment to evaluate in, a vectorised one, or an id (as in rl-zoo3's YAML). If
-            it is normalised, it takes the statistics of the training environment before each
-            evaluation.
+        eval_env: The environment to evaluate in: an id (as in rl-zoo3's YAML), a function that makes
+            one, an environment, or a vectorised one. It gets the wrappers that the training environment
+            has and it has not: monitor, frame stack, image transposition and normalisation, with the
+            training statistics at each evaluation.
         sizes: The sizes, each an integer or one integer per axis.
         eval_freq: Evaluate after so many calls of ``step`` (of all environments at once).
         n_eval_episodes: Episodes at each size.
@@ -59,6 +58,9 @@ class ResizeSweepCallback(BaseCallback):
         method: How a policy that is not integral is resized.
         seed: Seeds the environments anew for each size, so that all sizes meet the same episodes.
         warn: As in ``evaluate_policy``: whether to warn of a missing ``Monitor``.
+        max_episode_steps: Steps after which an episode is taken for one that never ends. An evaluation
+            with one is given up with a warning; training goes on.
+        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
         verbose: 1 prints a line per evaluation.
 
     Attributes:
@@ -67,13 +69,14 @@ class ResizeSweepCallback(BaseCallback):
         best_mean_rewards: The best mean return at each size so far.
 
     Raises:
-        ValueError: When training starts, if a size is wrong for the policy; here, if there is none or
-            ``eval_freq`` is not positive.
+        ValueError: When training starts, if a size is wrong for the policy, or the environment can't be
+            made, can't be wrapped as the training environment is, does not fit the policy, or is the
+            training environment itself; here, if there is no size or a number is not positive.
     """
 
     def __init__(
         self,
-        eval_env: GymEnv | str,
+        eval_env: GymEnv | str | EnvFactory,
         sizes: Sequence[Size],
         eval_freq: int = 10_000,
         n_eval_episodes: int = 5,
@@ -83,6 +86,8 @@ class ResizeSweepCallback(BaseCallback):
         method: ResizeMethod | str = DEFAULT_METHOD,
         seed: int | None = None,
         warn: bool = True,
+        max_episode_steps: int = MAX_EPISODE_STEPS,
+        use_masking: bool = True,
         verbose: int = 0,
     ) -> None:
         super().__init__(verbose)
@@ -90,11 +95,6 @@ class ResizeSweepCallback(BaseCallback):
             raise ValueError("expected at least one size to evaluate, got none")
         if eval_freq < 1:
             raise ValueError(f"eval_freq must be at least 1, got {eval_freq}")
-        if isinstance(eval_env, str):
-            eval_env = make_vec_env(eval_env, min(n_eval_episodes, MOST_ENVS))
-        if not isinstance(eval_env, VecEnv):
-            env = eval_env
-            eval_env = DummyVecEnv([lambda: env if isinstance(env, Monitor) else Monitor(env)])
         self.eval_env = eval_env
         self.sizes = list(sizes)
         self.eval_freq = eval_freq
@@ -104,17 +104,19 @@ class ResizeSweepCallback(BaseCallback):
         self.method = method
         self.seed = seed
         self.warn = warn
+        self.max_episode_steps = as_size(max_episode_steps, "max_episode_steps")
+        self.use_masking = use_masking
         self.rows: list[dict[str, int | str | float]] = []
         self.best_mean_rewards: dict[int | str, float] = {}
 
     def _init_callback(self) -> None:
-        self._check(self.model.policy)
+        if isinstance(self.eval_env, VecEnv) and self.eval_env.unwrapped is self.training_env.unwrapped:
+            raise ValueError("the evaluation environment is the training environment, expected another")
+        self._check(self.model.policy, self.training_env)
 
     def _on_step(self) -> bool:
         if self.n_calls % self.eval_freq == 0:
-            if self.model.get_vec_normalize_env() is not None:
-                sync_envs_normalization(self.training_env, self.eval_env)
-            self._evaluate(self.model.policy, self.logger, self.num_timesteps)
+            self._evaluate(self.model.policy, self.logger, self.num_timesteps, self.training_env)
             self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
             self.logger.dump(self.num_timesteps)
         return True
@@ -143,27 +145,42 @@ class ResizeSweepCallback(BaseCallback):
 
         return on_epoch_end
 
-    def _check(self, policy: BasePolicy) -> None:
+    def _check(self, policy: BasePolicy, training_env: VecEnv | None = None) -> None:
         resizable = self._resizable(policy)
         for size in self.sizes:
             resizable.compression(size)
+        evaluation_env(resizable, self.eval_env, training_env, self.use_masking)
 
     def _resizable(self, policy: BasePolicy) -> Resizable:
         return as_resizable(policy, self.method)
 
-    def _evaluate(self, policy: BasePolicy, logger: Logger, timesteps: int) -> None:
+    def _evaluate(
+        self,
+        policy: BasePolicy,
+        logger: Logger,
+        timesteps: int,
+        training_env: VecEnv | None = None,
+    ) -> None:
         resizable = self._resizable(policy)
         was_training = policy.training
-        rows = evaluate_resize_sweep(
-            resizable,
-            self.eval_env,
-            self.sizes,
-            self.n_eval_episodes,
-            deterministic=self.deterministic,
-            seed=self.seed,
-            warn=self.warn,
-        )
-        policy.set_training_mode(was_training)
+        try:
+            rows = evaluate_resize_sweep(
+                resizable,
+                self.eval_env,
+                self.sizes,
+                self.n_eval_episodes,
+                deterministic=self.deterministic,
+                seed=self.seed,
+                warn=self.warn,
+                training_env=training_env,
+                max_episode_steps=self.max_episode_steps,
+                use_masking=self.use_masking,
+            )
+        except EndlessEpisodeError as error:
+            warnings.warn(f"the evaluation after {timesteps} steps was given up: {error}", stacklevel=2)
+            return
+        finally:
+            policy.set_training_mode(was_training)
         self.rows += [{"timesteps": timesteps, **row._asdict()} for row in rows]
         for index, size in enumerate(self.sizes):
             start = index * self.n_eval_episodes

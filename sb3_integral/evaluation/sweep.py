@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
-import gymnasium as gym
-from stable_baselines3.common.env_util import is_wrapped
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.evaluation.actors import make_actor
+from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
 from sb3_integral.evaluation.episodes import (
-    EnvFactory,
+    MAX_EPISODE_STEPS,
     Episode,
-    env_factory,
     episode_seeds,
-    open_environments,
+    evaluating,
+    monitored,
+    play_vectorized,
 )
 from sb3_integral.evaluation.workers import play_all
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
+from sb3_integral.policies.masking import takes_action_masks
 
 
 class SweepEpisode(NamedTuple):
@@ -43,9 +44,14 @@ class SweepEpisode(NamedTuple):
     episode_return: float
     length: int
 
+    @property
+    def episode_length(self) -> int:
+        """Number of steps, named like ``episode_return``."""
+        return self.length
+
 
 def evaluate_resize_sweep(
-    policy: Resizable,
+    policy: Resizable | BaseAlgorithm,
     env: GymEnv | str | EnvFactory,
     sizes: Sequence[Size],
     n_eval_episodes: int = 15,
@@ -54,24 +60,30 @@ def evaluate_resize_sweep(
     warn: bool = True,
     on_size_end: Callable[[], None] | None = None,
     n_workers: int = 1,
+    *,
+    training_env: VecEnv | None = None,
+    max_episode_steps: int = MAX_EPISODE_STEPS,
+    use_masking: bool = True,
 ) -> list[SweepEpisode]:
     """Evaluate a policy at several sizes, with no retraining; it keeps the size it came with.
 
-    Given the id of an environment, or what makes one, every episode starts from a seed of its own:
-    episode i is the same at each size and for each policy, and the table of a seed is the same whatever
-    the number of workers. Episodes are stepped as batches, the policy of each size as an ordinary one
+    Given the id of an environment, or a function that makes one, every episode starts from a seed of its
+    own: episode i is the same at each size and for each policy, and the table of a seed is the same
+    whatever the number of workers. Episodes are stepped as batches by an ordinary policy of each size
     (``policy.discretize``), a multilayer perceptron without the cost of SB3's ``predict``. Every episode
     that was begun counts, so that short ones are not favoured.
 
-    Given an environment that is there already, each size is evaluated by SB3's ``evaluate_policy``,
-    which shares out the episodes of a vectorised environment evenly. Its environments are seeded once
-    for each size, so an episode's start depends on the episodes before it. The distribution of returns
-    is the same, but not the episodes.
+    Given an environment, each size is evaluated as ``evaluate_policy`` of SB3 does it, which shares out
+    the episodes of a vectorised environment evenly. Its environments are seeded once for each size, so
+    an episode's start depends on the episodes before it. The distribution of returns is the same, but
+    not the episodes. The training environment may be given: its statistics are not updated, but the
+    episodes that run in it are lost.
 
     Args:
-        policy: An integral policy, or a :class:`~sb3_integral.ResizablePolicy`.
-        env: The id of an environment, or what makes one, which is the fast way; an environment, or a
-            vectorised one, which is wrapped in ``Monitor`` for undistorted returns.
+        policy: An integral policy, a :class:`~sb3_integral.ResizablePolicy`, or a model with an integral
+            policy.
+        env: The id of an environment or a function that makes one, which is the fast way; an
+            environment, or a vectorised one.
         sizes: The sizes, each an integer or one integer per hidden layer.
         n_eval_episodes: Episodes at each size.
         deterministic: Whether the most likely action is taken, or one drawn.
@@ -80,33 +92,48 @@ def evaluate_resize_sweep(
         on_size_end: Called after each size.
         n_workers: Processes that play episodes, one thread each; one is this process. More need joblib,
             and an ``env`` that they can make themselves.
+        training_env: The environment that the policy was trained in. What it is wrapped in (frame stack,
+            transposition, normalisation) is put around ``env`` too, with its statistics. By default that
+            of the model, if a model is given.
+        max_episode_steps: Steps after which an episode is taken for one that never ends.
+        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
 
     Returns:
         A row per size and episode, in order; ``pandas.DataFrame(rows)`` is the table.
 
     Raises:
-        ValueError: If a size, ``n_eval_episodes`` or ``n_workers`` is not a positive integer, if the
-            policy cannot be resized, if the environment's id is unknown or its spaces are not the
-            policy's, or if several workers are to share one environment. Nothing has run then.
+        ValueError: If a size or a number is not a positive integer, the policy can't be resized, the
+            environment can't be made or does not fit the policy, or several workers are to share one
+            environment. Nothing has run then.
+        EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
+    if training_env is None and isinstance(policy, BaseAlgorithm):
+        training_env = policy.get_env()
     policy = as_resizable(policy)
     n_eval_episodes = as_size(n_eval_episodes, "n_eval_episodes")
     n_workers = as_size(n_workers, "n_workers")
+    max_episode_steps = as_size(max_episode_steps, "max_episode_steps")
     all_sizes = [as_sizes(size, len(policy.max_sizes)) for size in sizes]
-    if isinstance(env, VecEnv | gym.Env):
-        if n_workers > 1:
-            raise ValueError(
-                f"{n_workers} workers cannot share {env}, expected the id of an environment or "
-                f"what makes one"
-            )
-        _check_spaces(policy, env)
-        episodes = _by_sb3(policy, env, all_sizes, n_eval_episodes, deterministic, seed, warn)
-    else:
-        factory = env_factory(env)
-        with open_environments(factory, 1) as (made,):
-            _check_spaces(policy, made)
+    use_masking = use_masking and takes_action_masks(policy)
+    wrapped = evaluation_env(policy, env, training_env, use_masking)
+    if not isinstance(wrapped, VecEnv):
         actors = [make_actor(policy.discretize(size), deterministic) for size in all_sizes]
-        episodes = play_all(actors, factory, episode_seeds(seed, n_eval_episodes), n_workers)
+        seeds = episode_seeds(seed, n_eval_episodes)
+        episodes = play_all(actors, wrapped, seeds, n_workers, max_episode_steps, use_masking)
+    elif n_workers > 1:
+        raise ValueError(
+            f"{n_workers} workers cannot share {env}, expected the id of an environment or a function "
+            f"that makes one"
+        )
+    else:
+        if warn and not all(monitored(wrapped)):
+            warnings.warn(
+                "the environment has no Monitor, so that returns and lengths are those that other "
+                "wrappers let through",
+                stacklevel=2,
+            )
+        arguments = (n_eval_episodes, deterministic, max_episode_steps, use_masking)
+        episodes = _in_vec_env(policy, wrapped, all_sizes, seed, *arguments)
 
     rows: list[SweepEpisode] = []
     with closing(episodes):
@@ -122,40 +149,17 @@ def evaluate_resize_sweep(
     return rows
 
 
-def _by_sb3(
+def _in_vec_env(
     policy: Resizable,
-    env: GymEnv,
+    venv: VecEnv,
     sizes: Sequence[tuple[int, ...]],
-    n_eval_episodes: int,
-    deterministic: bool,
     seed: int | None,
-    warn: bool,
+    *arguments: Any,
 ) -> Generator[list[Episode], None, None]:
-    venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
-    with policy.resized(policy.sizes):
+    """Yield the episodes of each size; the arguments are those of :func:`play_vectorized`."""
+    with evaluating(venv):
         for size in sizes:
-            policy.resize(size)
-            if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
-                venv.seed(seed)
-            returns, lengths = evaluate_policy(
-                policy,
-                venv,
-                n_eval_episodes,
-                deterministic=deterministic,
-                return_episode_rewards=True,
-                warn=warn,
-            )
-            assert isinstance(returns, list)
-            assert isinstance(lengths, list)
-            yield [Episode(float(r), int(length)) for r, length in zip(returns, lengths, strict=True)]
-
-
-def _check_spaces(policy: Resizable, env: GymEnv) -> None:
-    for name in ("observation_space", "action_space"):
-        expected, got = getattr(policy, name), getattr(env, name)
-        if expected != got:
-            raise ValueError(f"the environment's {name} is {got}, expected the policy's {expected}")
-
-
-def _monitored(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return env if is_wrapped(env, Monitor) else Monitor(env)
+            with policy.resized(size):
+                if seed is not None:  # SB3 would draw one from NumPy's generator, which training shares
+                    venv.seed(seed)
+                yield play_vectorized(policy, venv, *arguments)

@@ -32,15 +32,16 @@ def presentation_stages(
     figures = Stage(
         "figures",
         draw_figures,
-        {"env_id": config.env, "labels": [student.label for student in drawn.values()]},
-        tuple(students[name] for name in drawn),
+        {"labels": [student.label for student in drawn.values()]},
+        {"student_folders": tuple(students[name] for name in drawn)},
+        config.environment,
     )
     video = _video(config, students)
     page = Stage(
         PAGE,
         write_page,
         {"config": config.record()},
-        (report, figures, video),
+        {"report_folder": report, "figures_folder": figures, "video_folder": video},
     )
     return [figures, video, page]
 
@@ -60,14 +61,15 @@ def _video(config: ExperimentConfig, students: Mapping[str, Stage]) -> Stage:
         "video",
         record_agents,
         {
-            "env_id": config.env,
             "agents": [
                 {"label": f"{_label(config, name, method)}, N = {size}", "method": method, "size": size}
                 for name, method, size in shown
             ],
             "seed": config.seeds[0],
+            "packages": list(config.environment.packages),
         },
-        tuple(students[name] for name, _, _ in shown),
+        {"student_folders": tuple(students[name] for name, _, _ in shown)},
+        config.environment,
     )
 
 

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_integral.evaluation.actors import ROWS
+from sb3_integral.evaluation.environments import env_factory, open_environments
 from sb3_integral.evaluation.episodes import (
     blocks,
-    env_factory,
     episode_seeds,
-    open_environments,
     play,
 )
 

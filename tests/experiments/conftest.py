@@ -30,24 +30,24 @@ import time
 from pathlib import Path
 
 
-def write(folder, report, *needs, text):
+def write(folder, report, *, text, **needs):
     """Write the texts of what is needed, and one's own."""
     report(0.5)
-    (folder / "text").write_text("".join((need / "text").read_text() for need in needs) + text)
+    (folder / "text").write_text("".join((need / "text").read_text() for need in needs.values()) + text)
     report(1.0)
 
 
-def write_slowly(folder, report, *needs, text):
+def write_slowly(folder, report, *, text, **needs):
     time.sleep(2)
     (folder / "text").write_text(text)
 
 
-def sleep(folder, report, *needs, pid):
+def sleep(folder, report, *, pid, **needs):
     Path(pid).write_text(f"{os.getpid()}.")
     time.sleep(60)
 
 
-def die(folder, report, *needs, times, counter):
+def die(folder, report, *, times, counter, **needs):
     """Be killed so many times."""
     path = Path(counter)
     before = len(path.read_text()) if path.exists() else 0
@@ -57,28 +57,61 @@ def die(folder, report, *needs, times, counter):
     (folder / "text").write_text("alive")
 
 
-def fail(folder, report, *needs, message, seed=None):
+def fail(folder, report, *, message, seed=None, **needs):
     (folder / "half").write_text("half of it")
     raise ValueError(message)
 
 
-def interrupt(folder, report, *needs):
+def interrupt(folder, report, **needs):
     (folder / "half").write_text("half of it")
     raise KeyboardInterrupt
 
 
-def copy(folder, report, *needs, path):
+def copy(folder, report, *, path, **needs):
     """Copy a file, and fail if there is none."""
     (folder / "half").write_text("half of it")
     (folder / "text").write_text(Path(path).read_text())
 
 
-def describe_process(folder, report, *needs):
+def play(folder, report, *, env_id):
+    """Play an episode, and say how long it was."""
+    import gymnasium
+
+    environment = gymnasium.make(env_id)
+    environment.reset()
+    steps, over = 0, False
+    while not over:
+        *_, terminated, truncated, _ = environment.step(0)
+        steps, over = steps + 1, terminated or truncated
+    (folder / "text").write_text(f"{steps} steps in {env_id}")
+
+
+def describe_process(folder, report, **needs):
     import torch
 
     threads = {"torch": torch.get_num_threads(), "omp": os.environ["OMP_NUM_THREADS"]}
     (folder / "process.json").write_text(json.dumps({"pid": os.getpid(), **threads}))
 '''
+
+SMALL_ENVIRONMENT = """
+import gymnasium
+import numpy
+
+
+class Small(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,), numpy.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return numpy.zeros(2, numpy.float32), {}
+
+    def step(self, action):
+        return numpy.zeros(2, numpy.float32), 1.0, False, False, {}
+
+
+gymnasium.register("Small-v0", Small)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +181,7 @@ def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """Small stages' functions, in a module that every process can import."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "small_stage_functions.py").write_text(STAGE_FUNCTIONS)
+    (folder / "small_environment.py").write_text(SMALL_ENVIRONMENT)
     sys.path.insert(0, str(folder))  # which spawned processes are given
     importlib.invalidate_caches()
     yield importlib.import_module("small_stage_functions")

@@ -16,18 +16,18 @@ def stages_of(content, write_config):
 def test_the_page_is_last_and_reads_report_figures_and_video(stages_of):
     stages = stages_of()
     assert list(stages)[-1] == PAGE
-    assert [need.name for need in stages[PAGE].needs] == [REPORT, "figures", "video"]
+    assert [need.name for need in stages[PAGE].needed] == [REPORT, "figures", "video"]
 
 
 def test_figures_are_of_the_first_seeds_students(stages_of):
     figures = stages_of()["figures"]
-    assert [need.name for need in figures.needs] == ["seed-0/inn/student", "seed-0/nn/student"]
+    assert [need.name for need in figures.needed] == ["seed-0/inn/student", "seed-0/nn/student"]
     assert figures.inputs["labels"] == ["INN", "NN"]
 
 
 def test_the_video_shows_the_leader_at_two_sizes_and_a_resized_plain_network(stages_of):
     video = stages_of()["video"]
-    assert [need.name for need in video.needs] == ["seed-0/inn/student"] * 2 + ["seed-0/nn/student"]
+    assert [need.name for need in video.needed] == ["seed-0/inn/student"] * 2 + ["seed-0/nn/student"]
     assert video.inputs["agents"] == [
         {"label": "INN, N = 16", "method": None, "size": 16},
         {"label": "INN, N = 4", "method": None, "size": 4},
@@ -45,7 +45,7 @@ def test_without_a_plain_student_or_a_second_size_less_is_shown(content, stages_
 
 def test_a_method_that_looks_at_observations_is_not_in_the_video(content, stages_of):
     content["students"]["nn"]["resize"] = ["prune-l1"]
-    assert len(stages_of()["video"].needs) == 2
+    assert len(stages_of()["video"].needed) == 2
 
 
 def test_another_seed_costs_the_page_but_no_video(content, stages_of):

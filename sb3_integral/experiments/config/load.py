@@ -2,77 +2,87 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from sb3_integral.experiments.config.presets import apply_preset, preset_names
-from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.config.presets import apply_preset
+from sb3_integral.experiments.config.schema import ExperimentConfig, ExpertConfig
 
 
 class ConfigError(ValueError):
     """A configuration file that cannot be used, and why."""
 
+    @classmethod
+    def of(cls, path: Path, problem: object) -> ConfigError:
+        """Say what is wrong with a file."""
+        return cls(f"{path} is not a valid experiment:\n  {problem}")
+
 
 def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
     """Read and check a configuration; the expert's files are relative to it.
+
+    Modules that register environments are found beside the file, and in the current folder.
 
     Args:
         path: The file.
         preset: The scale; None takes the file's ``default_preset``, or ``standard``.
 
     Raises:
-        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, or
-            if there is no such preset.
+        ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, if
+            there is no such preset, or if the environment is unknown.
     """
     content = _read(path)
     try:
-        content = apply_preset(content, preset)
-    except ValueError as error:
-        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
-    try:
-        config = ExperimentConfig.model_validate(content)
+        config = ExperimentConfig.model_validate(apply_preset(content, preset))
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(map(str, problem['loc'])) or 'experiment'}: "
+        problems = (
+            f"{'.'.join(map(str, problem['loc'])) or 'experiment'}: "
             f"{problem['msg']} (got {_short(problem['input'])})"
             for problem in error.errors()
         )
-        raise ConfigError(f"{path} is not a valid experiment:\n{problems}") from error
+        raise ConfigError.of(path, "\n  ".join(problems)) from error
+    except ValueError as error:
+        raise ConfigError.of(path, error) from error
+    config = config.model_copy(update={"expert": _with_files(config, path)})
+    _check_environment(config, path)
+    return config
+
+
+def _with_files(config: ExperimentConfig, path: Path) -> ExpertConfig:
+    """Return the settings of the expert with the paths of its files."""
     files = {}
     for name in ("hyperparams",) if config.expert.model is None else ("model", "vecnormalize"):
         given = getattr(config.expert, name)
         if given is not None:
             files[name] = (path.parent / given).resolve()
             if not files[name].is_file():
-                raise ConfigError(
-                    f"{path} is not a valid experiment:\n  expert.{name}: no file {files[name]}"
-                )
-    expert = config.expert.model_copy(update=files)
-    return config.model_copy(update={"expert": expert})
+                raise ConfigError.of(path, f"expert.{name}: no file {files[name]}")
+    return config.expert.model_copy(update=files)
 
 
-def load_presets(path: Path) -> list[str]:
-    """Return the names of a configuration's presets.
-
-    Raises:
-        ConfigError: If the file is not there, is not YAML, or if its presets are not mappings.
-    """
+def _check_environment(config: ExperimentConfig, path: Path) -> None:
+    # The console script does not have the current folder among those that modules are found in.
+    for folder in (path.parent.resolve(), Path.cwd()):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
     try:
-        return preset_names(_read(path))
+        with config.environment.registered():
+            pass
     except ValueError as error:
-        raise ConfigError(f"{path} is not a valid experiment:\n  {error}") from error
+        raise ConfigError.of(path, f"env: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} is not a valid experiment:\n  expected a mapping, got {content!r}")
+        raise ConfigError.of(path, f"expected a mapping, got {_short(content)}")
     return content
 
 

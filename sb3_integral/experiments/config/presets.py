@@ -47,15 +47,6 @@ def apply_preset(content: Mapping[str, Any], preset: str | None) -> Content:
     return {**result, "preset": name}
 
 
-def preset_names(content: Mapping[str, Any]) -> list[str]:
-    """Return the presets of a file, those of the package's defaults first.
-
-    Raises:
-        ValueError: If the presets are not mappings.
-    """
-    return list(dict.fromkeys([*_defaults()[PRESETS], *_presets(content)]))
-
-
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Content:
     """Return ``base`` with ``over`` laid over it.
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import gymnasium as gym
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
-from rl_zoo3 import ALGOS
 
+from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
+from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
 from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
 from sb3_integral.experiments.config.values import Count, Name, Section, one_of
-from sb3_integral.experiments.stages.expert import shipped_hyperparams
-from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn, SuccessCriterion
+
+if TYPE_CHECKING:
+    from sb3_integral.experiments.engine.environment import Environment
+    from sb3_integral.imitation import SuccessCriterion
+
+ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
+"""The name of an importable module."""
+
+EnvironmentName = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:)?[\w./-]+$")]
+"""An id of Gymnasium's, with or without the module that registers it: ``Env-v0``, ``module:Env-v0``."""
 
 RESERVED_LABELS = ("INN, paper", "NN, paper")
 """What the curves of the paper are called in plots."""
@@ -35,7 +43,7 @@ class ExpertConfig(Section):
 
     model: Path | None = None
     vecnormalize: Path | None = None
-    algo: Annotated[str, one_of(ALGOS, "algorithm of rl-zoo3")] = "trpo"
+    algo: Annotated[str, one_of(ALGORITHMS, "algorithm of rl-zoo3")] = "trpo"
     hyperparams: Path
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
@@ -92,6 +100,8 @@ class DemonstrationsConfig(Section):
 
     def criterion(self) -> SuccessCriterion:
         """Return the criterion itself."""
+        from sb3_integral.imitation import SUCCESS_CRITERIA, MinReturn
+
         if isinstance(self.success, MinReturnConfig):
             return MinReturn(self.success.min_return)
         return SUCCESS_CRITERIA[self.success]
@@ -127,7 +137,9 @@ class ExperimentConfig(Section):
     Attributes:
         name: Name of the folder that the results go to, with the preset's behind it.
         preset: The scale that was chosen for it.
-        env: The environment's id.
+        env: The environment: an id that Gymnasium knows, or ``module:Env-v0``, which imports the module.
+        gym_packages: Modules that register environments when they are imported, as rl-zoo3 has it.
+        max_episode_steps: A time limit, in place of the environment's own.
         seeds: One independent run of demonstrations, students and evaluation for each.
         sizes: Hidden sizes to evaluate; the first is the full size, to which scores refer.
         students: By short name. The first integral one is compared with every other column.
@@ -135,7 +147,9 @@ class ExperimentConfig(Section):
 
     name: Name
     preset: Name
-    env: str
+    env: EnvironmentName
+    gym_packages: tuple[ModuleName, ...] = ()
+    max_episode_steps: Count | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
     sizes: Annotated[tuple[Count, ...], Field(min_length=1)]
     expert: ExpertConfig
@@ -148,6 +162,13 @@ class ExperimentConfig(Section):
     def folder(self) -> str:
         """The name of the folder of its results."""
         return f"{self.name}-{self.preset}"
+
+    @property
+    def environment(self) -> Environment:
+        """The environment, with the packages that make it known."""
+        from sb3_integral.experiments.engine.environment import Environment
+
+        return Environment.of(self.env, self.gym_packages, self.max_episode_steps)
 
     def cloning_of(self, student: StudentConfig) -> CloningConfig:
         """Return how a student is cloned."""
@@ -163,8 +184,6 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> ExperimentConfig:
-        if self.env not in gym.registry:
-            raise ValueError(f"environment {self.env!r} is not registered with Gymnasium")
         for what, values in (("seeds", self.seeds), ("sizes", self.sizes)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must differ from each other, got {list(values)}")

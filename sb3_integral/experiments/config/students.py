@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
-from sb3_integral.experiments.config.values import Count, Name, Section, one_of
-from sb3_integral.imitation import (
+from sb3_integral.experiments.config.names import (
     ACTIVATIONS,
+    KERNELS,
     LOSSES,
-    GivenSizes,
-    LogUniformSizes,
-    PowerLawSizes,
-    SizeDistribution,
-    StudentArchitecture,
-    UniformSizes,
+    QUADRATURES,
+    RESIZE_METHODS,
 )
-from sb3_integral.nn import KERNELS, QUADRATURES, SmoothnessPenalty
-from sb3_integral.resize import RESIZE_METHODS
+from sb3_integral.experiments.config.values import Count, Name, Section, one_of
+
+if TYPE_CHECKING:
+    from sb3_integral.imitation import SizeDistribution, StudentArchitecture
+    from sb3_integral.nn import SmoothnessPenalty
+
+SMALLEST_RANDOM_SIZE = 5
+"""The smallest size that is drawn in training, unless the configuration says otherwise."""
 
 
 class RandomSizesConfig(Section):
@@ -28,8 +30,8 @@ class RandomSizesConfig(Section):
         distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
             ``given``.
         sizes: If given: each of these equally often, and none between.
-        low: The smallest size, unless sizes are given.
-        high: The largest size, likewise.
+        low: The smallest size, unless sizes are given; :data:`SMALLEST_RANDOM_SIZE` by default.
+        high: The largest size, likewise; the student's full size by default.
         exponent: How fast the density of a power law falls.
         largest: Its probability of the largest size, whatever the law says.
         small: How many small sizes every step has beside the one that is drawn.
@@ -39,10 +41,10 @@ class RandomSizesConfig(Section):
 
     distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
     sizes: tuple[Count, ...] | None = None
-    low: Count = 5
-    high: Count = 100
-    exponent: float = 1.5
-    largest: float = 0.15
+    low: Count | None = None
+    high: Count | None = None
+    exponent: Annotated[float, Field(gt=1.0)] = 1.5
+    largest: Annotated[float, Field(ge=0.0, le=1.0)] = 0.15
     small: NonNegativeInt = 3
     sandwich: bool = False
 
@@ -50,13 +52,36 @@ class RandomSizesConfig(Section):
     def _check(self) -> RandomSizesConfig:
         if (self.sizes is not None) != (self.distribution == "given"):
             raise ValueError("`sizes` belong to `distribution: given`, expected both")
-        self.build()
+        if self.sizes is not None and len({*self.sizes}) != max(1, len(self.sizes)):
+            raise ValueError(f"sizes must name sizes that differ, got {list(self.sizes)}")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low must not be above high ({self.high}), got {self.low}")
         return self
+
+    def of_student(self, full: int) -> RandomSizesConfig:
+        """Return the settings with what follows from the student's full size filled in.
+
+        Raises:
+            ValueError: If a size is larger.
+        """
+        largest = max(self.sizes) if self.sizes is not None else self.high or full
+        if largest > full or (self.low or 0) > full:
+            raise ValueError(
+                f"random_sizes must not be above the full size {full}, got {max(largest, self.low or 0)}"
+            )
+        if self.sizes is not None:
+            return self
+        low = min(SMALLEST_RANDOM_SIZE, largest) if self.low is None else self.low
+        return self.model_copy(update={"low": low, "high": largest})
 
     def build(self) -> SizeDistribution:
         """Return the distribution itself."""
+        from sb3_integral.imitation import GivenSizes, LogUniformSizes, PowerLawSizes, UniformSizes
+
         if self.sizes is not None:
             return GivenSizes(self.sizes)
+        assert self.low is not None
+        assert self.high is not None
         if self.distribution == "power-law":
             return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
         kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
@@ -71,6 +96,8 @@ class SmoothnessConfig(Section):
 
     def build(self) -> SmoothnessPenalty:
         """Return the penalty itself."""
+        from sb3_integral.nn import SmoothnessPenalty
+
         return SmoothnessPenalty(self.total_variation, self.spectral)
 
 
@@ -136,6 +163,9 @@ class StudentConfig(Section):
             raise ValueError(f"scale_levels={self.scale_levels} needs partitions that nest")
         if not self.hidden_sizes:
             raise ValueError("`hidden_sizes` must name at least one hidden layer")
+        if self.random_sizes is not None:
+            filled_in = self.random_sizes.of_student(max(self.hidden_sizes))
+            object.__setattr__(self, "random_sizes", filled_in)
         return self
 
     def columns(self, name: str) -> list[tuple[str, str, str | None]]:
@@ -160,6 +190,8 @@ class StudentConfig(Section):
         Args:
             size: Of each hidden layer, in place of the full sizes.
         """
+        from sb3_integral.imitation import StudentArchitecture
+
         return StudentArchitecture(
             kind="integral" if self.kind == "integral" else "plain",
             hidden_sizes=self.hidden_sizes if size is None else (size,) * len(self.hidden_sizes),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -20,12 +21,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def one_of(known: Mapping[str, Any], what: str) -> AfterValidator:
+def one_of(known: Collection[str], what: str) -> AfterValidator:
     """Return the check that a value is among known names."""
 
     def check(name: str) -> str:
         if name not in known:
-            raise ValueError(f"unknown {what} {name!r}; known are {', '.join(sorted(known))}")
+            similar = get_close_matches(name, known, n=1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
+            raise ValueError(f"unknown {what} {name!r}; known are {', '.join(sorted(known))}{hint}")
         return name
 
     return AfterValidator(check)

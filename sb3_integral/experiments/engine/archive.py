@@ -36,9 +36,10 @@ def unpack(pieces: Iterable[bytes], folder: Path) -> None:
 
     Args:
         pieces: All pieces, in order.
-        folder: Where to; a stage's folder that stands there is replaced, no other.
+        folder: Where to; a stage's folder that stands there is replaced.
 
     Raises:
+        OSError: If something else stands there.
         tarfile.TarError: If the pieces are no archive, or one that would write elsewhere.
     """
     with tempfile.TemporaryFile() as file:

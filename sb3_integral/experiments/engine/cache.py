@@ -1,4 +1,4 @@
-"""A stage that another experiment has made already is taken from there."""
+"""Stages that another experiment has made already."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sb3_integral.atomic import atomic_folder
 from sb3_integral.experiments.engine.stage import RECORD, Stage
 
 
-def adopt(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:
+def reuse(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:
     """Take a stage's folder from another experiment where the very same stage is done.
 
     Stages are the same if their keys are: presets of one file share their expert, say. Files are
-    linked where the file system can, and copied elsewhere; as a stage's folder is never changed but
-    replaced, links are as good as copies.
+    linked where the file system can, and copied elsewhere. A stage's folder is never changed but
+    replaced, so links are as good as copies.
 
     Args:
         stage: The stage, which is not done in ``root``.
@@ -25,7 +25,11 @@ def adopt(stage: Stage, root: Path, neighbours: Iterable[Path]) -> bool:
 
     Returns:
         Whether the stage is done in ``root`` now.
+
+    Raises:
+        OSError: If something stands in its place that is no stage's folder.
     """
+    stage.check_target(root)
     for neighbour in neighbours:
         if neighbour != root and stage.is_done(neighbour):
             try:

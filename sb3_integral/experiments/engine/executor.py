@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from sb3_integral.experiments.engine.plan import Task
-from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral.experiments.engine.stage import Report, Stage
 
 Self = TypeVar("Self", bound="Executor")
 
@@ -65,3 +65,24 @@ class Executor(Protocol):
 
     def release(self, root: Path, stage: Stage) -> None:
         """Note that nothing that is still to be begun needs this stage's folder."""
+
+    def cancel(self) -> None:
+        """End what is running within seconds; nothing is submitted after it."""
+
+
+class Throttle:
+    """Passes progress on, but not oftener than a person could read it.
+
+    Args:
+        report: Takes the fraction of a stage that is done.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._told = -1.0
+
+    def __call__(self, fraction: float) -> None:
+        """Report a fraction that is at least a hundredth above the last one."""
+        if fraction >= self._told + 0.01:
+            self._told = fraction
+            self._report(fraction)

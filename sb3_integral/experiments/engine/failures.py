@@ -61,19 +61,21 @@ def keep_failure(task: Task, failure: Failure) -> Path:
 
 
 def forget_failures(root: Path) -> None:
-    """Remove what was kept of the failures of the run before, and nothing else in that folder."""
+    """Remove the files that :func:`keep_failure` wrote in the run before, and nothing else."""
     folder = root / FAILURES
     for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if path.is_dir() and not path.is_symlink():
-            _remove_if_empty(path)
-        elif path.suffix == ".txt" and path.read_text(encoding="utf-8", errors="replace").startswith(
-            f"{name}\n\n"
-        ):
+        if path.is_dir():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+        elif _names_its_stage(path, path.relative_to(folder)):
             path.unlink()
-    _remove_if_empty(folder)
-
-
-def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
+
+
+def _names_its_stage(path: Path, name: Path) -> bool:
+    try:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f"{first}.txt" == name.as_posix()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
+import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
-from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.executor import Failure, Throttle
 from sb3_integral.experiments.engine.plan import Task
 from sb3_integral.experiments.engine.stage import Stage
 
@@ -22,12 +22,15 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 OUTPUT = "output.log"
 """The file, in an experiment's folder, with what libraries print while its stages are made."""
 
+PRELOAD = "sb3_integral.experiments.stages.experiment"
+"""Imported once, by the process from which all others are forked: it brings torch and the trainers."""
+
+GRACE_SECONDS = 3.0
+"""How long a process may clean up before it is killed."""
+
 
 class LocalExecutor:
     """Makes each stage in a process with one thread, whatever the number of processes.
-
-    Each process has a pool of its own: a pool whose process is killed, by the system for its memory
-    or by anybody, gives up all that was submitted to it, which is then one stage and not all.
 
     Args:
         workers: How many stages are made at once.
@@ -36,8 +39,9 @@ class LocalExecutor:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._context = _process_context()
-        self._idle: list[_Pool] = []
-        self._running: dict[Future[Failure | None], tuple[Task, _Pool]] = {}
+        self._idle: list[_Worker] = []
+        self._running: dict[_Worker, Task] = {}
+        self._told: list[tuple[str, float]] = []
         self._environment: dict[str, str | None] = {}
 
     def __enter__(self) -> LocalExecutor:
@@ -54,10 +58,7 @@ class LocalExecutor:
         traceback: TracebackType | None,
     ) -> None:
         """See :class:`Executor`."""
-        for pool in [*self._idle, *(pool for _, pool in self._running.values())]:
-            pool.close(wait=error is None)
-        self._idle.clear()
-        self._running.clear()
+        self.cancel()
         for name, value in self._environment.items():
             if value is None:
                 del os.environ[name]
@@ -71,60 +72,77 @@ class LocalExecutor:
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
-        pool = self._idle.pop() if self._idle else _Pool(self._context)
-        self._running[pool.submit(task)] = task, pool
+        worker = self._idle.pop() if self._idle else _Worker(self._context)
+        self._running[worker] = task
+        worker.begin(task)
 
     def wait(self, seconds: float) -> Sequence[tuple[Task, Failure | None]]:
         """See :class:`Executor`."""
-        done, _ = wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED)
+        wait([worker.connection for worker in self._running], seconds)
         ended: list[tuple[Task, Failure | None]] = []
-        for future in done:
-            task, pool = self._running.pop(future)
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                pool.close(wait=False)
-                failure = Failure("its process was killed, as for want of memory", str(error), lost=True)
-                ended.append((task, failure))
-            else:
-                self._idle.append(pool)
-                ended.append((task, future.result() if error is None else Failure.of(error)))
+        for worker, task in list(self._running.items()):
+            try:
+                while worker.connection.poll():
+                    message = worker.connection.recv()
+                    if isinstance(message, float):
+                        self._told.append((task.label, message))
+                    else:
+                        ended.append((task, message[0]))
+                        del self._running[worker]
+                        self._idle.append(worker)
+                        break
+            except (EOFError, OSError):
+                del self._running[worker]
+                ended.append((task, worker.obituary()))
         return ended
 
     def progress(self) -> Sequence[tuple[str, float]]:
         """See :class:`Executor`."""
-        pools = [*self._idle, *(pool for _, pool in self._running.values())]
-        return [report for pool in pools for report in pool.reports()]
+        told, self._told = self._told, []
+        return told
 
     def release(self, root: Path, stage: Stage) -> None:
         """See :class:`Executor`; folders stay where they are."""
 
+    def cancel(self) -> None:
+        """See :class:`Executor`."""
+        workers = [*self._idle, *self._running]
+        self._idle.clear()
+        self._running.clear()
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join(GRACE_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.connection.close()
 
-class _Pool:
-    """A process that makes one stage at a time, and the way that its progress takes.
 
-    A process that is killed while it writes to a queue keeps the queue's lock, so they share none.
-    """
+class _Worker:
+    """A process that makes one stage after another, and the connection to it."""
 
     def __init__(self, context: Any) -> None:
-        self._reports = context.Queue()
-        self._pool = ProcessPoolExecutor(
-            1, mp_context=context, initializer=_initialize, initargs=(self._reports,)
-        )
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs,))
+        self.process.start()
+        theirs.close()  # so that the connection ends with the process
 
-    def submit(self, task: Task) -> Future[Failure | None]:
-        return self._pool.submit(_execute, task.stage, task.root, task.label)
+    def begin(self, task: Task) -> None:
+        with suppress(OSError):  # the process is dead, which `wait` will find out
+            self.connection.send((task.stage, task.root))
 
-    def reports(self) -> list[tuple[str, float]]:
-        reports = []
-        while True:
-            try:
-                reports.append(self._reports.get_nowait())
-            except queue.Empty:
-                return reports
-
-    def close(self, *, wait: bool) -> None:
-        self._pool.shutdown(wait=wait, cancel_futures=True)
-        self._reports.close()
+    def obituary(self) -> Failure:
+        self.process.join()
+        self.connection.close()
+        status = self.process.exitcode or 0
+        if status == -signal.SIGKILL:
+            cause = "its process was killed by SIGKILL; the system does that when memory runs out"
+        elif status < 0:
+            cause = f"its process was ended by {signal.Signals(-status).name}"
+        else:
+            cause = f"its process ended by itself with status {status}"
+        return Failure(cause, cause, lost=True)
 
 
 def _process_context() -> Any:
@@ -132,20 +150,32 @@ def _process_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sb3_integral.experiments.stages.pipeline"])
+    context.set_forkserver_preload([PRELOAD])
     return context
 
 
-_reports: Any = None
-
-
-def _initialize(reports: Any) -> None:
+def _work(connection: Connection) -> None:
+    """Make the stages that come through a connection, until it is closed."""
+    # Ctrl-C reaches every process of a terminal; the main one decides, and ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
     import torch
 
-    global _reports
-    _reports = reports
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            stage, root = connection.recv()
+        except EOFError:
+            return
+        except Exception as error:  # the stage's function cannot be imported here
+            connection.send((Failure.of(error),))
+            continue
+        connection.send((_execute(stage, root, Throttle(connection.send)),))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def _end_with_parent() -> None:
@@ -156,14 +186,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _execute(stage: Stage, root: Path, label: str) -> Failure | None:
+def _execute(stage: Stage, root: Path, report: Throttle) -> Failure | None:
     root.mkdir(parents=True, exist_ok=True)
-    # MuJoCo writes a line for every environment that is made, past Python's own streams.
+    # Libraries write past Python's own streams.
     with (root / OUTPUT).open("a", encoding="utf-8") as output:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
     try:
-        stage.execute(root, lambda fraction: _reports.put((label, fraction)))
+        stage.execute(root, lambda fraction: report(float(fraction)))
     except Exception as error:
         return Failure.of(error)
     return None

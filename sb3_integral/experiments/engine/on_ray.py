@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,7 @@ from ray.exceptions import RayError  # noqa: E402
 from ray.util.queue import Empty, Queue  # noqa: E402
 
 from sb3_integral.experiments.engine.archive import packed, unpack  # noqa: E402
-from sb3_integral.experiments.engine.executor import Failure  # noqa: E402
+from sb3_integral.experiments.engine.executor import Failure, Throttle  # noqa: E402
 from sb3_integral.experiments.engine.plan import Task  # noqa: E402
 from sb3_integral.experiments.engine.stage import Stage  # noqa: E402
 
@@ -34,18 +35,20 @@ class RayExecutor:
     """Makes each stage on one processor of a cluster, with one thread.
 
     A stage's folder comes back as an archive, in pieces, through Ray's object store, and goes from
-    there to whichever machine needs it; it is put there once. The machines need this library, in
-    the same version, and nothing of the experiment's folder.
+    there to whichever machine needs it; it is put there once. The machines need this library and the
+    packages that it uses, in the same versions, and nothing of the experiment's folder.
 
     Args:
         address: Of the cluster, as for ``ray.init``: ``auto``, ``127.0.0.1:6379``, ``ray://host:10001``.
+        sources: Files of environments that no package holds, by relative path; they are sent along.
 
     Attributes:
         stages_per_node: How many stages ended on each machine, by Ray's node id.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, sources: Mapping[str, Path] | None = None) -> None:
         self._address = address
+        self._sources = dict(sources or {})
         self._archives: dict[tuple[Path, str], list[Any]] = {}
         self._running: dict[Any, tuple[Task, Any]] = {}
         self._reports: Any = None
@@ -57,10 +60,22 @@ class RayExecutor:
         Raises:
             ConnectionError: If there is none at the address.
         """
-        try:
-            ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConnectionError(f"no Ray cluster at {self._address!r}: {error}") from error
+        with tempfile.TemporaryDirectory() as folder:
+            for name, source in self._sources.items():
+                copy = Path(folder, name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, copy)
+            # Ray packs the folder here, and adds it to the module path of every worker.
+            environment = {"working_dir": folder} if self._sources else {}
+            try:
+                ray.init(
+                    address=self._address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    runtime_env=environment,
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise ConnectionError(f"no Ray cluster at {self._address!r}: {error}") from error
         self._reports = Queue(actor_options={"num_cpus": 0})
         return self
 
@@ -70,6 +85,10 @@ class RayExecutor:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Disconnect."""
+        self.cancel()
+
+    def cancel(self) -> None:
         """Disconnect, which ends what is running."""
         self._running.clear()
         self._archives.clear()
@@ -83,7 +102,7 @@ class RayExecutor:
 
     def submit(self, task: Task) -> None:
         """See :class:`Executor`."""
-        needed = [self._archive(task.root, need) for need in task.stage.needs]
+        needed = [self._archive(task.root, need) for need in task.stage.needed]
         remote: Any = _execute  # its type does not know of streams
         results = remote.remote(task.stage, task.label, needed, self._reports)
         self._running[results.completed()] = task, results
@@ -120,7 +139,7 @@ class RayExecutor:
                 self._archives[task.root, task.stage.name] = references
         except RayError as error:
             # A machine was lost, and with it perhaps what it kept for others.
-            for need in task.stage.needs:
+            for need in task.stage.needed:
                 self.release(task.root, need)
             return Failure.of(error, lost=True)
         self.stages_per_node[node] += 1
@@ -139,9 +158,9 @@ def _execute(stage: Stage, label: str, needed: list[list[Any]], reports: Any) ->
     with threadpool_limits(1), tempfile.TemporaryDirectory() as name:
         root = Path(name)
         try:
-            for need, pieces in zip(stage.needs, needed, strict=True):
+            for need, pieces in zip(stage.needed, needed, strict=True):
                 unpack(map(ray.get, pieces), need.folder(root))
-            stage.execute(root, _Reporter(label, reports))
+            stage.execute(root, Throttle(lambda fraction: reports.put_nowait((label, fraction))))
         except RayError:
             raise  # not the stage's fault
         except Exception as error:
@@ -149,17 +168,3 @@ def _execute(stage: Stage, label: str, needed: list[list[Any]], reports: Any) ->
         if failure is None:
             yield from packed(stage.folder(root))
     yield node, failure
-
-
-class _Reporter:
-    """Tells progress, but no oftener than a person could read it: each time is a call to an actor."""
-
-    def __init__(self, label: str, reports: Any) -> None:
-        self._label = label
-        self._reports = reports
-        self._told = -1.0
-
-    def __call__(self, fraction: float) -> None:
-        if fraction >= self._told + 0.01:
-            self._told = fraction
-            self._reports.put_nowait((self._label, fraction))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral._version import __version__
+from sb3_integral.atomic import atomic_file
+from sb3_integral.experiments.engine.stage import RECORD, Stage
+from sb3_integral.experiments.engine.versions import differences
+
+NAMED_REASONS = 3
+"""How many reasons for making stages again are named."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Plan:
     neighbours: tuple[Path, ...] = ()
 
     def pending(self) -> list[Stage]:
-        """Return the stages that are to be made: not there yet, nor at a neighbour's."""
+        """Return the stages that are done neither here nor in a neighbour's folder."""
         return [
             stage
             for stage in self.stages
@@ -50,6 +57,34 @@ class Plan:
             wanted |= _with_needs(matching)
         return replace(self, stages=tuple(stage for stage in self.stages if stage.name in wanted))
 
+    def changes(self) -> str | None:
+        """Return which stages are made anew and why, in one line; None if no stage is."""
+        reasons = Counter(
+            reason
+            for stage in self.pending()
+            if (reason := _reason(stage, stage.record(self.root))) is not None
+        )
+        if not reasons:
+            return None
+        dependent = reasons.pop("", 0)
+        named = [f"{reason} ({count})" for reason, count in reasons.most_common(NAMED_REASONS)]
+        if len(reasons) > NAMED_REASONS:
+            named.append(f"{len(reasons) - NAMED_REASONS} more reasons")
+        if dependent:
+            named.append(f"what they need is made anew ({dependent})")
+        total = sum(reasons.values()) + dependent
+        return f"{total} finished {'stage is' if total == 1 else 'stages are'} made anew: " + "; ".join(
+            named
+        )
+
+    def forget(self) -> None:
+        """Let every finished stage be made anew; the folders stay until then."""
+        for stage in self.stages:
+            if stage.is_done(self.root):
+                # A new file, because the old one may be linked to another experiment's.
+                with atomic_file(stage.folder(self.root) / RECORD) as partial:
+                    partial.write_text("{}\n", encoding="utf-8")
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -73,5 +108,36 @@ def _with_needs(stages: Iterable[Stage]) -> set[str]:
         stage = remaining.pop()
         if stage.name not in names:
             names.add(stage.name)
-            remaining += stage.needs
+            remaining += stage.needed
     return names
+
+
+def _reason(stage: Stage, record: dict[str, object]) -> str | None:
+    """Return why a stage with this record is made anew, "" if its needs are; None without a record."""
+    if "key" not in record:
+        return None
+    changes = []
+    versions = record.get("versions")
+    if not isinstance(versions, dict):
+        return "the versions behind it were not recorded"
+    if record.get("version") != __version__:
+        changes.append(f"sb3-integral is {__version__}, was {record.get('version')}")
+    changes += differences(versions, stage.versions)
+    changed = _changed_inputs(record.get("inputs"), dict(stage.inputs))
+    if changed:
+        changes.append(f"the configuration changed: {', '.join(changed)}")
+    return "; ".join(changes)
+
+
+def _changed_inputs(before: object, now: object, name: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            change
+            for key in sorted({*before, *now})
+            for change in _changed_inputs(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if _plain(before) == _plain(now) else [name]
+
+
+def _plain(value: object) -> object:
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -10,12 +10,11 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from sb3_integral.atomic import check_folder_target, remove_leftovers, remove_partials_of
-from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.atomic import remove_leftovers, remove_partials_of
+from sb3_integral.experiments.engine.cache import reuse
 from sb3_integral.experiments.engine.executor import Executor, Failure
 from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
 from sb3_integral.experiments.engine.plan import Plan, Task
-from sb3_integral.experiments.engine.stage import RECORD
 
 POLL_SECONDS = 0.2
 """How long the runner waits before it looks for progress."""
@@ -50,7 +49,8 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
         watcher: Is told of it all.
 
     Raises:
-        ExperimentError: If another run is at work in one of the folders, or if stages failed.
+        ExperimentError: If a folder cannot be written, or is not a stage's; if another run is at work in
+            one of the folders; or if stages failed.
     """
     pending: list[Task] = []
     for task in tasks_of(plans):
@@ -60,6 +60,7 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             pending.append(task)
     if not pending:
         return
+    _check_targets(pending)
     with ExitStack() as stack:
         for root in dict.fromkeys(task.root for task in pending):
             root.mkdir(parents=True, exist_ok=True)
@@ -68,10 +69,14 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             except Timeout:
                 raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
         for root in {task.root for task in pending}:
-            remove_leftovers(root)
             forget_failures(root)
-        _check_folders(pending)
-        failed = _Run(plans, pending, executor, watcher).run()
+        _remove_leftovers(pending)
+        try:
+            failed = _Run(plans, pending, executor, watcher).run()
+        except BaseException:
+            executor.cancel()
+            _remove_leftovers(pending)
+            raise
     if failed:
         raise ExperimentError("\n".join(map(str, failed)))
 
@@ -94,7 +99,7 @@ class _Run:
         self._neighbours = {plan.root: plan.neighbours for plan in plans}
         self._tasks = {task.label: task for task in pending}
         self._needs = _needs(pending)
-        self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needs)
+        self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needed)
         self._graph: TopologicalSorter[str] = TopologicalSorter(self._needs)
         self._failed: list[FailedTask] = []
         self._lost: set[str] = set()
@@ -107,7 +112,7 @@ class _Run:
             waiting += [self._tasks[label] for label in self._graph.get_ready()]
             while waiting and running < self._executor.workers:
                 task = waiting.pop(0)
-                if adopt(task.stage, task.root, self._neighbours[task.root]):
+                if reuse(task.stage, task.root, self._neighbours[task.root]):
                     self._finish(task, reused=True)
                     waiting += [self._tasks[label] for label in self._graph.get_ready()]
                     continue
@@ -138,7 +143,7 @@ class _Run:
     def _finish(self, task: Task, *, reused: bool) -> None:
         self._watcher.finished(task, reused=reused)
         self._graph.done(task.label)
-        for need in task.stage.needs:
+        for need in task.stage.needed:
             self._uses[task.root, need.name] -= 1
             if not self._uses[task.root, need.name]:
                 self._executor.release(task.root, need)
@@ -164,7 +169,9 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     needs = {}
     for task in tasks:
         needs[task.label] = [
-            labels[task.root, need.name] for need in task.stage.needs if (task.root, need.name) in labels
+            labels[task.root, need.name]
+            for need in task.stage.needed
+            if (task.root, need.name) in labels
         ]
         first = first_with_key.setdefault(task.stage.key, task.label)
         if first != task.label:  # it will be taken from there
@@ -172,10 +179,19 @@ def _needs(tasks: list[Task]) -> dict[str, list[str]]:
     return needs
 
 
-def _check_folders(tasks: Sequence[Task]) -> None:
+def _check_targets(tasks: Sequence[Task]) -> None:
     """Refuse to begin work that could not be put in its place."""
     for task in tasks:
         try:
-            check_folder_target(task.stage.folder(task.root), RECORD)
+            task.stage.check_target(task.root)
         except (OSError, ValueError) as error:
             raise ExperimentError(f"stage {task.label} cannot be written: {error}") from error
+
+
+def _remove_leftovers(tasks: Sequence[Task]) -> None:
+    # A process that was killed had no chance to remove what it had begun.
+    for root in {task.root for task in tasks}:
+        remove_leftovers(root)
+    for task in tasks:
+        if task.stage.folder(task.root).is_symlink():
+            remove_partials_of(task.stage.folder(task.root))

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,14 @@ class Recording:
         seed: Draws the start of the episode, the same for every agent.
         seconds: At most so long.
         agents: From left to right.
+        packages: Modules that register the environment.
     """
 
     env_id: str
     seed: int
     seconds: float
     agents: tuple[Agent, ...]
+    packages: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return it as text for another process."""
@@ -85,7 +88,8 @@ class Recording:
         """Read what :meth:`to_json` returned."""
         content = json.loads(text)
         agents = tuple(Agent(**agent) for agent in content.pop("agents"))
-        return cls(**content, agents=agents)
+        packages = tuple(content.pop("packages"))
+        return cls(**content, agents=agents, packages=packages)
 
 
 def record(recording: Recording, mp4: Path, gif: Path) -> None:
@@ -99,6 +103,8 @@ def record(recording: Recording, mp4: Path, gif: Path) -> None:
     Raises:
         CannotRenderError: If the environment cannot be drawn here.
     """
+    for package in recording.packages:
+        import_module(package)
     environment = _make_environment(recording.env_id)
     steps_a_second = int(environment.metadata.get("render_fps", 30))
     every = -(-steps_a_second // PICTURES_A_SECOND)

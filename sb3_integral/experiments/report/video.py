@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +41,32 @@ REMEDY = (
 def record_agents(
     folder: Path,
     report: Report,
-    *student_folders: Path,
+    student_folders: Sequence[Path],
+    *,
     env_id: str,
     agents: list[dict[str, Any]],
     seed: int,
+    packages: Sequence[str] = (),
 ) -> None:
     """Write a video and a GIF, or a note if this machine cannot render.
 
     Args:
         folder: Where to write.
         report: Is told of progress.
-        *student_folders: The student of each agent.
+        student_folders: The student of each agent.
         env_id: The environment.
         agents: The label, method and size of each
             :class:`~sb3_integral.experiments.report.recording.Agent`.
         seed: Draws the start of the episode.
+        packages: Modules that register the environment.
     """
     students = [str(student_folder / STUDENT) for student_folder in student_folders]
     recorded = tuple(
         Agent(student=student, **agent) for agent, student in zip(agents, students, strict=True)
     )
+    recording = Recording(env_id, seed, SECONDS, recorded, tuple(packages))
     try:
-        record_anywhere(Recording(env_id, seed, SECONDS, recorded), folder / MP4, folder / GIF)
+        record_anywhere(recording, folder / MP4, folder / GIF)
     except CannotRenderError as error:
         (folder / NOTE).write_text(f"{error}\n", encoding="utf-8")
 
@@ -118,6 +123,7 @@ def _python(*arguments: str, text: str, variables: dict[str, str]) -> subprocess
         input=text,
         capture_output=True,
         text=True,
-        env={**os.environ, **variables},
+        # The packages of environments may be where only this process looks for modules.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables},
         encoding="utf-8",
     )

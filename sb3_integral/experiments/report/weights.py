@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -31,14 +31,14 @@ NOTE = "left_out.json"
 
 
 def draw_figures(
-    folder: Path, report: Report, *student_folders: Path, env_id: str, labels: list[str]
+    folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str, labels: list[str]
 ) -> None:
     """Draw the weights of the second hidden layer of some students, and their spectra.
 
     Args:
         folder: Where to write.
         report: Is told of progress.
-        *student_folders: A student each.
+        student_folders: A student each.
         env_id: The environment that they were trained for.
         labels: What people call them.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ def write_report(
     folder: Path,
     report: Report,
     references_folder: Path,
-    *sweep_folders: Path,
+    sweep_folders: Sequence[Path],
+    *,
     config: dict[str, Any],
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
@@ -65,7 +67,7 @@ def write_report(
         folder: Where to write.
         report: Is told of progress.
         references_folder: Returns of the expert and of random actions.
-        *sweep_folders: A sweep per column and seed, seeds within columns.
+        sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
         hyperparams: The expert's, if it was trained here.
         columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
@@ -118,8 +120,8 @@ def _provenance(
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    seconds = {
-        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))["seconds"]
+    records = {
+        str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))
         for record in sorted(root.rglob(RECORD))
         if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
@@ -131,5 +133,6 @@ def _provenance(
         "machine": f"{platform.system()} {platform.machine()}",
         "versions": versions,
         "threads_per_stage": 1,
-        "stage_seconds": seconds,
+        "stage_seconds": {name: record["seconds"] for name, record in records.items()},
+        "stage_versions": {name: record.get("versions", {}) for name, record in records.items()},
     }

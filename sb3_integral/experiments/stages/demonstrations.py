@@ -11,13 +11,30 @@ import numpy as np
 from imitation.data.types import TrajectoryWithRew
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral.experiments.config.schema import DemonstrationsConfig
-from sb3_integral.experiments.engine.stage import Report
-from sb3_integral.experiments.stages.expert import Expert, load_expert
+from sb3_integral.experiments.config.schema import DemonstrationsConfig, ExperimentConfig
+from sb3_integral.experiments.engine.stage import Report, Stage
+from sb3_integral.experiments.stages.expert import PACKAGES, Expert, load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.imitation import save_episodes, stream_episodes
 
 EPISODES = "episodes"
+
+
+def demonstrations_stage(config: ExperimentConfig, seed: int, expert: Stage) -> Stage:
+    """Declare the stage."""
+    return Stage(
+        f"seed-{seed}/demonstrations",
+        collect_demonstrations,
+        {
+            "algo": config.expert.algo,
+            "demonstrations": config.demonstrations.model_dump(mode="json"),
+            "seed": seed,
+        },
+        {"expert_folder": expert},
+        expert.environment,
+        (*PACKAGES, "imitation"),
+        amount=config.demonstrations.episodes,
+    )
 
 
 def collect_demonstrations(

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rl_zoo3
 import torch
 import yaml
+from huggingface_sb3 import EnvironmentName  # type: ignore[import-untyped]
 from rl_zoo3 import ALGOS
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -22,9 +22,19 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
+from sb3_integral.experiments.config.hyperparams import expert_hyperparams
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.engine.environment import Environment
+from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.imitation import expert_distribution
 
 Array = np.ndarray[Any, Any]
+
+PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
+"""What decides how a trained expert acts."""
+
+EXPERT_PACKAGES = (*PACKAGES, "rl-zoo3")
+"""What decides how an expert is trained."""
 
 
 @dataclass(frozen=True)
@@ -59,44 +69,35 @@ class Expert:
         return expert_distribution(self.model.policy, observations)
 
 
-def shipped_hyperparams(algo: str) -> Path:
-    """Return the file of hyperparameters for experts that says it for whoever has none of his own.
-
-    Args:
-        algo: An algorithm of rl-zoo3. For TRPO the file is this library's, for others rl-zoo3's.
-    """
-    package = Path(__file__).parents[2]
-    if algo == "trpo":
-        # In a checkout it is beside the package, in a wheel inside.
-        folders = [package.parent / "hyperparams", package / "hyperparams"]
-        return next((f / "trpo.yml" for f in folders if (f / "trpo.yml").is_file()), folders[0])
-    return Path(rl_zoo3.__file__).parent / "hyperparams" / f"{algo}.yml"
-
-
-def expert_hyperparams(path: Path, env_id: str) -> dict[str, Any]:
-    """Return an environment's entry in a file of rl-zoo3's format.
+def expert_stage(config: ExperimentConfig, environment: Environment) -> Stage:
+    """Declare the stage that trains the expert, or takes one that is there already.
 
     Raises:
-        ValueError: If there is none, nor a ``default``, or if the file is of another form.
+        ValueError: If the file of hyperparameters has no entry for the environment.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must map environments to hyperparameters, got {content!r}")
-    name = env_id if env_id in content else "default"
-    if name not in content:
-        known = ", ".join(sorted(map(str, content)))
-        raise ValueError(f"{path} has no entry for {env_id!r}; it has {known}")
-    if not isinstance(content[name], dict):
-        raise ValueError(f"{path}: {name} must map names to values, got {content[name]!r}")
-    return dict(content[name])
+    own = config.expert
+    if own.model is not None:
+        inputs = {"algo": own.algo, **saved_expert(own.model, own.vecnormalize)}
+        return Stage("expert", take_expert, inputs, environment=environment)
+    hyperparams = expert_hyperparams(own.hyperparams, environment.id)
+    return Stage(
+        "expert",
+        train_expert,
+        {
+            "algo": own.algo,
+            "hyperparams": hyperparams,
+            "seed": own.seed,
+            "n_timesteps": own.n_timesteps,
+        },
+        environment=environment,
+        packages=EXPERT_PACKAGES,
+        amount=float(own.n_timesteps or hyperparams.get("n_timesteps", 1.0)),
+    )
 
 
 def train_expert(
     folder: Path,
-    report: Callable[[float], None],
+    report: Report,
     *,
     env_id: str,
     algo: str,
@@ -160,7 +161,7 @@ def saved_expert(model: Path, vecnormalize: Path | None) -> dict[str, Any]:
 
 def take_expert(
     folder: Path,
-    report: Callable[[float], None],
+    report: Report,
     *,
     env_id: str,
     algo: str,
@@ -182,9 +183,9 @@ def take_expert(
     Raises:
         ValueError: If they are not.
     """
-    run = folder / algo / f"{env_id}_1"
-    (run / env_id).mkdir(parents=True)
-    copies = [run / f"{env_id}.zip", run / env_id / "vecnormalize.pkl"]
+    zipped, statistics = _files(folder, env_id, algo)
+    statistics.parent.mkdir(parents=True)
+    copies = [zipped, statistics]
     originals = [Path(path) for path in (model, vecnormalize) if path is not None]
     for original, copy, digest in zip(originals, copies, digests, strict=False):
         shutil.copyfile(original, copy)
@@ -211,7 +212,7 @@ def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bo
     Raises:
         ValueError: If the file has no entry for the environment.
     """
-    if (folder / algo / f"{env_id}_1" / f"{env_id}.zip").exists():
+    if _files(folder, env_id, algo)[0].exists():
         return False
     settings = expert_hyperparams(hyperparams, env_id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -238,12 +239,18 @@ def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
         algo: The algorithm.
         venv: Gives the shape of observations.
     """
-    run = folder / algo / f"{env_id}_1"
-    statistics = run / env_id / "vecnormalize.pkl"
+    zipped, statistics = _files(folder, env_id, algo)
     normalize = VecNormalize.load(str(statistics), venv) if statistics.exists() else None
     if normalize is not None:
         normalize.training = False
-    return Expert(ALGOS[algo].load(run / f"{env_id}.zip", device="cpu"), normalize)
+    return Expert(ALGOS[algo].load(zipped, device="cpu"), normalize)
+
+
+def _files(folder: Path, env_id: str, algo: str) -> tuple[Path, Path]:
+    """Return where rl-zoo3 leaves the model, and the statistics of its observations."""
+    name = str(EnvironmentName(env_id))  # without what a file's name cannot have
+    run = folder / algo / f"{name}_1"
+    return run / f"{name}.zip", run / name / "vecnormalize.pkl"
 
 
 class _ReportProgress(BaseCallback):

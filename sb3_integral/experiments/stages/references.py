@@ -11,11 +11,31 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_integral.experiments.engine.stage import Report
-from sb3_integral.experiments.stages.expert import load_expert
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.engine.stage import Report, Stage
+from sb3_integral.experiments.stages.expert import PACKAGES, load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 
 REFERENCES = "returns.json"
+
+
+def references_stage(config: ExperimentConfig, expert: Stage) -> Stage:
+    """Declare the stage."""
+    episodes = config.expert.n_eval_episodes
+    return Stage(
+        "references",
+        evaluate_references,
+        {
+            "algo": config.expert.algo,
+            "episodes": episodes,
+            "n_envs": config.evaluation.n_envs,
+            "seed": config.expert.seed,
+        },
+        {"expert_folder": expert},
+        expert.environment,
+        PACKAGES,
+        amount=episodes,
+    )
 
 
 def evaluate_references(

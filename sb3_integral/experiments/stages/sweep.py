@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
-from sb3_integral.experiments.config.schema import EvaluationConfig
-from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.config.schema import EvaluationConfig, ExperimentConfig
+from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.stages.demonstrations import EPISODES
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
@@ -18,17 +19,66 @@ from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies import ResizablePolicy, as_resizable
 from sb3_integral.policies.serialization import load_policy
+from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
 SWEEP = "episodes.csv"
 
 RESIZE_SAMPLES = 20_000
 """Observations of the demonstrations that a resize method sees, drawn at random."""
 
+PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3")
+"""What decides the return of a student."""
+
+METHOD_PACKAGES = {"prune-group": "torch-pruning", "permuted": "fast-tsp"}
+"""What decides the result of some resize methods, by how their names begin."""
+
+
+def sweep_stage(
+    config: ExperimentConfig,
+    name: str,
+    method: str | None,
+    seed: int,
+    students: tuple[Stage, ...],
+    demonstrations: Stage,
+) -> Stage:
+    """Declare the stage that evaluates a student at every size.
+
+    Args:
+        config: The experiment.
+        name: The student's.
+        method: How a plain student is resized; None for others.
+        seed: Of the run.
+        students: The student; one for each size if it is trained from scratch at each.
+        demonstrations: What the student was trained on.
+    """
+    student = config.students[name]
+    # The first method stands for the plain student itself: scores refer to it at full size.
+    is_baseline = method is not None and method != student.resize[0]
+    evaluation = config.evaluation.of(baseline=is_baseline)
+    inputs = {"sizes": list(config.sizes), "evaluation": evaluation, "seed": seed}
+    needs: dict[str, Stage | tuple[Stage, ...]] = {"student_folders": students}
+    if student.kind != "scratch":
+        inputs["method"] = method
+        needs = {"student_folder": students[0]}
+    if method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod):
+        needs["demonstrations_folder"] = demonstrations
+    of_method = [own for prefix, own in METHOD_PACKAGES.items() if (method or "").startswith(prefix)]
+    return Stage(
+        f"seed-{seed}/{name}/sweep{'' if method is None else f'-{method}'}",
+        sweep_scratch if student.kind == "scratch" else sweep_student,
+        inputs,
+        needs,
+        demonstrations.environment,
+        (*PACKAGES, *of_method),
+        amount=len(config.sizes) * evaluation["episodes"],
+    )
+
 
 def sweep_scratch(
     folder: Path,
     report: Report,
-    *student_folders: Path,
+    student_folders: Sequence[Path],
+    *,
     env_id: str,
     sizes: list[int],
     evaluation: dict[str, Any],
@@ -39,7 +89,7 @@ def sweep_scratch(
     Args:
         folder: Where to write.
         report: Is told of progress.
-        *student_folders: A student for each size, the full size first.
+        student_folders: A student for each size, the full size first.
         env_id: The environment.
         sizes: The sizes.
         evaluation: An :class:`EvaluationConfig`.

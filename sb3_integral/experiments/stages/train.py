@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
-from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.stages.demonstrations import EPISODES
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
@@ -25,12 +27,58 @@ from sb3_integral.policies.serialization import load_policy, save_policy
 
 STUDENT = "student.safetensors"
 
+PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
+"""What decides how a student is trained."""
+
+
+def student_stage(
+    config: ExperimentConfig, name: str, seed: int, demonstrations: Stage, size: int | None = None
+) -> Stage:
+    """Declare the stage that trains a student.
+
+    Args:
+        config: The experiment.
+        name: The student's.
+        seed: Of the run.
+        demonstrations: What is cloned.
+        size: Of its hidden layers, in place of its full sizes.
+    """
+    student = config.students[name]
+    sizes, cloning = student.random_sizes, config.cloning_of(student)
+    # What a student does not have is not among its inputs, so a new ingredient changes no other student.
+    inputs: dict[str, Any] = {
+        "architecture": asdict(student.architecture(size)),
+        "random_sizes": None if sizes is None else sizes.model_dump(mode="json", exclude_none=True),
+        "cloning": cloning.model_dump(mode="json"),
+        "seed": seed,
+    }
+    needs: dict[str, Stage | tuple[Stage, ...]] = {"demonstrations_folder": demonstrations}
+    packages = list(PACKAGES)
+    if student.smoothness is not None:
+        inputs["smoothness"] = student.smoothness.model_dump(mode="json")
+    if cloning.loss == "distribution":
+        inputs["expert"] = config.expert.algo
+        needs["expert_folder"] = demonstrations.needs["expert_folder"]
+        packages.append("sb3-contrib")
+    if student.start is not None:
+        needs["start_folder"] = student_stage(config, student.start, seed, demonstrations)
+        packages.append("fast-tsp")
+    return Stage(
+        f"seed-{seed}/{name}/{'student' if size is None else size}",
+        train_student,
+        inputs,
+        needs,
+        demonstrations.environment,
+        tuple(packages),
+        amount=cloning.epochs * demonstrations.amount,
+    )
+
 
 def train_student(
     folder: Path,
     report: Report,
     demonstrations_folder: Path,
-    *more_folders: Path,
+    *,
     env_id: str,
     architecture: dict[str, Any],
     random_sizes: dict[str, Any] | None,
@@ -38,6 +86,8 @@ def train_student(
     seed: int,
     smoothness: dict[str, Any] | None = None,
     expert: str | None = None,
+    expert_folder: Path | None = None,
+    start_folder: Path | None = None,
 ) -> None:
     """Clone the expert into one student.
 
@@ -45,8 +95,6 @@ def train_student(
         folder: Where to write.
         report: Is told of progress.
         demonstrations_folder: What to clone.
-        *more_folders: The expert's, if its distribution is cloned, and then that of a plain student to
-            start from, if there is one.
         env_id: The environment.
         architecture: A :class:`StudentArchitecture`.
         random_sizes: A :class:`RandomSizesConfig`.
@@ -54,20 +102,21 @@ def train_student(
         seed: Of the run.
         smoothness: A :class:`SmoothnessConfig`.
         expert: The expert's algorithm, if its distribution is cloned.
+        expert_folder: The expert's, likewise.
+        start_folder: Of the plain student that it starts from, if it does.
     """
-    folders = list(more_folders)
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
     student = StudentArchitecture(**architecture)
     policy = student.build(*spaces_of(env_id), seed=derived_seed(seed, "initial weights"))
     targets = None
-    if expert is not None:
-        trained = load_expert(folders.pop(0), env_id, expert, make_vec_env(env_id))
+    if expert is not None and expert_folder is not None:
+        trained = load_expert(expert_folder, env_id, expert, make_vec_env(env_id))
         targets = trained.distribution(demonstrations.observations)
-    if folders:
+    if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        trained_before = load_policy(folders.pop(0) / STUDENT, *spaces_of(env_id))
+        trained_before = load_policy(start_folder / STUDENT, *spaces_of(env_id))
         begin_at(policy, cast(ActorCriticPolicy, trained_before))
     epochs_done = 0
 

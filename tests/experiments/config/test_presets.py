@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_integral.experiments import ConfigError, build_stages, load_config
-from sb3_integral.experiments.config.load import load_presets
 from sb3_integral.experiments.config.presets import apply_preset, merge
 
 PRESETS = ("quick", "standard", "students", "paper")
@@ -75,7 +74,8 @@ def test_a_preset_is_laid_over_the_file(scaled, write_config):
 
 def test_the_presets_of_a_file_are_its_own_and_those_that_every_file_has(scaled, write_config):
     path = write_config(scaled)
-    assert load_presets(path) == [*PRESETS, "huge"]
+    for preset in (*PRESETS, "huge"):
+        assert load_config(path, preset).preset == preset
     config = load_config(path, "huge")
     assert config.demonstrations.episodes == 10**6
     assert [student.label for student in config.students.values()] == ["huge", "NN"]

@@ -104,7 +104,7 @@ WRONG = [
     ("seeds", [0, 1, 0], "experiment", "seeds must differ from each other, got [0, 1, 0]"),
     ("seeds", [-1], "seeds.0", "greater than or equal to 0 (got -1)"),
     ("seeds", [], "seeds", "at least 1 item after validation, not 0 (got [])"),
-    ("env", "CartPole-v99", "experiment", "environment 'CartPole-v99' is not registered"),
+    ("env", "CartPole-v99", "env", "environment 'CartPole-v99' is not registered"),
     ("env", MISSING, "env", "Field required"),
     ("name", "a/b", "name", "(got 'a/b')"),
     ("name", "", "name", "(got '')"),

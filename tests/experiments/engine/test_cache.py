@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sb3_integral.experiments import Stage
-from sb3_integral.experiments.engine.cache import adopt
+from sb3_integral.experiments.engine.cache import reuse
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def there(stage, tmp_path, ignore_progress):
 
 
 def test_the_same_stage_is_taken_from_a_neighbour_without_another_copy(stage, here, there):
-    assert adopt(stage, here, [here, there.parent / "nowhere", there])
+    assert reuse(stage, here, [here, there.parent / "nowhere", there])
     assert stage.is_done(here)
     assert (here / "deep/a/text").samefile(there / "deep/a/text")
 
@@ -37,13 +37,13 @@ def test_where_files_cannot_be_linked_they_are_copied(stage, here, there, monkey
         raise OSError("another file system")
 
     monkeypatch.setattr(os, "link", refuse)
-    assert adopt(stage, here, [there])
+    assert reuse(stage, here, [there])
     assert (here / "deep/a/text").read_text() == "a"
     assert not (here / "deep/a/text").samefile(there / "deep/a/text")
 
 
 def test_making_it_again_here_leaves_the_neighbours_alone(stage, here, there, ignore_progress):
-    adopt(stage, here, [there])
+    reuse(stage, here, [there])
     replace(stage, inputs={"text": "other"}).execute(here, ignore_progress)
     assert (there / "deep/a/text").read_text() == "a"
     assert stage.is_done(there)
@@ -51,5 +51,5 @@ def test_making_it_again_here_leaves_the_neighbours_alone(stage, here, there, ig
 
 def test_another_stage_of_the_name_is_not_taken(stage, here, there):
     other = replace(stage, inputs={"text": "other"})
-    assert not adopt(other, here, [there])
+    assert not reuse(other, here, [there])
     assert not (here / "deep").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,15 @@ import pytest
 from filelock import FileLock
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments import ExperimentError, LocalExecutor, Plan, Stage, Task, run_stages
+from sb3_integral.experiments import (
+    Environment,
+    ExperimentError,
+    LocalExecutor,
+    Plan,
+    Stage,
+    Task,
+    run_stages,
+)
 from sb3_integral.experiments.engine import Failure
 
 RUN_A_STAGE_THAT_SLEEPS = """
@@ -81,15 +90,15 @@ def is_running(pid: int) -> bool:
 def stages(functions, source: Path, last_text: str = "d") -> dict[str, Stage]:
     """A chain, a stage that needs all of it, one that needs a file, and some apart from these."""
     a = Stage("a", functions.write, {"text": "a"})
-    b = Stage("deep/b", functions.write, {"text": "b"}, (a,))
+    b = Stage("deep/b", functions.write, {"text": "b"}, {"a": a})
     copy = Stage("copy", functions.copy, {"path": str(source)})
     all_stages = [
         a,
         b,
         copy,
-        (after := Stage("after copy", functions.write, {"text": "c"}, (copy,))),
-        Stage("last", functions.write, {"text": "l"}, (after,)),
-        Stage("d", functions.write, {"text": last_text}, (a, b)),
+        (after := Stage("after copy", functions.write, {"text": "c"}, {"copy": copy})),
+        Stage("last", functions.write, {"text": "l"}, {"after": after}),
+        Stage("d", functions.write, {"text": last_text}, {"a": a, "b": b}),
         Stage("hopeless", functions.fail, {"message": f"never {last_text}", "seed": 7}),
         Stage("process", functions.describe_process),
     ]
@@ -139,7 +148,7 @@ def test_a_run_makes_what_can_be_made_and_the_next_one_only_what_is_missing(func
     assert {name for name, stage in first.items() if stage.is_done(root)} == made
     assert not {"after copy", "last"} & notes.names("started")
     for name in made:
-        for need in first[name].needs:
+        for need in first[name].needed:
             assert notes.told.index(("made", need.name)) < notes.told.index(("started", name))
     assert (root / "d" / "text").read_text() == "aabd"
     assert {fraction for name, fraction in notes.fractions if name == "a"} <= {0.5, 1.0}
@@ -236,8 +245,10 @@ def test_a_stage_whose_process_is_killed_is_tried_once_more_and_the_others_do_no
     killed_once = Stage("once", functions.die, {"times": 1, "counter": str(tmp_path / "once")})
     killed_always = Stage("always", functions.die, {"times": 9, "counter": str(tmp_path / "always")})
     others = [Stage(f"slow/{i}", functions.write_slowly, {"text": str(i)}) for i in range(2)]
-    after = Stage("after", functions.write, {"text": "!"}, (killed_once, *others))
-    hopeless = Stage("held up", functions.write, {"text": "?"}, (killed_always,))
+    after = Stage(
+        "after", functions.write, {"text": "!"}, {"a": killed_once, "b": others[0], "c": others[1]}
+    )
+    hopeless = Stage("held up", functions.write, {"text": "?"}, {"killed_always": killed_always})
     notes = Notes()
 
     # when
@@ -272,6 +283,96 @@ def test_no_process_outlives_a_run_that_is_killed(functions, tmp_path):
     wait_until(lambda: not is_running(pid))
 
 
+INTERRUPTED = """
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+
+import small_stage_functions as functions
+
+from sb3_integral.experiments import LocalExecutor, Plan, Stage, run_stages
+
+if __name__ == "__main__":
+    root = Path(sys.argv[2])
+    stage = Stage("a", functions.sleep, {"pid": str(root / "pid")})
+
+    class Watcher:
+        def __getattr__(self, name):
+            return lambda *_, **__: None
+
+    with LocalExecutor(1) as executor:
+        try:
+            run_stages([Plan(root, (stage,))], executor, Watcher())
+        except KeyboardInterrupt:
+            left = [path.name for path in root.iterdir() if path.is_dir()]
+            sys.exit(f"interrupted, with {left}")
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_ends_its_processes_and_leaves_nothing_half_done(functions, tmp_path):
+    # given a run inside a stage that takes a minute
+    (tmp_path / "script.py").write_text(INTERRUPTED)
+    folder = Path(functions.__file__).parent
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py"), str(folder), str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pid_file = tmp_path / "pid"
+    wait_until(lambda: pid_file.is_file() and pid_file.read_text().endswith("."))
+    pid = int(pid_file.read_text()[:-1])
+
+    # when only the main process is interrupted
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+
+    # then it ends, and so did its worker
+    assert "interrupted, with []" in errors
+    wait_until(lambda: not is_running(pid))
+
+
+@pytest.mark.slow
+def test_a_stage_uses_an_environment_of_a_local_module_in_a_process_of_its_own(functions, tmp_path):
+    environment = Environment.of("small_environment:Small-v0", max_episode_steps=7)
+    stage = Stage("a", functions.play, environment=environment)
+    run([stage], tmp_path, 1, Notes())
+    assert (tmp_path / "a" / "text").read_text() == "7 steps in Small-v0"
+    record = stage.record(tmp_path)
+    assert record["environment"]["packages"] == ["small_environment"]
+    assert set(record["versions"]) == {"gymnasium", "code of small_environment"} | {"numpy"}
+
+
+# Folders that no stage made
+
+
+def test_a_folder_that_no_stage_made_is_refused_before_any_work(functions, tmp_path):
+    # given somebody's own folder in the place of the second stage's
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.tex").write_text("years of work")
+    a = Stage("a", functions.write, {"text": "a"})
+    b = Stage("b", functions.write, {"text": "b"}, {"a": a})
+
+    # when
+    with pytest.raises(ExperimentError, match=r"stage b cannot be written: .*b is not empty"):
+        run([a, b], tmp_path, 1, Notes())
+
+    # then nothing was made, and nothing is lost
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert (tmp_path / "b" / "thesis.tex").read_text() == "years of work"
+
+
+def test_files_of_a_user_among_what_a_run_cleans_up_stay(functions, tmp_path):
+    own = [tmp_path / "failures" / "notes.txt", tmp_path / ".partial-thoughts", tmp_path / "a.txt"]
+    own[0].parent.mkdir()
+    for path in own:
+        path.write_text("mine")
+    run([Stage("a", functions.write, {"text": "a"})], tmp_path, 1, Notes())
+    assert [path.read_text() for path in own] == ["mine"] * 3
+
+
 # Several experiments
 
 
@@ -279,7 +380,7 @@ def test_experiments_are_run_together_and_what_is_the_same_is_made_once(function
     # given two experiments that have a stage in common
     def plan(name: str) -> Plan:
         expert = Stage("expert", functions.write, {"text": "e"})
-        own = Stage("own", functions.write, {"text": name}, (expert,))
+        own = Stage("own", functions.write, {"text": name}, {"expert": expert})
         return Plan(tmp_path / name, (expert, own), (tmp_path / "one", tmp_path / "two"))
 
     # when

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,15 +29,15 @@ inputs = st.dictionaries(st.text(max_size=5), json_values, max_size=4)
 def chain(functions) -> Stage:
     """The last of three stages, each of which needs the one before."""
     first = Stage("first", functions.write, {"text": "1"})
-    second = Stage("deep/second", functions.write, {"text": "2"}, (first,))
-    return Stage("third", functions.write, {"text": "3"}, (first, second))
+    second = Stage("deep/second", functions.write, {"text": "2"}, {"first": first})
+    return Stage("third", functions.write, {"text": "3"}, {"first": first, "second": second})
 
 
 @contextmanager
 def executed(stage: Stage, ignore_progress):
     """A folder in which the stage and what it needs are done."""
     with TemporaryDirectory() as name:
-        for each in (*stage.needs, stage):
+        for each in (*stage.needed, stage):
             each.execute(Path(name), ignore_progress)
         yield Path(name)
 
@@ -66,18 +68,20 @@ def test_the_key_changes_with_an_input(functions, one, other):
 
 
 def test_the_key_changes_with_all_that_the_result_depends_on(functions, chain):
-    first, second = chain.needs
+    first, second = chain.needed
     other_first = replace(first, inputs={"text": "other"})
     keys = [
         chain.key,
         replace(chain, name="fourth").key,
         replace(chain, run=functions.fail).key,
         replace(chain, inputs={"text": "other"}).key,
-        replace(chain, needs=()).key,
-        replace(chain, needs=(first,)).key,
-        replace(chain, needs=(second, first)).key,
+        replace(chain, needs={}).key,
+        replace(chain, needs={"first": first}).key,
+        replace(chain, needs={"first": second, "second": first}).key,
         # What is needed by what it needs counts too.
-        replace(chain, needs=(first, replace(second, needs=(other_first,)))).key,
+        replace(
+            chain, needs={"first": first, "second": replace(second, needs={"first": other_first})}
+        ).key,
     ]
     assert len(set(keys)) == len(keys)
 
@@ -88,17 +92,25 @@ def test_the_key_changes_with_all_that_the_result_depends_on(functions, chain):
 def test_a_stage_fills_its_folder_from_its_inputs_and_the_folders_it_needs(chain, ignore_progress):
     with executed(chain, ignore_progress) as root:
         texts = {
-            stage.name: (stage.folder(root) / "text").read_text() for stage in (*chain.needs, chain)
+            stage.name: (stage.folder(root) / "text").read_text() for stage in (*chain.needed, chain)
         }
         assert texts == {"first": "1", "deep/second": "12", "third": "1123"}
-        assert all(stage.is_done(root) for stage in (*chain.needs, chain))
+        assert all(stage.is_done(root) for stage in (*chain.needed, chain))
 
 
 def test_the_record_says_what_made_the_folder(chain, ignore_progress):
     with executed(chain, ignore_progress) as root:
         record = json.loads((root / "third" / "stage.json").read_text())
-    assert 0 <= record.pop("paced_seconds") <= record.pop("seconds")
-    assert record == {"key": chain.key, "inputs": {"text": "3"}, "version": __version__}
+    assert record.pop("seconds") >= 0
+    assert record == {
+        "key": chain.key,
+        "function": "small_stage_functions.write",
+        "inputs": {"text": "3"},
+        "environment": None,
+        "version": __version__,
+        "versions": {},
+        "amount": 1.0,
+    }
 
 
 def test_progress_is_told(functions, tmp_path):
@@ -154,6 +166,65 @@ def test_making_a_stage_again_leaves_nothing_of_the_one_before(functions, tmp_pa
     assert (tmp_path / "a" / "text").read_text() == "2"
 
 
+# Versions
+
+
+def test_the_key_changes_with_a_version_and_the_record_has_it(functions, tmp_path, ignore_progress):
+    plain = Stage("a", functions.write, {"text": "1"})
+    versioned = replace(plain, packages=("numpy",))
+    assert versioned.versions == {"numpy": metadata.version("numpy")}
+    assert versioned.key != plain.key
+    versioned.execute(tmp_path, ignore_progress)
+    assert versioned.record(tmp_path)["versions"] == versioned.versions
+
+
+def test_a_stage_that_was_planned_with_other_versions_is_not_made(functions, tmp_path, ignore_progress):
+    # given a stage from a process that had another NumPy
+    stage = Stage("a", functions.write, {"text": "1"}, packages=("numpy",))
+    vars(stage)["versions"] = {"numpy": "0.1"}
+
+    # when, then
+    with pytest.raises(RuntimeError, match=r"other versions than are here: numpy is .*, was 0\.1"):
+        stage.execute(tmp_path, ignore_progress)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_pickled_stage_keeps_the_versions_that_it_was_planned_with(functions):
+    stage = Stage("a", functions.write, {"text": "1"}, packages=("numpy",))
+    vars(stage)["versions"] = {"numpy": "0.1"}
+    assert pickle.loads(pickle.dumps(stage)).key == stage.key
+
+
+# Where folders go
+
+
+def test_a_folder_that_is_a_link_is_written_through(functions, tmp_path, ignore_progress):
+    # given a stage's folder on another disk
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "a").symlink_to(tmp_path / "disk")
+
+    # when it is made, twice
+    for text in "12":
+        stage = Stage("a", functions.write, {"text": text})
+        stage.execute(tmp_path / "run", ignore_progress)
+
+    # then it is there
+    assert (tmp_path / "run" / "a").is_symlink()
+    assert (tmp_path / "disk" / "text").read_text() == "2"
+    assert stage.is_done(tmp_path / "run")
+
+
+def test_a_folder_that_no_stage_made_is_refused_before_the_work(functions, tmp_path, ignore_progress):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "thesis.tex").write_text("years of work")
+    stage = Stage("a", functions.sleep, {"pid": str(tmp_path / "pid")})
+    with pytest.raises(FileExistsError, match=r"a is not empty and has no stage\.json"):
+        stage.execute(tmp_path, ignore_progress)
+    assert not (tmp_path / "pid").exists()
+    assert (tmp_path / "a" / "thesis.tex").read_text() == "years of work"
+
+
 # Being done
 
 
@@ -164,12 +235,12 @@ def test_a_stage_is_not_done_before_it_is_made(chain, tmp_path):
 
 
 def test_a_stage_is_not_done_by_what_was_made_from_something_else(chain, ignore_progress):
-    first, second = chain.needs
+    first, second = chain.needed
     other_first = replace(first, inputs={"text": "other"})
     with executed(chain, ignore_progress) as root:
         assert chain.is_done(root)
         assert not replace(chain, inputs={"text": "other"}).is_done(root)
-        assert not replace(chain, needs=(other_first, second)).is_done(root)
+        assert not replace(chain, needs={"first": other_first, "second": second}).is_done(root)
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "null", "3", '"key"', "{}", '{"key": null}'])

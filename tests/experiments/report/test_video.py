@@ -44,7 +44,12 @@ def test_agents_play_side_by_side_without_a_screen(save_students, ignore_progres
     ]
     # when
     record_agents(
-        tmp_path, ignore_progress, integral, integral, plain, env_id="CartPole-v1", agents=agents, seed=0
+        tmp_path,
+        ignore_progress,
+        [integral, integral, plain],
+        env_id="CartPole-v1",
+        agents=agents,
+        seed=0,
     )
     # then
     assert sorted(path.name for path in tmp_path.iterdir()) == [GIF, MP4]
@@ -67,7 +72,7 @@ def test_where_opengl_is_missing_a_note_says_what_to_install(
     folders = save_students("HalfCheetah-v5", INTEGRAL)
     agents = [{"label": "INN", "method": None, "size": 8}]
     # when
-    record_agents(tmp_path, ignore_progress, *folders, env_id="HalfCheetah-v5", agents=agents, seed=0)
+    record_agents(tmp_path, ignore_progress, folders, env_id="HalfCheetah-v5", agents=agents, seed=0)
     # then
     assert [path.name for path in tmp_path.iterdir()] == [NOTE]
     note = (tmp_path / NOTE).read_text()

@@ -41,7 +41,7 @@ def test_figures_are_drawn_of_the_students_that_have_one(save_students, ignore_p
     folders = save_students("CartPole-v1", INTEGRAL, PLAIN, SHALLOW)
     labels = ["INN", "NN", "shallow NN"]
     # when
-    draw_figures(tmp_path, ignore_progress, *folders, env_id="CartPole-v1", labels=labels)
+    draw_figures(tmp_path, ignore_progress, folders, env_id="CartPole-v1", labels=labels)
     # then
     for name in (WEIGHTS, SPECTRUM):
         assert matplotlib.image.imread(tmp_path / name).std() > 0.05
@@ -51,5 +51,5 @@ def test_figures_are_drawn_of_the_students_that_have_one(save_students, ignore_p
 
 def test_without_any_there_is_only_the_note(save_students, ignore_progress, tmp_path):
     folders = save_students("CartPole-v1", SHALLOW)
-    draw_figures(tmp_path, ignore_progress, *folders, env_id="CartPole-v1", labels=["NN"])
+    draw_figures(tmp_path, ignore_progress, folders, env_id="CartPole-v1", labels=["NN"])
     assert [path.name for path in tmp_path.iterdir()] == [NOTE]

@@ -37,7 +37,7 @@ def experiment(tmp_path):
     """The folders that a report is written from: references, and a sweep per column and seed."""
     references = tmp_path / "references"
     references.mkdir()
-    (references / "stage.json").write_text(json.dumps({"seconds": 1.5}))
+    (references / "stage.json").write_text(json.dumps({"seconds": 1.5, "versions": {"numpy": "2"}}))
     returns = {
         "expert": {"mean": 130.0, "std": 4.0, "episodes": 100},
         "random": {"mean": RANDOM, "std": 2.5, "episodes": 100},
@@ -69,7 +69,7 @@ def written(experiment, tmp_path, ignore_progress):
         folder,
         ignore_progress,
         references,
-        *sweeps,
+        sweeps,
         config={
             "env": "CartPole-v1",
             "seeds": [0, 1, 2],
@@ -127,3 +127,4 @@ def test_provenance_has_seeds_versions_and_times(written):
     assert provenance["scores"] == {"random": RANDOM, "reference": 100.0, "column": "nn_bicubic"}
     assert {"torch", "imitation", "stable-baselines3"} <= provenance["versions"].keys()
     assert provenance["stage_seconds"] == {"references": 1.5}
+    assert provenance["stage_versions"] == {"references": {"numpy": "2"}}

@@ -9,7 +9,8 @@ import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from sb3_integral.experiments.stages.expert import expert_hyperparams, load_expert, train_expert
+from sb3_integral.experiments.config.hyperparams import expert_hyperparams
+from sb3_integral.experiments.stages.expert import load_expert, train_expert
 
 # Every worker of pytest-xdist would train the experts anew.
 pytestmark = pytest.mark.xdist_group("expert")

@@ -100,9 +100,7 @@ def test_networks_from_scratch_are_evaluated_at_their_own_sizes(
         assert (folder / STUDENT).is_file()
         folders.append(folder)
 
-    sweep_scratch(
-        tmp_path, _report, *folders, env_id=env_id, sizes=[8, 3], evaluation=evaluation, seed=0
-    )
+    sweep_scratch(tmp_path, _report, folders, env_id=env_id, sizes=[8, 3], evaluation=evaluation, seed=0)
 
     table = pd.read_csv(tmp_path / SWEEP)
     assert table["size"].tolist() == [8] * 4 + [3] * 4
@@ -149,8 +147,8 @@ def test_a_student_can_have_every_ingredient_at_once(expert: tuple[str, Path], t
         student,
         _report,
         tmp_path / "demonstrations",
-        expert_folder,
-        plain,
+        expert_folder=expert_folder,
+        start_folder=plain,
         env_id=env_id,
         architecture={"kind": "integral", **architecture, "scale_levels": (0, 0, 2)},
         random_sizes={"distribution": "given", "sizes": (8, 2)},

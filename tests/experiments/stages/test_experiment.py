@@ -58,12 +58,12 @@ DEMONSTRATIONS = {name for name in SMALL if name.endswith("/demonstrations")}
 
 
 def test_stages_need_what_they_read(stages_of):
-    needs = {name: {need.name for need in stage.needs} for name, stage in stages_of().items()}
+    needs = {name: {need.name for need in stage.needed} for name, stage in stages_of().items()}
     assert needs == {**SMALL, REPORT: {"references", *SWEEPS}}
 
 
 def test_the_report_reads_sweeps_by_column_then_seed(stages_of):
-    assert [need.name for need in stages_of()[REPORT].needs] == [
+    assert [need.name for need in stages_of()[REPORT].needed] == [
         "references",
         "seed-0/inn/sweep",
         "seed-1/inn/sweep",
@@ -78,7 +78,7 @@ def test_only_a_method_that_looks_at_observations_reads_the_demonstrations(stage
     # when
     stages = stages_of(lambda content: content["students"]["nn"].update(resize="all"))
     # then
-    needs = {name: [need.name for need in stage.needs] for name, stage in stages.items()}
+    needs = {name: [need.name for need in stage.needed] for name, stage in stages.items()}
     assert needs["seed-0/nn/sweep-prune-activations"] == ["seed-0/nn/student", "seed-0/demonstrations"]
     assert needs["seed-1/nn/sweep-prune-l2"] == ["seed-1/nn/student", "seed-1/demonstrations"]
     assert needs["seed-0/nn/sweep-svd"] == ["seed-0/nn/student"]
@@ -116,7 +116,7 @@ def test_a_network_from_scratch_is_trained_at_each_size(stages_of):
         )
     )
     # then
-    needs = [need.name for need in stages["seed-1/limit/sweep"].needs]
+    needs = [need.name for need in stages["seed-1/limit/sweep"].needed]
     assert needs == ["seed-1/limit/16", "seed-1/limit/4"]
     assert stages["seed-1/limit/4"].inputs["architecture"]["hidden_sizes"] == (4, 4)
     assert stages["seed-1/limit/4"].inputs["architecture"]["kind"] == "plain"
@@ -125,7 +125,7 @@ def test_a_network_from_scratch_is_trained_at_each_size(stages_of):
 def test_every_stage_comes_after_what_it_needs_and_the_report_last(stages_of):
     names = list(stages_of())
     for name, stage in stages_of().items():
-        assert all(names.index(need.name) < names.index(name) for need in stage.needs)
+        assert all(names.index(need.name) < names.index(name) for need in stage.needed)
     assert names[-1] == REPORT
 
 
@@ -260,7 +260,7 @@ def test_an_expert_that_is_there_already_is_taken_and_known_by_what_is_in_it(sta
     before.execute(tmp_path / "run", lambda _: None)
 
     # then
-    env = before.inputs["env_id"]
+    env = before.environment.id
     copy = tmp_path / "run" / "expert" / "ppo" / f"{env}_1" / f"{env}.zip"
     assert copy.read_bytes() == b"a model"
     assert before.is_done(tmp_path / "run")
@@ -291,7 +291,7 @@ def test_a_student_that_starts_from_another_is_made_after_it_and_of_it(stages_of
     before, stages = stages_of(), stages_of(start)
     names = list(stages)
     assert names.index("seed-0/nn/student") < names.index("seed-0/inn/student")
-    needs = [need.name for need in stages["seed-0/inn/student"].needs]
+    needs = [need.name for need in stages["seed-0/inn/student"].needed]
     assert needs == ["seed-0/demonstrations", "seed-0/nn/student"]
     assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
 
@@ -301,11 +301,11 @@ def test_a_student_of_the_expert_s_distribution_needs_the_expert(stages_of):
         content["students"]["inn"]["cloning"] = {"loss": "distribution"}
 
     stages = stages_of(clone_the_distribution)
-    assert [need.name for need in stages["seed-1/inn/student"].needs] == [
+    assert [need.name for need in stages["seed-1/inn/student"].needed] == [
         "seed-1/demonstrations",
         "expert",
     ]
-    assert [need.name for need in stages["seed-1/nn/student"].needs] == ["seed-1/demonstrations"]
+    assert [need.name for need in stages["seed-1/nn/student"].needed] == ["seed-1/demonstrations"]
 
 
 def test_a_penalty_costs_its_student_only(remade):

@@ -1,0 +1,296 @@
+"""Environments made, and wrapped for evaluation as the training environment is."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from stable_baselines3.common.env_util import is_wrapped, unwrap_wrapper
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    VecCheckNan,
+    VecEnv,
+    VecEnvWrapper,
+    VecExtractDictObs,
+    VecFrameStack,
+    VecMonitor,
+    VecNormalize,
+    VecTransposeImage,
+    VecVideoRecorder,
+)
+
+from sb3_integral.policies import Resizable
+from sb3_integral.policies.masking import action_masks, check_action_masks, has_action_masks
+
+Env = gym.Env[Any, Any]
+EnvFactory = Callable[[], Env]
+
+WrapperMaker = Callable[[VecEnv], VecEnv]
+
+
+def evaluation_env(
+    policy: Resizable,
+    env: GymEnv | str | EnvFactory,
+    training_env: VecEnv | None = None,
+    use_masking: bool = True,
+) -> VecEnv | EnvFactory:
+    """Wrap an environment for evaluation as the training environment is wrapped.
+
+    Around the environment come a monitor, and those of the training environment's vectorised wrappers
+    (frame stack, image transposition, normalisation, one entry of a dictionary) that it does not have.
+    VecNormalize gets the training statistics, and does not update them. Without a training environment,
+    images are transposed where the policy wants their channels first.
+
+    Args:
+        policy: The policy that will act.
+        env: The id of an environment, a function that makes one, an environment or a vectorised one.
+        training_env: The environment that the policy is trained in, as ``model.get_env()`` returns it.
+        use_masking: Whether a policy that takes action masks needs an environment that has them.
+
+    Returns:
+        A vectorised environment; for an id or a function, a function that makes one wrapped environment.
+
+    Raises:
+        ValueError: If the environment can't be made, its spaces are not the policy's, it lacks action
+            masks, or a wrapper of the training environment can't be put around it.
+    """
+    if isinstance(env, VecEnv | gym.Env):
+        venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: _monitored(env)])
+        venv, _ = _wrapped_like(training_env, venv, policy)
+        _check(policy, venv, use_masking)
+        return venv
+    factory = env_factory(env)
+    with open_environments(factory, 1) as (made,):
+        venv, makers = _wrapped_like(training_env, DummyVecEnv([lambda: made]), policy)
+        _check(policy, venv, use_masking)
+    return WrappedFactory(factory, tuple(makers)) if makers else factory
+
+
+def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:
+    """Return the wrappers of a vectorised environment, the innermost first."""
+    wrappers = []
+    while isinstance(venv, VecEnvWrapper):
+        wrappers.append(venv)
+        venv = venv.venv
+    return wrappers[::-1]
+
+
+def _wrapped_like(
+    training_env: VecEnv | None, venv: VecEnv, policy: Resizable
+) -> tuple[VecEnv, list[WrapperMaker]]:
+    """Return a wrapped environment, and what put the wrappers around it."""
+    wanted, there = (list(filter(_matters, vec_wrappers(one))) for one in (training_env, venv))
+    makers: list[WrapperMaker] = []
+    if list(map(type, there)) == list(map(type, wanted[: len(there)])):
+        makers = [_maker(wrapper) for wrapper in wanted[len(there) :]]
+    elif training_env is not None and not (
+        venv.observation_space == policy.observation_space
+        and len(_normalizations(there)) == len(_normalizations(wanted))
+    ):
+        names = [[type(one).__name__ for one in chain] or "nothing" for chain in (there, wanted)]
+        raise ValueError(
+            f"the evaluation environment is wrapped in {names[0]}, expected the training environment's "
+            f"wrappers or the first of them, the innermost first: {names[1]}"
+        )
+    for own, trained in zip(_normalizations(there), _normalizations(wanted), strict=False):
+        if own is not trained:
+            own.obs_rms, own.ret_rms = copy.deepcopy((trained.obs_rms, trained.ret_rms))
+    for make in makers:
+        venv = make(venv)
+    if venv.observation_space != policy.observation_space and _has_channels_last(venv.observation_space):
+        makers.append(VecTransposeImage)
+        venv = VecTransposeImage(venv)
+    return venv, makers
+
+
+def _matters(wrapper: VecEnvWrapper) -> bool:
+    """Return whether a wrapper changes observations, or may; others are not needed to evaluate."""
+    if isinstance(wrapper, VecNormalize):
+        return wrapper.norm_obs
+    return not isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder)
+
+
+def _normalizations(wrappers: Sequence[VecEnvWrapper]) -> list[VecNormalize]:
+    return [wrapper for wrapper in wrappers if isinstance(wrapper, VecNormalize)]
+
+
+def _maker(wrapper: VecEnvWrapper) -> WrapperMaker:
+    """Return what puts a wrapper of the same kind and settings around another environment."""
+    if isinstance(wrapper, VecNormalize):
+        return partial(_normalized, wrapper)
+    if type(wrapper) is VecFrameStack:
+        stacked = wrapper.stacked_obs
+        parts = getattr(stacked, "sub_stacked_observations", {"": stacked})
+        order = {name: "first" if one.channels_first else "last" for name, one in parts.items()}
+        return partial(VecFrameStack, n_stack=stacked.n_stack, channels_order=order.get("", order))
+    if type(wrapper) is VecTransposeImage:
+        return partial(VecTransposeImage, skip=wrapper.skip)
+    if type(wrapper) is VecExtractDictObs:
+        return partial(VecExtractDictObs, key=wrapper.key)
+    raise ValueError(
+        f"the training environment is wrapped in {type(wrapper).__name__}, which can't be put around "
+        f"another one automatically, expected a vectorised evaluation environment that already has it"
+    )
+
+
+def _normalized(trained: VecNormalize, venv: VecEnv) -> VecNormalize:
+    """Normalise an environment by the statistics that another normalisation has."""
+    own = type(trained).__new__(type(trained))
+    vars(own).update(vars(trained), venv=None)
+    own.set_venv(venv)
+    own.training = own.norm_reward = False
+    return own
+
+
+def _has_channels_last(space: gym.Space[Any]) -> bool:
+    parts: list[Any] = list(space.values()) if isinstance(space, gym.spaces.Dict) else [space]
+    return any(is_image_space(one) and not is_image_space_channels_first(one) for one in parts)
+
+
+def _check(policy: Resizable, venv: VecEnv, use_masking: bool) -> None:
+    for name in ("observation_space", "action_space"):
+        expected, got = getattr(policy, name), getattr(venv, name)
+        if expected != got:
+            raise ValueError(f"the environment's {name} is {got}, expected the policy's {expected}")
+    if use_masking:
+        check_action_masks(policy, venv)
+
+
+def _monitored(env: Env) -> Env:
+    return env if is_wrapped(env, Monitor) else Monitor(env)
+
+
+def env_factory(env: str | EnvFactory) -> EnvFactory:
+    """Return what makes an environment, in any process.
+
+    Args:
+        env: The id of an environment, as ``gymnasium.make`` takes it, or a function that makes one.
+
+    Raises:
+        ValueError: If the id is unknown, or what was given can't make an environment.
+    """
+    if callable(env):
+        return env
+    try:
+        module, _, name = env.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        return FromSpec(gym.spec(name))
+    except (AttributeError, ImportError, gym.error.Error) as error:
+        raise ValueError(
+            f"env must be an environment, its id or what makes one, got {env!r} ({error})"
+        ) from error
+
+
+@dataclass(frozen=True)
+class FromSpec:
+    """Makes a registered environment, in processes that have not registered it too.
+
+    Args:
+        spec: How it is registered.
+    """
+
+    spec: EnvSpec
+
+    def __call__(self) -> Env:
+        """Make one."""
+        try:
+            return gym.make(self.spec, disable_env_checker=True)
+        except Exception as error:  # whatever its constructor raises
+            raise ValueError(f"cannot make the environment {self.spec.id!r}: {error}") from error
+
+
+@dataclass(frozen=True)
+class WrappedFactory:
+    """Makes an environment inside vectorised wrappers.
+
+    Args:
+        factory: Makes the environment itself.
+        makers: Each puts a vectorised wrapper around it, the innermost first.
+    """
+
+    factory: EnvFactory
+    makers: Sequence[WrapperMaker]
+
+    def __call__(self) -> Env:
+        """Make one."""
+        venv: VecEnv = DummyVecEnv([self.factory])
+        for make in self.makers:
+            venv = make(venv)
+        return OneOfVec(venv)
+
+
+class OneOfVec(gym.Env[Any, Any]):
+    """The only environment of a vectorised one, for callers that step single environments.
+
+    Args:
+        venv: A ``DummyVecEnv`` of one environment, with any wrappers.
+    """
+
+    def __init__(self, venv: VecEnv) -> None:
+        self.venv = venv
+        self.inner: Env = venv.unwrapped.envs[0]  # type: ignore[attr-defined]
+        self.observation_space, self.action_space = venv.observation_space, venv.action_space
+        if has_action_masks(venv):
+            self.action_masks = lambda: action_masks(venv)[0]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode. Shape of the observation: the wrapped space's."""
+        if seed is not None:
+            self.venv.seed(seed)
+        return _first(self.venv.reset()), dict(self.venv.reset_infos[0])
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take a step; at the end of an episode the observation is the last one of it."""
+        observations, rewards, dones, infos = self.venv.step(np.asarray(action)[None])
+        info, done = infos[0], bool(dones[0])
+        observation = info["terminal_observation"] if done else _first(observations)
+        truncated = done and bool(info.get("TimeLimit.truncated", False))
+        return observation, float(rewards[0]), done and not truncated, truncated, info
+
+    def close(self) -> None:
+        """Close it."""
+        self.venv.close()
+
+
+def _first(observations: Any) -> Any:
+    if isinstance(observations, dict):
+        return {name: values[0] for name, values in observations.items()}
+    return observations[0]
+
+
+def monitor_of(env: Env) -> Monitor[Any, Any] | None:
+    """Return the monitor of an environment, if it has one."""
+    found = unwrap_wrapper(env.inner if isinstance(env, OneOfVec) else env, Monitor)
+    return found if isinstance(found, Monitor) else None
+
+
+@contextmanager
+def open_environments(factory: EnvFactory, count: int) -> Iterator[list[Env]]:
+    """Make environments, and close them at the end of the block.
+
+    Raises:
+        ValueError: If the factory makes something else.
+    """
+    envs: list[Env] = []
+    try:
+        for _ in range(count):
+            env = factory()
+            if not isinstance(env, gym.Env):
+                raise ValueError(f"expected a function that makes an environment, got {env!r} from it")
+            envs.append(env)
+        yield envs
+    finally:
+        for env in envs:
+            env.close()
