@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_integral.nn import as_size, as_sizes
+from sb3_integral.nn.sizes import format_sizes, parse_size, parse_sizes
 
 positive = st.integers(1, 10**6)
 
