@@ -279,7 +279,7 @@ def _write_safe(job: Export) -> str:
 
     policy = fold_normalization(job.loaded.policy, job.loaded.normalize)
     save_policy(policy, job.target)
-    return f"a safe file of {type(policy).__name__}"
+    return f"a safe file of the policy {type(policy).__name__}"
 
 
 EXPORTERS: dict[Format, Callable[[Export], str]] = {

@@ -109,7 +109,7 @@ def read_source(
 
 
 def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None) -> VecNormalize:
-    """Return the statistics of a frame stack's observations, where they are those of one frame.
+    """Make statistics of one frame those of a stack of frames, if the policy observes a stack.
 
     rl-zoo3 stacks frames behind VecNormalize. A stack of raw frames is then normalised frame by frame.
     """
@@ -117,12 +117,10 @@ def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None
     own, wanted = getattr(rms, "mean", np.zeros(())).shape, getattr(space, "shape", None)
     if not own or not wanted or own[:-1] != wanted[:-1] or own == wanted or wanted[-1] % own[-1]:
         return normalize
-    stacked = copy.copy(normalize)
-    stacked.obs_rms = copy.copy(rms)
     repeats = (1,) * (len(own) - 1) + (wanted[-1] // own[-1],)
     for name in ("mean", "var"):
-        setattr(stacked.obs_rms, name, np.tile(getattr(rms, name), repeats))
-    return stacked
+        setattr(rms, name, np.tile(getattr(rms, name), repeats))
+    return normalize
 
 
 def detect_algorithm(path: Path) -> str:

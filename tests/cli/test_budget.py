@@ -193,7 +193,7 @@ def test_a_stack_of_frames_behind_a_normalisation_is_driven_as_it_was_trained(in
         (["smallest", "{zip}", "--env", "CartPole-v1", "--tolerance", "-1"], "tolerance must be"),
         (["smallest", "{run}", "--method", "magic", "--tolerance", "1"], "unknown resize method"),
         (["drive", "{zip}", "--env", "CartPole-v1", "--target-us", "0"], "target_us must be"),
-        (["drive", "{zip}", "--env", "CartPole-v1", "--target-us", "9", "--sizes", "0"], "got 0"),
+        (["drive", "{zip}", "--env", "CartPole-v1", "--target-us", "9", "--sizes", "0"], "got '0'"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_line(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +56,9 @@ def test_only_what_is_called_a_zip_is_unpickled(
 ) -> None:
     make_model(PPO).save(tmp_path / "model.zip")
     (tmp_path / "model.zip").rename(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="is a zip under another name"):
+        read_source(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(pickle.dumps(student.state_dict()))
     with pytest.raises(ValueError, match="is not a whole safe file"):
         read_source(tmp_path / "model.safetensors")
     save_policy(student, tmp_path / "policy.safetensors")
