@@ -52,6 +52,16 @@ def matplotlib(text: object) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
+def c_comment(text: object) -> str:
+    """Return text for a comment in C, which it can neither leave nor continue on another line.
+
+    It is quoted as in JSON, in ASCII. Spaces separate what would open or close a comment, or begin a
+    trigraph.
+    """
+    shown = json.dumps(one_line(text))
+    return re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", shown)
+
+
 def script(content: Any) -> str:
     """Return JSON for a script element of HTML; what JSON cannot hold is an error.
 

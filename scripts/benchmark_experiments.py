@@ -37,11 +37,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import evaluate_resize_sweep
 from sb3_integral.imitation import (
-    DEFAULT_SMALL_SIZES,
     Demonstrations,
+    RandomSizes,
     StudentArchitecture,
     UniformSizes,
-    default_sizes,
     load_demonstrations,
     make_trainer,
     save_episodes,
@@ -261,23 +260,16 @@ def samples_per_second(trainer: BC, n_batches: int) -> float:
 
 
 STUDENTS = {
-    "plain": ("plain", 0),
-    "integral": ("integral", DEFAULT_SMALL_SIZES),
-    "integral, one size a step": ("integral", 0),
+    "plain": ("plain", None),
+    "integral": ("integral", None),
+    "integral, one size a step": ("integral", RandomSizes(small=0)),
 }
-"""Kind, and small sizes a step."""
+"""Kind, and the sizes that it is trained at."""
 
 
 def our_trainer(label: str, demonstrations: Demonstrations, batch_size: int) -> BC:
-    kind, small_sizes = STUDENTS[label]
-    policy = student(CHEETAH, kind)
-    return make_trainer(
-        policy,
-        demonstrations,
-        batch_size=batch_size,
-        random_sizes=default_sizes(policy),
-        small_sizes=small_sizes,
-    )
+    kind, sizes = STUDENTS[label]
+    return make_trainer(student(CHEETAH, kind), demonstrations, batch_size=batch_size, sizes=sizes)
 
 
 def rates_in_turn(trainers: Sequence[BC], rounds: int) -> list[list[float]]:
@@ -390,7 +382,10 @@ def clone_episodes(path: Path) -> None:
     loaded = time.perf_counter()
     # An epoch's order is drawn at its beginning: later batches need nothing that the first did not.
     trainer = make_trainer(
-        student(CHEETAH), demonstrations, batch_size=1024, random_sizes=UniformSizes(5, 100)
+        student(CHEETAH),
+        demonstrations,
+        batch_size=1024,
+        sizes=RandomSizes(UniformSizes(5, 100)),
     )
     trainer.train(n_batches=MEMORY_BATCHES, progress_bar=False)
     figures = {

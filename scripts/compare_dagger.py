@@ -72,8 +72,8 @@ def aggregation(
         venv,
         n_labels,
         n_rounds=ROUNDS,
-        n_epochs=ROUND_EPOCHS,
-        final_epochs=FINAL_EPOCHS,
+        epochs_per_round=ROUND_EPOCHS,
+        n_epochs=FINAL_EPOCHS,
         rollout_sizes=sizes,
         seed=seed,
     )

@@ -38,6 +38,7 @@ from sb3_integral.deploy import DrivingPredictor
 from sb3_integral.deploy.latency import one_thread
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
+    RandomSizes,
     StudentArchitecture,
     clone,
     collect_episodes,
@@ -78,7 +79,7 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
         # Even partitions, for only along these is a finer sampling of the same functions wanted.
         narrow_architecture = StudentArchitecture("integral", (NARROW, NARROW), nested=False)
         narrow = narrow_architecture.build(*spaces, seed=0)
-        clone(narrow, demonstrations, n_epochs=60, random_sizes=LogUniformSizes(SMALLEST, NARROW))
+        clone(narrow, demonstrations, n_epochs=60, sizes=RandomSizes(LogUniformSizes(SMALLEST, NARROW)))
         # Functions can be sampled more finely than they were trained: the wide student starts where the
         # narrow one ended, and learns what its larger grid adds. Wide from the beginning takes hours.
         architecture = StudentArchitecture(
@@ -86,8 +87,8 @@ def prepare(folder: Path, experts: Path, env_id: str, console: Console) -> Integ
         )
         wide = architecture.build(*spaces, seed=0)
         wide.load_state_dict(wide.state_dict() | narrow.discretize(WIDTH).state_dict())
-        sizes = LogUniformSizes(SMALLEST, WIDTH)
-        clone(wide, demonstrations, n_epochs=5, learning_rate=1e-4, random_sizes=sizes)
+        sizes = RandomSizes(LogUniformSizes(SMALLEST, WIDTH))
+        clone(wide, demonstrations, n_epochs=5, learning_rate=1e-4, sizes=sizes)
         save_policy(wide, student)
     loaded = load_policy(student, venv.observation_space, venv.action_space)
     assert isinstance(loaded, IntegralActorCriticPolicy)

@@ -25,6 +25,7 @@ from sb3_integral import evaluate_resize_sweep
 from sb3_integral.deploy import smallest_size
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert
 from sb3_integral.imitation import (
+    FullSize,
     StudentArchitecture,
     clone,
     collect_episodes,
@@ -58,7 +59,7 @@ def prepare(folder: Path, console: Console, venv: VecEnv) -> ActorCriticPolicy:
         save_episodes(episodes, folder / "episodes")
         architecture = StudentArchitecture("integral", hidden_sizes=(100, 100))
         policy = architecture.build(venv.observation_space, venv.action_space, seed=0)
-        clone(policy, load_demonstrations(folder / "episodes"), random_sizes=False)
+        clone(policy, load_demonstrations(folder / "episodes"), sizes=FullSize())
         save_policy(policy, student)
     return load_policy(student, venv.observation_space, venv.action_space)
 

@@ -49,6 +49,16 @@ def test_a_cell_of_csv_is_no_formula_and_is_read_back(text):
     assert escaping.from_csv(cell) == text
 
 
+@given(TEXTS | st.text("*/?\\\n"))
+def test_a_comment_in_c_stays_one_comment_on_one_line(text):
+    shown = escaping.c_comment(text)
+    assert shown.isascii()
+    assert shown.isprintable()
+    assert not any(mark in shown for mark in ("*/", "/*", "??"))
+    assert shown.startswith('"')
+    assert shown.endswith('"')
+
+
 @given(st.recursive(TEXTS, lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner)))
 def test_json_in_a_script_cannot_end_the_script(content):
     shown = escaping.script(content)

@@ -12,15 +12,19 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral._version import __version__
 from sb3_integral.actor.activations import c_activation
-from sb3_integral.actor.c_text import array, comment, inward, literal
+from sb3_integral.actor.c_text import array, inward, literal
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.spec import ActorSpec, Layer, Perceptron
 from sb3_integral.atomic import atomic_file, check_file_target
+from sb3_integral.escaping import c_comment
 from sb3_integral.nn import Size
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """What can stand at the beginning of names in C."""
+
+LONGEST_COMMENT = 70
+"""Characters of a space's text that the header shows."""
 
 
 def export_c(
@@ -73,9 +77,9 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     yield f"/* A deterministic policy, written by sb3-integral {__version__}, for C99 or newer.\n *"
     widths = " - ".join(map(str, sizes))
     yield f" * layers:      {widths} ({parameters} parameters, {4 * parameters} bytes)"
-    seen = comment(spec.observation_space)
+    seen, done = (_described(space) for space in (spec.observation_space, spec.action_space))
     yield f" * observation: const float observation[{observed}], raw, of {seen}"
-    yield f" * action:      {returns}, of {comment(spec.action_space)}"
+    yield f" * action:      {returns}, of {done}"
     yield " * Nothing is allocated; two threads can call it at once. Activations may need -lm."
     yield " * NaN gives a float action of NaN, and is the largest choice; not with -ffast-math.\n */"
     guard = f"{name.upper()}_H"
@@ -97,6 +101,11 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
         before = f"layer_{index + 1}"
     yield from head.c(name, before, sizes[-1])
     yield f"}}\n\n#endif /* {guard} */"
+
+
+def _described(space: object) -> str:
+    text = re.sub(r"\s+", " ", str(space))
+    return c_comment(text if len(text) <= LONGEST_COMMENT else f"{text[: LONGEST_COMMENT - 3]}...")
 
 
 def _constants(perceptron: Perceptron, spec: ActorSpec, name: str) -> Iterator[str]:

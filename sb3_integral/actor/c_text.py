@@ -1,19 +1,14 @@
-"""Numbers, arrays and comments as C source text."""
+"""Numbers and arrays as C source text."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from typing import Any
 
 import numpy as np
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest finite float of C."""
-
-LONGEST_COMMENT = 70
-"""Characters of a user's text that a comment shows."""
 
 
 def literal(value: float) -> str:
@@ -39,19 +34,6 @@ def array(name: str, values: np.ndarray[Any, Any]) -> str:
     flat = [literal(value) for value in np.asarray(values).ravel().tolist()]
     lines = [", ".join(flat[start : start + 6]) for start in range(0, len(flat), 6)]
     return f"static const float {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
-
-
-def comment(value: object) -> str:
-    """Write any text so that it stays within a C comment, and on its line.
-
-    It is quoted as in JSON, in ASCII, without control characters. Spaces separate what would open or
-    close a comment, or begin a trigraph.
-    """
-    text = re.sub(r"\s+", " ", str(value))
-    if len(text) > LONGEST_COMMENT:
-        text = f"{text[: LONGEST_COMMENT - 3]}..."
-    quoted = json.dumps(text).replace("\x7f", "\\u007f")
-    return re.sub(r"\*(?=/)|/(?=\*)|\?(?=\?)", r"\g<0> ", quoted)
 
 
 def inward(bounds: np.ndarray[Any, Any], *, up: bool) -> np.ndarray[Any, Any]:

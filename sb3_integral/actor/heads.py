@@ -123,7 +123,7 @@ class Unscale(Clip):
 
     def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Head`."""
-        output = output.reshape(-1, *self.shape)
+        output = output.to(_result_type(self.low)).reshape(-1, *self.shape)
         low, high = bounds["low"], bounds["high"]
         return low + 0.5 * (output + 1.0) * (high - low)
 
@@ -161,6 +161,8 @@ class Argmax(Head):
 
     def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Head`."""
+        # onnxruntime's argmax passes over NaN, torch's does not.
+        output = output.masked_fill(output.isnan(), math.inf)
         best = [part.argmax(dim=1) for part in output.split(self.choices, dim=1)]
         return torch.stack(best, dim=1).reshape(-1, *self.shape)
 
@@ -306,7 +308,7 @@ NOISE: dict[type[Any], Callable[[Any, int], Noise]] = {
 
 
 def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
-    return flat if len(shape) == 1 else flat.reshape(*flat.shape[:-1], *shape)
+    return flat if len(shape) == 1 else flat.reshape((*flat.shape[:-1], *shape))
 
 
 def _result_type(bounds: Array) -> torch.dtype:

@@ -11,7 +11,8 @@ from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.stages.experiment import build_stages
-from sb3_integral.experiments.stages.spaces import check_student_spaces, spaces_of
+from sb3_integral.experiments.stages.spaces import spaces_of
+from sb3_integral.imitation import check_student_spaces
 
 
 @dataclass(frozen=True)

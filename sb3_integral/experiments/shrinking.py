@@ -64,6 +64,7 @@ def shrink_to_fit(
         venv,
         n_demonstrations,
         np.random.default_rng(seed),
+        normalized=True,  # the integral policy acts in the same environment
     )
     returns = torch.tensor([float(episode.rews.sum()) for episode in episodes])
     demonstrations = Demonstrations(

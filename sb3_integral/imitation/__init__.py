@@ -9,12 +9,7 @@ from sb3_integral.requirements import require
 require("imitation", "imitation", "datasets", "safetensors")
 
 from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
-from sb3_integral.imitation.cloning import (  # noqa: E402
-    DEFAULT_SMALL_SIZES,
-    clone,
-    default_sizes,
-    make_trainer,
-)
+from sb3_integral.imitation.cloning import CloningConfig, clone, make_trainer  # noqa: E402
 from sb3_integral.imitation.collecting import collect_episodes, stream_episodes  # noqa: E402
 from sb3_integral.imitation.dagger import Aggregated, dagger  # noqa: E402
 from sb3_integral.imitation.demonstrations import (  # noqa: E402
@@ -23,13 +18,10 @@ from sb3_integral.imitation.demonstrations import (  # noqa: E402
     save_episodes,
 )
 from sb3_integral.imitation.distribution import expert_distribution  # noqa: E402
-from sb3_integral.imitation.integral_losses import (  # noqa: E402
-    AtRandomSizes,
-    Penalized,
-    Sandwich,
-)
+from sb3_integral.imitation.integral_losses import LossAtSizes, Penalized  # noqa: E402
 from sb3_integral.imitation.losses import (  # noqa: E402
     LOSSES,
+    BinaryCrossEntropy,
     ClippedSquaredError,
     CrossEntropy,
     DistributionDivergence,
@@ -39,6 +31,7 @@ from sb3_integral.imitation.losses import (  # noqa: E402
     distribution_loss,
     paper_loss,
 )
+from sb3_integral.imitation.observations import check_student_spaces  # noqa: E402
 from sb3_integral.imitation.students import (  # noqa: E402
     ACTIVATIONS,
     StudentArchitecture,
@@ -47,6 +40,12 @@ from sb3_integral.imitation.success import (  # noqa: E402
     SUCCESS_CRITERIA,
     MinReturn,
     SuccessCriterion,
+)
+from sb3_integral.imitation.training_sizes import (  # noqa: E402
+    FullSize,
+    RandomSizes,
+    Sandwich,
+    TrainingSizes,
 )
 from sb3_integral.policies.random_sizes import (  # noqa: E402
     GivenSizes,
@@ -58,33 +57,37 @@ from sb3_integral.policies.random_sizes import (  # noqa: E402
 
 __all__ = [
     "ACTIVATIONS",
-    "DEFAULT_SMALL_SIZES",
     "LOSSES",
     "SUCCESS_CRITERIA",
     "Aggregated",
-    "AtRandomSizes",
+    "BinaryCrossEntropy",
     "ClippedSquaredError",
+    "CloningConfig",
     "CrossEntropy",
     "Demonstrations",
     "DistributionDivergence",
+    "FullSize",
     "GivenSizes",
     "LogUniformSizes",
+    "LossAtSizes",
     "LossCalculator",
     "MeanSquaredError",
     "MinReturn",
     "Penalized",
     "PowerLawSizes",
+    "RandomSizes",
     "Sandwich",
     "SizeDistribution",
     "StudentArchitecture",
     "SuccessCriterion",
     "TensorBatches",
+    "TrainingSizes",
     "UniformSizes",
+    "check_student_spaces",
     "clipped_loss",
     "clone",
     "collect_episodes",
     "dagger",
-    "default_sizes",
     "distribution_loss",
     "expert_distribution",
     "load_demonstrations",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from sb3_integral.imitation.demonstrations import Demonstrations
+from sb3_integral.imitation.observations import Observations, map_observations
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class TensorBatches:
 
     def __post_init__(self) -> None:
         """Check the batch size."""
-        available = len(self.demonstrations.observations)
+        available = len(self.demonstrations)
         if not 1 <= self.batch_size <= available:
             raise ValueError(
                 f"batch_size must be from 1 to {available}, the number of transitions, "
@@ -40,17 +41,20 @@ class TensorBatches:
 
     def __len__(self) -> int:
         """Number of batches in a pass."""
-        return len(self.demonstrations.observations) // self.batch_size
+        return len(self.demonstrations) // self.batch_size
 
     @cached_property
-    def _observations(self) -> Tensor:
+    def _observations(self) -> Observations:
         # SB3's policies convert every batch to this; once is enough.
-        observations = self.demonstrations.observations
-        return observations.float() if observations.is_floating_point() else observations
+        return map_observations(
+            self.demonstrations.observations,
+            lambda part: part.float() if part.is_floating_point() else part,
+        )
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, Observations]]:
         """Yield batches as imitation names them: ``obs`` (fractions as float32) and ``acts``."""
-        observations, actions = self._observations, self.demonstrations.actions
-        order = torch.randperm(len(observations), generator=self.generator)
+        actions = self.demonstrations.actions
+        order = torch.randperm(len(actions), generator=self.generator)
         for chosen in order[: len(self) * self.batch_size].view(len(self), self.batch_size):
-            yield {"obs": observations.index_select(0, chosen), "acts": actions.index_select(0, chosen)}
+            take = partial(Tensor.index_select, dim=0, index=chosen)
+            yield {"obs": map_observations(self._observations, take), "acts": take(actions)}

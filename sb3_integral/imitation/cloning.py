@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,21 +18,19 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
+from sb3_integral.imitation.action_scale import (
+    ActionScale,
+    action_scale,
+    start_at_mean,
+    train_in_action_units,
+)
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.integral_losses import AtRandomSizes, Penalized, Sandwich
-from sb3_integral.imitation.losses import LossCalculator, clipped_loss
-from sb3_integral.nn import SmoothnessPenalty
-from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
-from sb3_integral.policies.random_sizes import PowerLawSizes, SizeDistribution
-
-SMALLEST_RANDOM_SIZE = 5
-"""The smallest size of the paper's tables, and so of the default distribution."""
-
-DEFAULT_SMALL_SIZES = 3
-"""See :class:`~sb3_integral.imitation.AtRandomSizes`."""
-
-Schedule = Literal["constant", "cosine"]
+from sb3_integral.imitation.integral_losses import LossAtSizes, Penalized
+from sb3_integral.imitation.losses import LOSSES, LossCalculator, OutputLoss
+from sb3_integral.imitation.training_sizes import FullSize, TrainingSizes, sizes_for
+from sb3_integral.nn import SmoothnessPenalty, as_size
+from sb3_integral.policies import StandardizeCombinedExtractor, StandardizeExtractor
 
 SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "constant": lambda optimizer, n_batches: LambdaLR(optimizer, lambda step: 1.0),
@@ -40,149 +39,171 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
 """Learning-rate schedules that can be named in a configuration."""
 
 
-def default_sizes(policy: ActorCriticPolicy) -> SizeDistribution | None:
-    """Return what an integral student is trained at by default; None for a plain one."""
-    if not isinstance(policy, IntegralActorCriticPolicy):
-        return None
-    largest = max(policy.max_sizes)
-    return PowerLawSizes(min(SMALLEST_RANDOM_SIZE, largest), largest)
-
-
-def make_trainer(
-    policy: ActorCriticPolicy,
-    demonstrations: Demonstrations,
-    *,
-    batch_size: int = 256,
-    learning_rate: float = 1e-3,
-    loss: LossCalculator | None = None,
-    random_sizes: SizeDistribution | None = None,
-    small_sizes: int = DEFAULT_SMALL_SIZES,
-    sandwich: bool = False,
-    smoothness: SmoothnessPenalty | None = None,
-    targets: Tensor | None = None,
-    seed: int = 0,
-) -> BC:
-    """Set up imitation's ``bc.BC`` for a student, its random choices all drawn from ``seed``.
+@dataclass(frozen=True)
+class CloningConfig:
+    """How a student is trained by behavioural cloning.
 
     Args:
-        policy: The student; a standardising features extractor takes its statistics from the
-            demonstrations.
-        demonstrations: What to clone.
+        n_epochs: Passes over the demonstrations. An integral student at random sizes needs some thousand
+            steps, so more passes where there are few demonstrations.
         batch_size: Transitions in a step.
-        learning_rate: Adam's.
-        loss: That of :func:`clipped_loss` by default.
-        random_sizes: Draw an integral student's size from this in every step; None trains at the
-            size in force.
-        small_sizes: How many small sizes every step has beside the one that is drawn: fewer take less
-            time, and leave the smallest networks worse.
-        sandwich: Instead train at the largest, the smallest and two random sizes in every step, with
-            in-place distillation: how slimmable networks are trained.
+        learning_rate: Of Adam; the paper has a constant 0.001.
+        schedule: ``cosine`` lets the learning rate fall to zero by the last step, ``constant`` keeps it.
+        loss: A key of :data:`~sb3_integral.imitation.LOSSES`, or a loss. A squared error without
+            units of its own is measured in standard deviations of the demonstrated actions.
+        sizes: At which sizes an integral student is trained: :class:`FullSize`, as in the paper,
+            :class:`RandomSizes`, :class:`Sandwich`, or None, which stands for ``RandomSizes()``. A
+            plain student has one size.
         smoothness: Added to an integral student's loss.
-        targets: What the loss gets in place of the actions, such as the expert's action distribution
-            (:func:`~sb3_integral.imitation.expert_distribution`). Shape: (transitions, ...).
         seed: Orders the batches and draws the sizes.
 
     Raises:
-        ValueError: If the demonstrations do not fit the student's spaces or the batch size, there is
-            not a target for each transition, or targets are not like actions and no loss is given.
+        ValueError: If a number is out of range, or there is no loss or schedule of a name.
     """
-    demonstrations.check_spaces(policy.observation_space, policy.action_space)
-    if targets is not None:
-        demonstrations = _aiming_at(targets, demonstrations, loss)
-    if isinstance(policy.features_extractor, StandardizeExtractor):
-        policy.features_extractor.fit(demonstrations.observations)
-    batches_seed, sizes_seed = np.random.SeedSequence(seed).spawn(2)
-    generator = torch.Generator().manual_seed(int(batches_seed.generate_state(1)[0]))
-    trainer = BC(
-        observation_space=policy.observation_space,
-        action_space=policy.action_space,
-        rng=np.random.default_rng(seed),
-        policy=policy,
-        demonstrations=TensorBatches(demonstrations, batch_size, generator),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        optimizer_kwargs={"lr": learning_rate, "fused": True},
-        device=policy.device,
-        custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
-    )
-    chosen = clipped_loss(policy.action_space) if loss is None else loss
-    if random_sizes is not None:
-        rng = np.random.default_rng(sizes_seed)
-        if sandwich:
-            chosen = Sandwich(chosen, random_sizes, rng)
-        else:
-            chosen = AtRandomSizes(chosen, random_sizes, rng, small_sizes)
-    if smoothness is not None:
-        chosen = Penalized(chosen, smoothness)
-    trainer.loss_calculator = chosen  # type: ignore[assignment]
-    return trainer
+
+    n_epochs: int = 30
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    schedule: Literal["constant", "cosine"] = "cosine"
+    loss: LossCalculator | str = "clipped"
+    sizes: TrainingSizes | None = None
+    smoothness: SmoothnessPenalty | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers and the names."""
+        as_size(self.n_epochs, "n_epochs")
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate!r}")
+        names: tuple[tuple[str, object, dict[str, Any]], ...] = (
+            ("schedule", self.schedule, SCHEDULES),
+            ("loss", self.loss, LOSSES),
+        )
+        for what, name, known in names:
+            if isinstance(name, str) and name not in known:
+                raise ValueError(f"unknown {what} {name!r}; known are {', '.join(sorted(known))}")
 
 
 def clone(
     policy: ActorCriticPolicy,
     demonstrations: Demonstrations,
+    config: CloningConfig = CloningConfig(),
     *,
-    n_epochs: int = 30,
-    batch_size: int = 256,
-    learning_rate: float = 3e-3,
-    schedule: Schedule = "cosine",
-    loss: LossCalculator | None = None,
-    random_sizes: SizeDistribution | bool = True,
-    small_sizes: int = DEFAULT_SMALL_SIZES,
-    sandwich: bool = False,
-    smoothness: SmoothnessPenalty | None = None,
     targets: Tensor | None = None,
-    seed: int = 0,
     on_epoch_end: Callable[[], None] | None = None,
+    **settings: Any,
 ) -> ActorCriticPolicy:
     """Train a student to imitate, and return it.
 
     Args:
         policy: The student, plain or integral; trained in place.
         demonstrations: What to clone.
-        n_epochs: Passes over the demonstrations. An integral student at random sizes needs some thousand
-            steps, so more passes where there are few demonstrations.
-        batch_size: Transitions in a step.
-        learning_rate: Adam's; the paper has a constant 0.001.
-        schedule: ``cosine`` lets the learning rate fall to zero by the last step, ``constant`` keeps it.
-        loss: See :func:`make_trainer`.
-        random_sizes: For an integral student: True draws a size in every step, from 5 to its full size
-            and small ones more often (:class:`~sb3_integral.PowerLawSizes`); False trains at full
-            size only, as in the paper; or a distribution. A plain student has one size and ignores True.
-        small_sizes: See :func:`make_trainer`.
-        sandwich: Likewise.
-        smoothness: Likewise.
-        targets: Likewise.
-        seed: Orders the batches and draws the sizes.
+        config: How.
+        targets: See :func:`make_trainer`.
         on_epoch_end: Called after each pass.
+        **settings: Fields of the configuration, in place of its own.
 
     Raises:
         ValueError: See :func:`make_trainer`.
     """
-    if isinstance(random_sizes, bool):
-        random_sizes_or_none = default_sizes(policy) if random_sizes else None
-    else:
-        random_sizes_or_none = random_sizes
-    trainer = make_trainer(
-        policy,
-        demonstrations,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        loss=loss,
-        random_sizes=random_sizes_or_none,
-        small_sizes=small_sizes,
-        sandwich=sandwich,
-        smoothness=smoothness,
-        targets=targets,
-        seed=seed,
-    )
-    n_batches = n_epochs * (len(demonstrations.observations) // batch_size)
-    scheduler = SCHEDULES[schedule](trainer.optimizer, n_batches)
+    config = with_settings(config, settings)
+    scale = prepare(policy, demonstrations, config, targets)
+    return train(policy, demonstrations, config, scale, targets, on_epoch_end)
+
+
+def make_trainer(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    config: CloningConfig = CloningConfig(),
+    *,
+    targets: Tensor | None = None,
+    **settings: Any,
+) -> BC:
+    """Set up imitation's ``bc.BC`` for a student, its random choices all drawn from the seed.
+
+    The number of passes and the schedule are left to the trainer's user.
+
+    Args:
+        policy: The student; a standardising features extractor takes its statistics from the
+            demonstrations.
+        demonstrations: What to clone.
+        config: How.
+        targets: What the loss gets in place of the actions, such as the expert's action distribution
+            (:func:`~sb3_integral.imitation.expert_distribution`). Shape: (transitions, ...).
+        **settings: Fields of the configuration, in place of its own.
+
+    Raises:
+        ValueError: If the demonstrations do not fit the student's spaces or the batch size, if sizes
+            do not fit the student, if there is not a target for each transition, or if targets are
+            unlike actions and the loss is one for actions.
+    """
+    config = with_settings(config, settings)
+    scale = prepare(policy, demonstrations, config, targets)
+    return _trainer(policy, demonstrations, config, scale, targets)
+
+
+def with_settings(config: CloningConfig, settings: dict[str, Any]) -> CloningConfig:
+    """Return a configuration with other values for some fields.
+
+    Raises:
+        TypeError: If there is no field of a name.
+    """
+    return dataclasses.replace(config, **settings) if settings else config
+
+
+@torch.no_grad()
+def prepare(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    config: CloningConfig,
+    targets: Tensor | None = None,
+) -> ActionScale | None:
+    """Fit a student's standardisation to demonstrations, and begin at their mean action.
+
+    Returns:
+        The scale of the actions; None where they have none.
+
+    Raises:
+        ValueError: See :func:`make_trainer`; the student is left as it was.
+    """
+    demonstrations.check_spaces(policy.observation_space, policy.action_space)
+    sizes_for(policy, config.sizes)
+    _loss(policy, config)
+    if targets is not None:
+        _aiming_at(targets, demonstrations, config)
+    available = len(demonstrations)
+    if not 1 <= config.batch_size <= available:
+        raise ValueError(
+            f"batch_size must be from 1 to {available}, the number of transitions, "
+            f"got {config.batch_size}"
+        )
+    extractor = policy.features_extractor
+    if isinstance(extractor, StandardizeExtractor | StandardizeCombinedExtractor):
+        extractor.fit(demonstrations.observations)  # type: ignore[arg-type]
+    scale = action_scale(policy, demonstrations.actions)
+    if scale is not None:
+        start_at_mean(policy, scale, demonstrations.observations, demonstrations.actions)
+    return scale
+
+
+def train(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    config: CloningConfig,
+    scale: ActionScale | None,
+    targets: Tensor | None = None,
+    on_epoch_end: Callable[[], None] | None = None,
+) -> ActorCriticPolicy:
+    """Train a student that was prepared, and return it; the arguments are those of :func:`clone`."""
+    trainer = _trainer(policy, demonstrations, config, scale, targets)
+    n_batches = config.n_epochs * (len(demonstrations) // config.batch_size)
+    scheduler = SCHEDULES[config.schedule](trainer.optimizer, n_batches)
     policy.set_training_mode(True)
     with warnings.catch_warnings():
         # imitation logs the loss without detaching it.
         warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad=True")
         trainer.train(
-            n_epochs=n_epochs,
+            n_epochs=config.n_epochs,
             on_epoch_end=on_epoch_end,
             on_batch_end=scheduler.step,
             progress_bar=False,
@@ -191,18 +212,56 @@ def clone(
     return policy
 
 
-def _aiming_at(
-    targets: Tensor, demonstrations: Demonstrations, loss: LossCalculator | None
-) -> Demonstrations:
-    n_transitions = len(demonstrations.actions)
+def _trainer(
+    policy: ActorCriticPolicy,
+    demonstrations: Demonstrations,
+    config: CloningConfig,
+    scale: ActionScale | None,
+    targets: Tensor | None,
+) -> BC:
+    batches_seed, sizes_seed = np.random.SeedSequence(config.seed).spawn(2)
+    generator = torch.Generator().manual_seed(int(batches_seed.generate_state(1)[0]))
+    if targets is not None:
+        demonstrations = _aiming_at(targets, demonstrations, config)
+    trainer = BC(
+        observation_space=policy.observation_space,
+        action_space=policy.action_space,
+        rng=np.random.default_rng(config.seed),
+        policy=policy,
+        demonstrations=TensorBatches(demonstrations, config.batch_size, generator),  # type: ignore[arg-type]
+        batch_size=config.batch_size,
+        optimizer_kwargs={"lr": config.learning_rate, "fused": True},
+        device=policy.device,
+        custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
+    )
+    loss = _loss(policy, config)
+    if scale is not None:
+        train_in_action_units(trainer.optimizer, policy.action_net, scale)
+        if isinstance(loss, OutputLoss):
+            loss = loss.in_units(scale.std)
+    sizes = sizes_for(policy, config.sizes)
+    if not isinstance(sizes, FullSize):
+        loss = LossAtSizes(loss, sizes, np.random.default_rng(sizes_seed))
+    if config.smoothness is not None:
+        loss = Penalized(loss, config.smoothness)
+    trainer.loss_calculator = loss  # type: ignore[assignment]
+    return trainer
+
+
+def _loss(policy: ActorCriticPolicy, config: CloningConfig) -> LossCalculator:
+    return LOSSES[config.loss](policy.action_space) if isinstance(config.loss, str) else config.loss
+
+
+def _aiming_at(targets: Tensor, demonstrations: Demonstrations, config: CloningConfig) -> Demonstrations:
+    n_transitions = len(demonstrations)
     if len(targets) != n_transitions:
         raise ValueError(
             f"expected a target for each of {n_transitions} transitions, got {len(targets)}"
         )
     wanted, got = tuple(demonstrations.actions.shape[1:]), tuple(targets.shape[1:])
-    if loss is None and got != wanted:
+    if config.loss in ("clipped", "paper") and got != wanted:
         raise ValueError(
             f"expected targets like the actions, of shape {wanted} each, got {got}; for the expert's "
-            f"action distribution give loss=distribution_loss(policy.action_space)"
+            f'action distribution give loss="distribution"'
         )
     return dataclasses.replace(demonstrations, actions=targets)

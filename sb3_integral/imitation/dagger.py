@@ -1,30 +1,37 @@
-"""DAgger: the expert labels the states that the student visits, by imitation's collector."""
+"""DAgger: the expert labels the states that the student visits, in imitation's rollout."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from imitation.algorithms.dagger import InteractiveTrajectoryCollector
 from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.cloning import clone
-from sb3_integral.imitation.demonstrations import Demonstrations, no_progress_bars
+from sb3_integral.imitation.acting import (
+    action_masks,
+    expert_actions,
+    has_action_masks,
+    student_actions,
+)
+from sb3_integral.imitation.action_scale import ActionScale
+from sb3_integral.imitation.cloning import CloningConfig, prepare, train, with_settings
+from sb3_integral.imitation.demonstrations import Demonstrations
+from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
 from sb3_integral.policies import IntegralPolicy, SizeDistribution
 
 
 class Aggregated(NamedTuple):
-    """What DAgger came to.
+    """The result of DAgger.
 
     Attributes:
         policy: The student.
@@ -40,107 +47,112 @@ def dagger(
     expert: rollout.AnyPolicy,
     venv: VecEnv,
     n_labels: int,
+    config: CloningConfig = CloningConfig(),
     *,
     n_rounds: int = 10,
-    n_epochs: int = 4,
-    final_epochs: int = 30,
-    batch_size: int = 256,
-    learning_rate: float = 3e-3,
-    random_sizes: SizeDistribution | bool = True,
+    epochs_per_round: int = 4,
     rollout_sizes: SizeDistribution | None = None,
-    seed: int = 0,
     on_round_end: Callable[[int], None] | None = None,
+    **settings: Any,
 ) -> Aggregated:
     """Train a student on the states that it visits itself, labelled by the expert.
 
     The expert drives in the first round, the student in all others (Ross et al. 2011, with their
     parameter-free schedule of the mixture). After each round the student is cloned from all that was
-    labelled so far, by :func:`~sb3_integral.imitation.clone`.
+    labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations and actions are
+    standardised by the statistics of the first round. As in
+    :func:`~sb3_integral.imitation.stream_episodes`, only valid actions are taken where the environment
+    has ``action_masks()``, and student and demonstrations have the original numbers where it has a
+    ``VecNormalize``.
 
     Args:
         policy: The student, plain or integral; trained in place.
         expert: What imitation's ``rollout`` takes: an SB3 policy or algorithm, or a callable.
-        venv: Gives raw observations; seed it before. A round drives a whole episode in each of its
+        venv: The expert's environment; seed it before. A round drives a whole episode in each of its
             copies at least, so take few of them.
         n_labels: How many actions the expert is asked for and the student learns from. Whole episodes
             are driven, so that some more are asked for in the last round, and left out.
+        config: How the student is cloned. Its passes are those after the last round; its seed is that
+            of every random choice but the environments'. Batches are smaller while there are fewer
+            labels than one holds.
         n_rounds: Rounds, each of an equal share of the labels.
-        n_epochs: Passes over the labels after each round but the last.
-        final_epochs: Passes after the last.
-        batch_size: Transitions in a step.
-        learning_rate: Adam's.
-        random_sizes: As for ``clone``.
+        epochs_per_round: Passes over the labels after each round but the last.
         rollout_sizes: Draw the size at which an integral student drives a round; its full size where
             None. Small networks visit states that large ones do not.
-        seed: Of every random choice but the environments'.
         on_round_end: Called with the number of labels so far.
+        **settings: Fields of the configuration, in place of its own.
 
     Raises:
-        ValueError: If a number is not positive, or if the expert's actions do not fit the student.
+        ValueError: If a number is not positive, if a size is larger than the student, or if the expert's
+            actions do not fit the student.
     """
     n_labels, n_rounds = as_size(n_labels, "n_labels"), as_size(n_rounds, "n_rounds")
-    rng = np.random.default_rng(seed)
+    config = with_settings(config, settings)
+    if isinstance(policy, IntegralPolicy) and rollout_sizes is not None:
+        check_largest(rollout_sizes, policy.max_sizes)
+    rng = np.random.default_rng(config.seed)
+    env = OriginalEnv(venv)
     episodes: list[TrajectoryWithRew] = []
+    scale: ActionScale | None = None
     for number in range(n_rounds):
         wanted = n_labels * (number + 1) // n_rounds - sum(map(len, episodes))
         if wanted > 0:
             size = None if rollout_sizes is None else rollout_sizes.draw(rng)
-            episodes += _labelled(policy, expert, venv, wanted, number == 0, size, rng)
+            student = None if number == 0 else policy
+            episodes += _labelled(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
-        demonstrations = _first(episodes, n_labels)
-        clone(
-            policy,
-            demonstrations,
-            n_epochs=n_epochs if number + 1 < n_rounds else final_epochs,
-            batch_size=min(batch_size, len(demonstrations.observations)),
-            learning_rate=learning_rate,
-            random_sizes=random_sizes,
+        demonstrations = Demonstrations.of(episodes, n_labels)
+        in_this_round = dataclasses.replace(
+            config,
+            n_epochs=epochs_per_round if number + 1 < n_rounds else config.n_epochs,
+            batch_size=min(config.batch_size, len(demonstrations)),
             seed=int(rng.integers(2**31)),
         )
+        if number == 0:
+            scale = prepare(policy, demonstrations, in_this_round)
+        demonstrations.check_spaces(policy.observation_space, policy.action_space)
+        train(policy, demonstrations, in_this_round, scale)
     return Aggregated(policy, demonstrations)
 
 
 def _labelled(
-    policy: ActorCriticPolicy,
+    student: ActorCriticPolicy | None,
     expert: rollout.AnyPolicy,
-    venv: VecEnv,
+    env: OriginalEnv,
     n_labels: int,
-    expert_drives: bool,
     size: int | None,
     rng: np.random.Generator,
-) -> Sequence[TrajectoryWithRew]:
-    """Have episodes driven and labelled; the student has its own size again afterwards."""
+) -> list[TrajectoryWithRew]:
+    """Have episodes driven by a student, or by the expert if there is none, and labelled."""
+    driven: VecEnv = env if student is None else _DrivenByStudent(env, student)
     with ExitStack() as stack:
-        if isinstance(policy, IntegralPolicy) and size is not None:
-            stack.enter_context(policy.resized(size))
-        with tempfile.TemporaryDirectory() as folder, no_progress_bars():
-            collector = InteractiveTrajectoryCollector(
-                venv=venv,
-                get_robot_acts=lambda observations: policy.predict(observations)[0],
-                beta=1.0 if expert_drives else 0.0,
-                save_dir=folder,
-                rng=rng,
-            )
-            until = rollout.make_min_timesteps(n_labels)
-            return rollout.generate_trajectories(
-                expert,
-                collector,
-                until,
-                rng,
-                # imitation has callables decide for themselves.
-                deterministic_policy=isinstance(expert, BaseAlgorithm | BasePolicy),
-            )
+        stack.enter_context(env.frozen())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.manual_seed(int(rng.integers(2**31)))
+        if isinstance(student, IntegralPolicy) and size is not None:
+            stack.enter_context(student.resized(size_per_layer(size, student.max_sizes)))
+        act = expert_actions(expert, env, deterministic=True)
+        until = rollout.make_min_timesteps(n_labels)
+        return list(rollout.generate_trajectories(act, driven, until, rng))
 
 
-def _first(episodes: Sequence[TrajectoryWithRew], n_labels: int) -> Demonstrations:
-    """Return the first labels of episodes."""
+class _DrivenByStudent(VecEnvWrapper):
+    """Takes the student's actions in place of those that it is given, which are labels."""
 
-    def tensor(parts: list[np.ndarray]) -> Tensor:
-        return torch.as_tensor(np.concatenate(parts)[:n_labels])
+    def __init__(self, env: OriginalEnv, student: ActorCriticPolicy) -> None:
+        super().__init__(env)
+        self._student = student
+        self._has_masks = has_action_masks(env)
 
-    return Demonstrations(
-        observations=tensor([np.asarray(episode.obs)[:-1] for episode in episodes]),
-        actions=tensor([episode.acts for episode in episodes]),
-        returns=torch.tensor([float(episode.rews.sum()) for episode in episodes]),
-    )
+    def reset(self) -> VecEnvObs:
+        self._observations = self.venv.reset()
+        return self._observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        masks = action_masks(self.venv) if self._has_masks else None
+        self.venv.step_async(student_actions(self._student, self._observations, masks))
+
+    def step_wait(self) -> VecEnvStepReturn:
+        self._observations, rewards, dones, infos = self.venv.step_wait()
+        return self._observations, rewards, dones, infos

@@ -17,17 +17,34 @@ import numpy as np
 import pyarrow as pa
 import torch
 from gymnasium import spaces
-from imitation.data import serialize
-from imitation.data.types import TrajectoryWithRew
+from imitation.data.huggingface_utils import trajectories_to_dataset, trajectories_to_dict
+from imitation.data.types import (
+    DictObs,
+    TrajectoryWithRew,
+    concatenate_maybe_dictobs,
+    maybe_unwrap_dictobs,
+)
 from torch import Tensor
 
 from sb3_integral.atomic import atomic_folder
+from sb3_integral.imitation.observations import (
+    Observations,
+    as_arrays,
+    as_tensor,
+    as_tensors,
+    check_values,
+    map_observations,
+    named_parts,
+)
 
 MANIFEST = "sb3_integral.json"
 """Holds a digest of every file of a set: Arrow does not notice a stream that was cut or changed."""
 
 SHARD_EPISODES = 64
 """Episodes that are held in memory while more are collected or written."""
+
+KEY_PREFIX = "obs."
+"""How the name of a column begins that holds one key of dictionaries of observations."""
 
 FEW_STEPS = 1 << 18
 """Steps that are looked at in one go."""
@@ -38,26 +55,65 @@ class Demonstrations:
     """State-action pairs of an expert, raw as the environment gave them.
 
     Attributes:
-        observations: Shape: (transitions, *observation).
+        observations: Shape: (transitions, *observation); of each key, if they are dictionaries.
         actions: Shape: (transitions, *action).
         returns: Sum of rewards of each episode. Shape: (episodes,).
     """
 
-    observations: Tensor
+    observations: Observations
     actions: Tensor
     returns: Tensor
 
     def __post_init__(self) -> None:
-        """Check that every number is finite.
+        """Check that there are as many observations as actions, and that every number is finite.
 
         Raises:
-            ValueError: If there is no transition, or a number is NaN or infinite.
+            ValueError: If there is no transition, an observation or action is missing, or a number is
+                NaN or infinite.
         """
-        if len(self.observations) == 0:
+        parts = named_parts(self.observations)
+        if len(self.actions) == 0 or not parts:
             raise ValueError("got demonstrations without a transition, expected at least one")
-        for name in ("observations", "actions", "returns"):
-            place = "episode" if name == "returns" else "transition"
-            _check_finite(name, getattr(self, name), place)
+        for name, values in parts.items():
+            if len(values) != len(self.actions):
+                raise ValueError(
+                    f"got {len(values)} {name} and {len(self.actions)} actions, "
+                    f"expected one observation for each action"
+                )
+            _check_finite(name, values)
+        _check_finite("actions", self.actions)
+        _check_finite("returns", self.returns, "episode")
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return len(self.actions)
+
+    @classmethod
+    def of(cls, episodes: Iterable[TrajectoryWithRew], limit: int | None = None) -> Demonstrations:
+        """Return the transitions of episodes.
+
+        Args:
+            episodes: In order.
+            limit: Take no more transitions than the first so many.
+
+        Raises:
+            ValueError: If there are none, or a number is NaN or infinite.
+        """
+        episodes = list(episodes)
+        if not episodes:
+            raise ValueError("got no episodes, expected at least one")
+        parts: list[Any] = [episode.obs[:-1] for episode in episodes]
+        observations = as_tensors(concatenate_maybe_dictobs(parts))
+        return cls(
+            map_observations(observations, lambda part: part[:limit]),
+            torch.as_tensor(np.concatenate([episode.acts for episode in episodes])[:limit]),
+            torch.tensor([float(episode.rews.sum()) for episode in episodes]),
+        )
+
+    def sample(self, n_samples: int, rng: np.random.Generator) -> np.ndarray | dict[str, np.ndarray]:
+        """Return randomly chosen observations as an environment gives them, all if there are fewer."""
+        chosen = torch.from_numpy(rng.permutation(len(self))[:n_samples])
+        return as_arrays(map_observations(self.observations, lambda part: part[chosen]))
 
     def check_spaces(
         self, observation_space: spaces.Space[Any], action_space: spaces.Space[Any]
@@ -65,24 +121,20 @@ class Demonstrations:
         """Check that these are demonstrations for an environment.
 
         Raises:
-            ValueError: If a shape differs, or a discrete action is out of range.
+            ValueError: If a shape or a key differs, or a discrete number is out of range.
         """
-        for name, values, space in (
-            ("observations", self.observations, observation_space),
-            ("actions", self.actions, action_space),
-        ):
-            if tuple(values.shape[1:]) != space.shape:
-                raise ValueError(
-                    f"{name} of demonstrations have shape {tuple(values.shape[1:])}, "
-                    f"expected {space.shape} for {space}"
-                )
-        if isinstance(action_space, spaces.Discrete):
-            low, high = int(self.actions.min()), int(self.actions.max())
-            first, last = int(action_space.start), int(action_space.start + action_space.n - 1)
-            if low < first or high > last:
-                raise ValueError(
-                    f"actions of demonstrations range from {low} to {high}, expected {first} to {last}"
-                )
+        parts = named_parts(self.observations)
+        all_spaces: dict[str, spaces.Space[Any]] = {"observations": observation_space}
+        if isinstance(observation_space, spaces.Dict):
+            all_spaces = {f"observations[{key!r}]": part for key, part in observation_space.items()}
+        if parts.keys() != all_spaces.keys():
+            raise ValueError(
+                f"demonstrations have {', '.join(parts)}, expected {', '.join(all_spaces)} "
+                f"for {observation_space}"
+            )
+        for name, values in parts.items():
+            check_values(name, values, all_spaces[name])
+        check_values("actions", self.actions, action_space)
 
 
 def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
@@ -106,14 +158,11 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         n_episodes = n_transitions = 0
         parts: list[Path] = []
         while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
-            for episode in shard:
-                for name, values in (("observations", episode.obs), ("actions", episode.acts)):
-                    _check_finite(name, torch.from_numpy(np.asarray(values)), first=n_transitions)
-                _check_finite("rewards", torch.from_numpy(episode.rews), first=n_transitions)
-                n_transitions += len(episode)
+            check_episodes(shard, n_transitions)
+            n_transitions += sum(map(len, shard))
             n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
-            serialize.save(parts[-1], shard)
+            _as_dataset(shard).save_to_disk(str(parts[-1]))
             shard.clear()
         if not parts:
             raise ValueError("got no episodes, expected at least one")
@@ -145,10 +194,18 @@ def load_demonstrations(path: Path) -> Demonstrations:
     _check_manifest(path)
     try:
         table = datasets.load_from_disk(str(path)).data.table
-        missing = {"obs", "acts", "rews"} - set(table.column_names)
+        of_keys = [name for name in table.column_names if name.startswith(KEY_PREFIX)]
+        wanted = [*(of_keys or ["obs"]), "acts", "rews"]
+        missing = set(wanted) - set(table.column_names)
         if missing:
             raise ValueError(f"columns {sorted(missing)} are missing")
-        observations, actions, returns = _read(table.select(["obs", "acts", "rews"]))
+        columns, returns = _read(table.select(wanted))
+        actions = columns.pop("acts")
+        observations = (
+            {name.removeprefix(KEY_PREFIX): columns[name] for name in of_keys}
+            if of_keys
+            else columns["obs"]
+        )
     except (
         OSError,
         ValueError,
@@ -163,6 +220,25 @@ def load_demonstrations(path: Path) -> Demonstrations:
             f"that imitation.data.serialize.save wrote: {error}"
         ) from error
     return Demonstrations(observations, actions, returns)
+
+
+def check_episodes(episodes: Iterable[TrajectoryWithRew], first: int = 0) -> None:
+    """Check that every episode has steps, and finite numbers, that at its end included.
+
+    Args:
+        episodes: In order.
+        first: The number of the first transition.
+
+    Raises:
+        ValueError: If one has not.
+    """
+    for episode in episodes:
+        if len(episode) == 0:
+            raise ValueError(f"got an episode without a step at transition {first}, expected one")
+        parts = named_parts(as_tensors(episode.obs)) | {"actions": as_tensor(episode.acts)}
+        for name, values in (parts | {"rewards": as_tensor(episode.rews)}).items():
+            _check_finite(name, values, first=first)
+        first += len(episode)
 
 
 @contextmanager
@@ -190,6 +266,22 @@ def _check_finite(name: str, values: Tensor, place: str = "transition", first: i
                 f"{name} of demonstrations must be finite numbers, "
                 f"got {some[number].tolist()} at {place} {first + start + number}"
             )
+
+
+def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
+    """Return episodes as imitation keeps them; dictionaries, which it does not keep, as columns."""
+    if not any(isinstance(episode.obs, DictObs) for episode in episodes):
+        return trajectories_to_dataset(episodes)
+    all_parts = [named_parts(as_tensors(episode.obs), "") for episode in episodes]
+    if any(parts.keys() != all_parts[0].keys() for parts in all_parts):
+        keys = " and ".join(sorted({str(list(parts)) for parts in all_parts}))
+        raise ValueError(f"observations of episodes must have the same keys, got {keys}")
+    placeholders = [dataclasses.replace(episode, obs=np.zeros(len(episode) + 1)) for episode in episodes]
+    columns = trajectories_to_dict(placeholders)
+    del columns["obs"]
+    observations = [maybe_unwrap_dictobs(episode.obs) for episode in episodes]
+    of_keys = {f"{KEY_PREFIX}{key}": [part[key] for part in observations] for key in observations[0]}
+    return datasets.Dataset.from_dict(of_keys | columns)
 
 
 def _check_only_ours(path: Path) -> None:
@@ -227,44 +319,42 @@ def _digest(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(table: pa.Table) -> tuple[Tensor, Tensor, Tensor]:
-    """Copy the observations that have an action, the actions, and the sums of rewards to tensors.
+def _read(table: pa.Table) -> tuple[dict[str, Tensor], Tensor]:
+    """Copy the actions, the observations that have one, and the sums of rewards to tensors.
 
     A batch of episodes is read at a time: no more is held twice.
     """
     batches = table.to_batches()
     n_steps = sum(int(_lengths(batch.column("acts")).sum()) for batch in batches)
-    observations, actions = torch.zeros(0), torch.zeros(0)
+    columns = {name: torch.zeros(0) for name in table.column_names if name != "rews"}
     returns: list[np.ndarray[Any, Any]] = []
     filled = 0
     for batch in batches:
-        obs, obs_ends = _stacked(batch.column("obs"))
-        acts, act_ends = _stacked(batch.column("acts"))
-        rewards, reward_ends = _stacked(batch.column("rews"))
-        # An episode has one observation more than actions: the one after its last step.
-        if not np.array_equal(obs_ends, act_ends + 1 + np.arange(len(act_ends))):
-            raise ValueError("episodes do not have one observation more than actions")
+        stacked = {name: _stacked(batch.column(name)) for name in table.column_names}
+        rewards, reward_ends = stacked.pop("rews")
+        act_ends = stacked["acts"][1]
         if not np.array_equal(reward_ends, act_ends) or (np.diff(act_ends, prepend=0) < 1).any():
             raise ValueError("episodes do not have a reward for each action, and at least one")
-        if filled == 0:
-            observations = torch.from_numpy(np.empty((n_steps, *obs.shape[1:]), obs.dtype))
-            actions = torch.from_numpy(np.empty((n_steps, *acts.shape[1:]), acts.dtype))
-        for values, tensor in ((obs, observations), (acts, actions)):
-            if values.shape[1:] != tuple(tensor.shape[1:]):
-                lengths = [*values.shape[1:], *tensor.shape[1:]]
+        rows = slice(filled, filled + len(rewards))
+        for name, (values, ends) in stacked.items():
+            if filled == 0:
+                columns[name] = torch.from_numpy(np.empty((n_steps, *values.shape[1:]), values.dtype))
+            if values.shape[1:] != tuple(columns[name].shape[1:]):
+                lengths = [*values.shape[1:], *columns[name].shape[1:]]
                 raise ValueError(f"steps differ in shape: lengths {lengths}")
-        has_action = np.ones(len(obs), dtype=bool)
-        has_action[obs_ends - 1] = False
-        rows = slice(filled, filled + len(acts))
-        np.compress(has_action, obs, axis=0, out=observations.numpy()[rows])
-        actions.numpy()[rows] = acts
+            target = columns[name].numpy()[rows]
+            if name == "acts":
+                target[...] = values
+                continue
+            # An episode has one observation more than actions: the one after its last step.
+            if not np.array_equal(ends, act_ends + 1 + np.arange(len(act_ends))):
+                raise ValueError("episodes do not have one observation more than actions")
+            has_action = np.ones(len(values), dtype=bool)
+            has_action[ends - 1] = False
+            np.compress(has_action, values, axis=0, out=target)
         returns.append(np.add.reduceat(rewards, np.concatenate([[0], act_ends[:-1]])))
         filled = rows.stop
-    return (
-        observations,
-        actions,
-        torch.from_numpy(np.concatenate(returns)) if returns else torch.zeros(0),
-    )
+    return columns, torch.from_numpy(np.concatenate(returns)) if returns else torch.zeros(0)
 
 
 def _lengths(episodes: pa.Array) -> np.ndarray[Any, Any]:

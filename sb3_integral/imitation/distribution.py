@@ -7,12 +7,14 @@ from stable_baselines3.common.distributions import CategoricalDistribution, Diag
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
+from sb3_integral.imitation.observations import Observations, map_observations, named_parts
+
 STEPS_AT_ONCE = 1 << 14
 """Observations that go through the expert in one go."""
 
 
 @torch.no_grad()
-def expert_distribution(expert: BasePolicy, observations: Tensor) -> Tensor:
+def expert_distribution(expert: BasePolicy, observations: Observations) -> Tensor:
     """Return an expert's action distribution in each of some states.
 
     It is what :class:`~sb3_integral.imitation.DistributionDivergence` takes, and so what
@@ -34,8 +36,10 @@ def expert_distribution(expert: BasePolicy, observations: Tensor) -> Tensor:
             f"{type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
         )
     parts = []
-    for some in observations.split(STEPS_AT_ONCE):
-        distribution = expert.get_distribution(some.to(expert.device))
+    n_steps = len(next(iter(named_parts(observations).values())))
+    for rows in torch.arange(n_steps).split(STEPS_AT_ONCE):
+        some = map_observations(observations, lambda part: part[rows].to(expert.device))  # noqa: B023
+        distribution = expert.get_distribution(some)
         if isinstance(distribution, CategoricalDistribution):
             parts.append(distribution.distribution.probs)
         elif isinstance(distribution, DiagGaussianDistribution):

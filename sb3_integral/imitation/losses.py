@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from gymnasium import spaces
-from imitation.algorithms.bc import BCTrainingMetrics, BehaviorCloningLossCalculator
+from imitation.algorithms.bc import BCTrainingMetrics
 from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-LossCalculator = Callable[[ActorCriticPolicy, Tensor, Tensor], BCTrainingMetrics]
+from sb3_integral.imitation.observations import Observations
+
+LossCalculator = Callable[[ActorCriticPolicy, Observations, Tensor], BCTrainingMetrics]
 """What ``bc.BC.loss_calculator`` is: (policy, observations, actions) to metrics."""
 
 
@@ -28,23 +30,72 @@ class OutputLoss(ABC):
             acts: What the expert did. Shape: (batch, *action).
         """
 
+    @abstractmethod
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """Return how far an output is from that of a larger network. Shapes: (batch, outputs)."""
+
+    def in_units(self, std: Tensor) -> OutputLoss:
+        """Return the loss in units of the actions' standard deviations, if it has units."""
+        return self
+
     def metrics(self, loss: Tensor) -> BCTrainingMetrics:
         """Return what imitation's trainer logs of a loss."""
         return _metrics(loss, neglogp=torch.tensor(torch.nan))
 
-    def __call__(self, policy: ActorCriticPolicy, obs: Tensor, acts: Tensor) -> BCTrainingMetrics:
+    def __call__(self, policy: ActorCriticPolicy, obs: Observations, acts: Tensor) -> BCTrainingMetrics:
         """Compute the loss. Shapes: (batch, *observation), (batch, *action)."""
         return self.metrics(self.against(acts)(actor_output(policy, obs)))
 
 
 @dataclass(frozen=True)
 class CrossEntropy(OutputLoss):
-    """Cross-entropy between a discrete expert's action and the student's logits."""
+    """Cross-entropy between a discrete expert's actions and the student's logits.
+
+    Args:
+        branches: How many choices each of several actions has; their cross-entropies are summed. None
+            for a single action.
+    """
+
+    branches: tuple[int, ...] | None = None
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`."""
         acts = acts.long()
-        return lambda logits: F.cross_entropy(logits, acts)
+        if self.branches is None:
+            return lambda logits: F.cross_entropy(logits, acts)
+        return lambda logits: self._sum(logits, acts.unbind(dim=1))
+
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """See :meth:`OutputLoss.distillation`."""
+        if self.branches is None:
+            return F.cross_entropy(output, taught.softmax(dim=1))
+        return self._sum(output, [part.softmax(dim=1) for part in taught.split(self.branches, dim=1)])
+
+    def _sum(self, logits: Tensor, targets: Sequence[Tensor]) -> Tensor:
+        assert self.branches is not None
+        parts = logits.split(self.branches, dim=1)
+        return torch.stack([F.cross_entropy(*pair) for pair in zip(parts, targets, strict=True)]).sum()
+
+    def metrics(self, loss: Tensor) -> BCTrainingMetrics:
+        """See :meth:`OutputLoss.metrics`."""
+        return _metrics(loss, neglogp=loss)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(OutputLoss):
+    """Cross-entropy between the expert's bits and the student's logits, summed over bits."""
+
+    def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`OutputLoss.against`."""
+        bits = acts.float()
+        return lambda logits: self._sum(logits, bits)
+
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """See :meth:`OutputLoss.distillation`."""
+        return self._sum(output, taught.sigmoid())
+
+    def _sum(self, logits: Tensor, bits: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, bits) * bits.shape[1]
 
     def metrics(self, loss: Tensor) -> BCTrainingMetrics:
         """See :meth:`OutputLoss.metrics`."""
@@ -53,12 +104,32 @@ class CrossEntropy(OutputLoss):
 
 @dataclass(frozen=True)
 class MeanSquaredError(OutputLoss):
-    """Squared error between a continuous expert's action and the student's mean action."""
+    """Squared error between a continuous expert's action and the student's mean action.
+
+    Args:
+        std: Errors are divided by these; None leaves them in the actions' units. Cloning sets them to
+            the standard deviations of the demonstrated actions. Shape: (actions,).
+    """
+
+    std: Tensor | None = None
+
+    def in_units(self, std: Tensor) -> OutputLoss:
+        """See :meth:`OutputLoss.in_units`."""
+        return self if self.std is not None else replace(self, std=std.float())
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`."""
-        acts = acts.flatten(start_dim=1)
-        return lambda mean: F.mse_loss(mean, acts)
+        acts = acts.reshape(len(acts), -1).float()
+        return lambda mean: self._error(mean, acts)
+
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """See :meth:`OutputLoss.distillation`."""
+        return self._error(output, taught)
+
+    def _error(self, output: Tensor, wanted: Tensor) -> Tensor:
+        if self.std is None:
+            return F.mse_loss(output, wanted)
+        return ((output - wanted) / self.std.to(output.device)).square().mean()
 
 
 @dataclass(frozen=True)
@@ -72,9 +143,11 @@ class DistributionDivergence(OutputLoss):
 
     Args:
         discrete: Whether actions are discrete.
+        std: As for :class:`MeanSquaredError`, for distillation alone.
     """
 
     discrete: bool
+    std: Tensor | None = None
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`.
@@ -97,9 +170,19 @@ class DistributionDivergence(OutputLoss):
         mean, std = acts.unbind(dim=1)
         return lambda output: 0.5 * ((output - mean) / std).square().mean()
 
+    def in_units(self, std: Tensor) -> OutputLoss:
+        """See :meth:`OutputLoss.in_units`; the expert's own deviations stay the units of its errors."""
+        return self if self.std is not None else replace(self, std=std.float())
+
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """See :meth:`OutputLoss.distillation`."""
+        if self.discrete:
+            return CrossEntropy().distillation(output, taught)
+        return MeanSquaredError(self.std).distillation(output, taught)
+
 
 @dataclass(frozen=True)
-class ClippedSquaredError(OutputLoss):
+class ClippedSquaredError(MeanSquaredError):
     """Squared error between what the expert does and what the student would, after clipping.
 
     SB3 clips actions to their space. Where the expert is at a bound, a mean beyond it is as good: there
@@ -109,26 +192,26 @@ class ClippedSquaredError(OutputLoss):
     Args:
         low: Bounds of the actions, flat. Shape: (actions,).
         high: Likewise.
+        std: See :class:`MeanSquaredError`.
     """
 
-    low: Tensor
-    high: Tensor
+    low: Tensor = field(kw_only=True)
+    high: Tensor = field(kw_only=True)
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`."""
-        acts = acts.flatten(start_dim=1)
+        acts = acts.reshape(len(acts), -1)
         low, high = self.low.to(acts.device), self.high.to(acts.device)
         # What is as good as the action lies between these two.
-        least = acts.masked_fill(acts <= low, -torch.inf)
-        most = acts.masked_fill(acts >= high, torch.inf)
-        return lambda mean: F.mse_loss(mean, mean.detach().maximum(least).minimum(most))
+        least = acts.masked_fill(acts <= low, -torch.inf).float()
+        most = acts.masked_fill(acts >= high, torch.inf).float()
+        return lambda mean: self._error(mean, mean.detach().maximum(least).minimum(most))
 
 
-def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+def paper_loss(action_space: spaces.Space) -> OutputLoss:  # type: ignore[type-arg]
     """Return the paper's loss for an action space: cross-entropy if discrete, else MSE.
 
-    Spaces of several discrete actions get the sum of their cross-entropies, which is imitation's
-    own loss.
+    Spaces of several discrete actions get the sum of their cross-entropies.
 
     Raises:
         ValueError: If the action space is of another kind.
@@ -139,12 +222,16 @@ def paper_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[ty
         return CrossEntropy()
     if isinstance(action_space, spaces.Box):
         return MeanSquaredError()
-    if isinstance(action_space, spaces.MultiDiscrete | spaces.MultiBinary):
-        return BehaviorCloningLossCalculator(ent_weight=0.0, l2_weight=0.0)
-    raise ValueError(f"no loss for {action_space}, expected a discrete space or a Box")
+    if isinstance(action_space, spaces.MultiDiscrete):
+        return CrossEntropy(tuple(action_space.nvec.tolist()))
+    if isinstance(action_space, spaces.MultiBinary):
+        return BinaryCrossEntropy()
+    raise ValueError(
+        f"no loss for {action_space}, expected Discrete, MultiDiscrete, MultiBinary or a Box"
+    )
 
 
-def clipped_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+def clipped_loss(action_space: spaces.Space) -> OutputLoss:  # type: ignore[type-arg]
     """Return the default loss for an action space: the paper's, blind to what clipping takes away.
 
     Raises:
@@ -152,11 +239,11 @@ def clipped_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[
     """
     if isinstance(action_space, spaces.Box):
         low, high = (torch.from_numpy(end.flatten()) for end in (action_space.low, action_space.high))
-        return ClippedSquaredError(low, high)
+        return ClippedSquaredError(low=low, high=high)
     return paper_loss(action_space)
 
 
-def distribution_loss(action_space: spaces.Space) -> LossCalculator:  # type: ignore[type-arg]
+def distribution_loss(action_space: spaces.Space) -> OutputLoss:  # type: ignore[type-arg]
     """Return the loss against an expert's action distribution, to be given as the targets of cloning.
 
     Raises:
@@ -167,7 +254,7 @@ def distribution_loss(action_space: spaces.Space) -> LossCalculator:  # type: ig
     raise ValueError(f"no loss for {action_space}, expected a discrete space or a Box")
 
 
-LOSSES: dict[str, Callable[[spaces.Space], LossCalculator]] = {  # type: ignore[type-arg]
+LOSSES: dict[str, Callable[[spaces.Space], OutputLoss]] = {  # type: ignore[type-arg]
     "clipped": clipped_loss,
     "paper": paper_loss,
     "distribution": distribution_loss,
@@ -175,7 +262,7 @@ LOSSES: dict[str, Callable[[spaces.Space], LossCalculator]] = {  # type: ignore[
 """Losses that can be named in a configuration, made from the action space."""
 
 
-def actor_output(policy: ActorCriticPolicy, obs: Tensor) -> Tensor:
+def actor_output(policy: ActorCriticPolicy, obs: Observations) -> Tensor:
     """Return what the action layer gives: logits or mean actions. Shape: (batch, outputs)."""
     features = BaseModel.extract_features(policy, obs, policy.pi_features_extractor)
     output: Tensor = policy.action_net(policy.mlp_extractor.forward_actor(features))

@@ -7,12 +7,11 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from gymnasium import spaces
 from imitation.data.types import TrajectoryWithRew
 
 from sb3_integral.atomic import atomic_folder
-from sb3_integral.imitation.demonstrations import Demonstrations
+from sb3_integral.imitation.demonstrations import Demonstrations, check_episodes
 from sb3_integral.requirements import require
 
 require("minari", "minari", "h5py", "PIL")
@@ -194,11 +193,8 @@ def _check_numbers(trajectories: Sequence[TrajectoryWithRew]) -> Demonstrations:
             if not isinstance(values, np.ndarray):
                 got = type(values).__name__
                 raise ValueError(f"{name} of episode {number} must be an array, got {got}")
-    return Demonstrations(
-        observations=torch.from_numpy(np.concatenate([t.obs for t in trajectories])),
-        actions=torch.from_numpy(np.concatenate([t.acts for t in trajectories])),
-        returns=torch.tensor([float(t.rews.sum()) for t in trajectories]),
-    )
+    check_episodes(trajectories)
+    return Demonstrations.of(trajectories)
 
 
 def _buffer(trajectory: TrajectoryWithRew) -> EpisodeBuffer:

@@ -8,11 +8,21 @@ from typing import Any, Literal
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+)
 from torch import nn
 
-from sb3_integral.policies import IntegralActorCriticPolicy, StandardizeExtractor
+from sb3_integral.imitation.observations import check_student_spaces
+from sb3_integral.policies import (
+    IntegralActorCriticPolicy,
+    IntegralMultiInputActorCriticPolicy,
+    StandardizeCombinedExtractor,
+    StandardizeExtractor,
+)
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -22,6 +32,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 """Activations that can be named in a configuration."""
 
+STUDENT_CLASSES: dict[tuple[bool, bool], type[ActorCriticPolicy]] = {
+    (False, False): ActorCriticPolicy,
+    (False, True): MultiInputActorCriticPolicy,
+    (True, False): IntegralActorCriticPolicy,
+    (True, True): IntegralMultiInputActorCriticPolicy,
+}
+"""The class of a student, by whether it is integral and whether it observes dictionaries."""
 
 DEFAULT_SCALE_LEVELS = 9
 """Down to 1/√2⁹ = 4.4 % of full size: the paper's smallest students have 5 of 100 neurons."""
@@ -75,16 +92,20 @@ class StudentArchitecture:
             observation_space: What it will observe.
             action_space: What it will do.
             seed: Draws the initial weights; torch's own random state is left alone.
+
+        Raises:
+            ValueError: If students do not support one of the spaces.
         """
+        check_student_spaces(observation_space, action_space)
+        is_dict = isinstance(observation_space, spaces.Dict)
+        is_integral = self.kind == "integral"
         arguments: dict[str, Any] = {
             "lr_schedule": _no_learning_rate,
             "net_arch": {"pi": list(self.hidden_sizes), "vf": []},
             "activation_fn": ACTIVATIONS[self.activation],
-            "features_extractor_class": StandardizeExtractor if self.standardize else FlattenExtractor,
+            "features_extractor_class": self._extractor_class(observation_space),
         }
-        policy_class: type[ActorCriticPolicy] = ActorCriticPolicy
-        if self.kind == "integral":
-            policy_class = IntegralActorCriticPolicy
+        if is_integral:
             arguments.update(
                 grid_size=self.grid_size,
                 kernel=self.kernel,
@@ -92,9 +113,17 @@ class StudentArchitecture:
                 nested=self.nested,
                 scale_levels=self._scale_levels(),
             )
+        policy_class = STUDENT_CLASSES[is_integral, is_dict]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return policy_class(observation_space, action_space, **arguments)
+
+    def _extractor_class(self, space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
+        # One-hot vectors are not standardised: values that are seldom taken would become large.
+        if isinstance(space, spaces.Dict):
+            return StandardizeCombinedExtractor if self.standardize else CombinedExtractor
+        is_standardized = self.standardize and isinstance(space, spaces.Box)
+        return StandardizeExtractor if is_standardized else FlattenExtractor
 
     def _scale_levels(self) -> int | Sequence[int]:
         if self.scale_levels is not None:

@@ -20,7 +20,7 @@ from sb3_integral.policies.random_sizes import (
 from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import Resizable, ResizablePolicy, as_resizable
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
-from sb3_integral.policies.standardize import StandardizeExtractor
+from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
 __all__ = [
     "GivenSizes",
@@ -34,6 +34,7 @@ __all__ = [
     "Resizable",
     "ResizablePolicy",
     "SizeDistribution",
+    "StandardizeCombinedExtractor",
     "StandardizeExtractor",
     "UniformSizes",
     "as_resizable",

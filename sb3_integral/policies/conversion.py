@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sb3_integral.nn import Axis, IntegralLayer, convert, nested_order
 from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
-from sb3_integral.policies.anatomy import dense, dissect, submodules
+from sb3_integral.policies.layout import dense, find_layout, submodules
 from sb3_integral.policies.plain import constructor_arguments, find_gsde
 
 
@@ -26,7 +26,7 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
         permute: Whether neurons are ordered; needs fast-tsp.
 
     Raises:
-        ValueError: If it is of another class, has no hidden layer, or explores with gSDE.
+        ValueError: If it is of another class, or explores with gSDE.
         ImportError: If fast-tsp is wanted and not installed.
     """
     _check_convertible(policy)
@@ -63,19 +63,13 @@ def begin_at(
     if any(axis.nested and axis.grid_size != axis.max_size for axis in axes):
         raise ValueError("partitions that nest need a λ node for each neuron, expected no grid_size")
     kinds = [kind.activation_fn.__name__ for kind in (integral, policy)]
-    theirs = [dense(policy, name).out_features for name in dissect(policy).actors[0].hidden]
+    theirs = [dense(policy, name).out_features for name in find_layout(policy).actors[0].hidden]
     if list(integral.max_sizes) != theirs or kinds[0] != kinds[1]:
         raise ValueError(
             f"expected a plain policy of sizes {list(integral.max_sizes)} and {kinds[0]}, "
             f"got {theirs} and {kinds[1]}"
         )
-    state = _state_on_axes(
-        policy,
-        permute,
-        grid_size=[axis.grid_size for axis in axes],
-        kernel=axes[0].kernel,
-        quadrature=axes[0].quadrature,
-    )
+    state = _state_on_axes(policy, permute, axes)
     for name, layer in submodules(integral, IntegralLayer):
         state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
         if layer.bias is not None:
@@ -105,17 +99,25 @@ def _check_convertible(policy: ActorCriticPolicy) -> None:
         raise ValueError("the noise of a policy with use_sde=True belongs to the order of its neurons")
 
 
-def _state_on_axes(policy: ActorCriticPolicy, permute: bool, **axes: Any) -> dict[str, Tensor]:
+def _state_on_axes(
+    policy: ActorCriticPolicy, permute: bool, axes: Sequence[Axis] = ()
+) -> dict[str, Tensor]:
     """Return a policy's state dict, its actor's hidden neurons as values on ascending nodes.
 
     Args:
         policy: The policy.
         permute: Whether its neurons are ordered.
-        **axes: See :func:`~sb3_integral.nn.convert`.
+        axes: The axes of the hidden layers; by default, new ones.
     """
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
+    if not net.hidden:
+        return dict(policy.state_dict())
     actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)
-    network = convert(actor, permute=permute, **axes).network
+    of_axes: dict[str, Any] = {}
+    if axes:
+        of_axes = {"kernel": axes[0].kernel, "quadrature": axes[0].quadrature}
+        of_axes["grid_size"] = [axis.grid_size for axis in axes]
+    network = convert(actor, permute=permute, **of_axes).network
     layers = [module for module in network.modules() if isinstance(module, IntegralLayer)]
     state = dict(policy.state_dict())
     for name, layer in zip((*net.hidden, *net.heads), layers, strict=True):

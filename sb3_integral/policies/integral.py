@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
-from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
+from gymnasium import spaces
+from stable_baselines3.common.policies import BaseModel, BasePolicy
+from stable_baselines3.common.torch_layers import (
+    BaseFeaturesExtractor,
+    CombinedExtractor,
+    FlattenExtractor,
+    NatureCNN,
+)
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
@@ -26,16 +33,37 @@ from sb3_integral.nn import (
     as_sizes,
     load_whole,
 )
-from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
+from sb3_integral.policies.layout import NetworkLayout, dense, find_layout, replace_submodule, submodules
 from sb3_integral.policies.noise import AxisNoise
+from sb3_integral.policies.parts import part_class
 from sb3_integral.policies.plain import (
     actor_parameter_count,
     build_plain_policy,
     constructor_arguments,
     find_gsde,
 )
+from sb3_integral.policies.standardize import StandardizeExtractor
 
 Self = TypeVar("Self", bound="IntegralPolicy")
+
+ONE_SPACE_EXTRACTORS = (FlattenExtractor, NatureCNN, StandardizeExtractor)
+"""Extractors that cannot read dictionaries of observations."""
+
+
+class _Lock:
+    """A lock that a copy of its owner does not share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> Any:
+        return _Lock, ()
 
 
 class IntegralPolicy(BasePolicy):
@@ -81,6 +109,7 @@ class IntegralPolicy(BasePolicy):
     ) -> None:
         if scale_levels and not nested:
             raise ValueError(f"scale_levels={scale_levels!r} needs partitions that nest: nested=True")
+        self._lock = _Lock()
         self.nested = nested
         self.scale_levels = scale_levels
         self.grid_size = grid_size
@@ -131,30 +160,25 @@ class IntegralPolicy(BasePolicy):
 
     def _string(self, sizes: Sequence[int]) -> None:
         """String the actor's layers on axes; their parameters stay the same objects."""
-        anatomy = dissect(self)
-        online = anatomy.actors[0]
+        layout = find_layout(self)
+        online = layout.actors[0]
         is_shared = getattr(self, "share_features_extractor", False)
-        readers = [*anatomy.actors, *(critic for critic in anatomy.critics if is_shared)]
+        readers = [*layout.actors, *(critic for critic in layout.critics if is_shared)]
         hidden = [
             self._axis(size, dense(self, name).out_features)
             for size, name in zip(sizes, online.hidden, strict=True)
         ]
-        extractors = [net.extractor for net in anatomy.actors]
+        extractors = [net.extractor for net in layout.actors]
         if is_shared and hasattr(self, "critic_target"):
             extractors.append("critic_target.features_extractor")
         channels, features = self._string_extractors(
             extractors, all(net.reads == "features" for net in readers)
         )
         self.actor_axes = Axes([*channels, *([] if features is None else [features]), *hidden])
-        if not len(self.actor_axes):
-            raise ValueError(
-                f"an integral policy needs at least one hidden layer in its actor, "
-                f"got net_arch={self._actor_arch()!r}"
-            )
-        for net in anatomy.actors:
+        for net in layout.actors:
             self._string_net(net, features, hidden)
         if features is not None:
-            for net in readers[len(anatomy.actors) :]:
+            for net in readers[len(layout.actors) :]:
                 for name in net.first:
                     self._string_dense(name, features, None)
         last = hidden[-1] if hidden else features
@@ -164,7 +188,10 @@ class IntegralPolicy(BasePolicy):
         if noisy is not None and last is not None:
             setattr(noisy.owner, "action_dist", AxisNoise.adopt(noisy.distribution, last))  # noqa: B010
         if self.scale_levels:
-            self._correct(self.scale_levels, len(anatomy.actors))
+            self._correct(self.scale_levels, len(layout.actors))
+        for part in self.children():
+            if isinstance(part, BaseModel):
+                part.__class__ = part_class(type(part))
 
     def _correct(self, levels: int | Sequence[int], n_actors: int) -> None:
         """Give layers on an axis corrections that depend on the scale, and train them too."""
@@ -196,7 +223,7 @@ class IntegralPolicy(BasePolicy):
             nested=self.nested,
         )
 
-    def _string_net(self, net: Net, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
+    def _string_net(self, net: NetworkLayout, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
         before = in_axis
         for name, axis in zip(net.hidden, axes, strict=True):
             self._string_dense(name, before, axis)
@@ -265,8 +292,21 @@ class IntegralPolicy(BasePolicy):
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
-        """See torch; a state that does not fit changes nothing."""
-        return load_whole(self, super().load_state_dict, state_dict, strict, assign)
+        """Load a state dict of the plain policy, or of an integral one, whose size comes with it.
+
+        A state dict that names no size means full size, as that of a plain policy does; without
+        ``strict`` the current size is kept.
+
+        Args:
+            state_dict: The parameters, and the size where it is not the full one.
+            strict: As in torch.
+            assign: As in torch.
+
+        Raises:
+            RuntimeError: If it does not fit; the policy is as before then.
+        """
+        with self._lock:
+            return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -288,7 +328,8 @@ class IntegralPolicy(BasePolicy):
             ValueError: If a size is not a positive integer or their number is wrong; the policy
                 keeps its size then.
         """
-        self.actor_axes.resize(size)
+        with self._lock:
+            self.actor_axes.resize(size)
         return self
 
     @contextmanager
@@ -303,8 +344,33 @@ class IntegralPolicy(BasePolicy):
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        with self.actor_axes.resized(size):
+        resized = self.actor_axes.resized(size)
+        with self._lock:
+            resized.__enter__()
+        try:
             yield self
+        finally:
+            with self._lock:
+                resized.__exit__(None, None, None)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """See SB3. Another thread that resizes the policy waits until the actions are there."""
+        with self._lock:
+            return super().predict(*args, **kwargs)
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """See SB3.
+
+        Raises:
+            ValueError: If observations are dictionaries and the extractor cannot read these.
+        """
+        kind = self.features_extractor_class
+        if isinstance(self.observation_space, spaces.Dict) and kind in ONE_SPACE_EXTRACTORS:
+            raise ValueError(
+                f"{kind.__name__} cannot read dictionaries of observations, expected the policy "
+                f'"IntegralMultiInputPolicy" (or CombinedExtractor) in place of {type(self).__name__}'
+            )
+        return super().make_features_extractor()
 
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it.
@@ -340,10 +406,11 @@ class IntegralPolicy(BasePolicy):
     def _discrete_state(self, size: Size) -> dict[str, Tensor]:
         """Return the state dict of the ordinary policy of a size."""
         sizes = as_sizes(size, len(self.actor_axes))
-        if sizes == self.sizes:
-            return self._discrete_state_in_force()
-        with self.actor_axes.resized(sizes):
-            return self._discrete_state_in_force()
+        with self._lock:
+            if sizes == self.sizes:
+                return self._discrete_state_in_force()
+            with self.actor_axes.resized(sizes):
+                return self._discrete_state_in_force()
 
     def _discrete_state_in_force(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = dict(self.state_dict())
@@ -352,7 +419,7 @@ class IntegralPolicy(BasePolicy):
             state[f"{name}.weight"] = weight
             if bias is not None:
                 state[f"{name}.bias"] = bias
-        for name, _ in (norm for norm in dissect(self).actors[0].norms if norm[1] >= 0):
+        for name, _ in (norm for norm in find_layout(self).actors[0].norms if norm[1] >= 0):
             norm = cast(Any, self.get_submodule(name))
             for own, value in norm.discrete_functions().items():
                 state[f"{name}.{own}"] = value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from sb3_integral.policies import actor_critic, off_policy
 from sb3_integral.policies.integral import IntegralPolicy
@@ -80,3 +83,23 @@ def register_policies() -> None:
     """Add the aliases to every supported algorithm that is installed; again changes nothing."""
     for algorithm, kinds in integral_policies().items():
         algorithm.policy_aliases.update(zip(KINDS, kinds, strict=False))
+    _recommend_cpu_to_integral_policies()
+
+
+def _recommend_cpu_to_integral_policies() -> None:
+    """Have SB3 recommend the CPU for an integral MLP policy as it does for its own.
+
+    SB3 knows an MLP policy by its class' name. All else that SB3 does there stays.
+    """
+    known = getattr(OnPolicyAlgorithm, "_maybe_recommend_cpu", None)
+    if known is None or hasattr(known, "__wrapped__"):
+        return
+
+    @functools.wraps(known)
+    def recommend(self: OnPolicyAlgorithm, mlp_class_name: str = "ActorCriticPolicy") -> None:
+        name = self.policy_class.__name__
+        if issubclass(self.policy_class, IntegralPolicy) and name == f"Integral{mlp_class_name}":
+            mlp_class_name = name
+        known(self, mlp_class_name)
+
+    setattr(OnPolicyAlgorithm, "_maybe_recommend_cpu", recommend)  # noqa: B010

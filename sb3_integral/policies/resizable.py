@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.anatomy import Net, dense, dissect
+from sb3_integral.policies.layout import NetworkLayout, dense, find_layout
 from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy, find_gsde
 from sb3_integral.resize import (
     CountsParameters,
@@ -72,6 +72,12 @@ class Resizable(Protocol):
         ...
 
 
+class _Resized(NamedTuple):
+    # One value that a resize replaces as a whole: no thread sees the sizes of another policy.
+    sizes: tuple[int, ...]
+    policy: BasePolicy
+
+
 class ResizablePolicy:
     """A plain SB3 policy that can be resized with no retraining, by a named method.
 
@@ -81,7 +87,7 @@ class ResizablePolicy:
     :meth:`compression` counts the factors of which those are products.
 
     Args:
-        policy: Any plain policy of SB3 or sb3-contrib with at least one hidden layer in its actor.
+        policy: Any plain policy of SB3 or sb3-contrib.
         method: A method of :data:`~sb3_integral.resize.RESIZE_METHODS` by name, or one's own.
         observations: What a method looks at that is a
             :class:`~sb3_integral.resize.DataResizeMethod`, such as ``prune-activations``, which needs
@@ -90,18 +96,17 @@ class ResizablePolicy:
 
     Attributes:
         full_policy: The policy that was passed.
-        policy: An ordinary policy of the size in force.
 
     Raises:
         ValueError: If the method is unknown or lacks observations, the policy is integral (it resizes
-            itself), or it has no hidden layer.
+            itself), or it explores with gSDE or normalises its hidden layers.
     """
 
     def __init__(
         self,
         policy: BasePolicy,
         method: ResizeMethod | str = "bicubic",
-        observations: np.ndarray[Any, Any] | None = None,
+        observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
     ) -> None:
         if not isinstance(policy, BasePolicy):
             raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
@@ -109,9 +114,7 @@ class ResizablePolicy:
             raise ValueError(f"{type(policy).__name__} resizes itself, expected a plain policy")
         if find_gsde(policy) is not None:
             raise ValueError("a policy with use_sde=True cannot be resized")
-        net = dissect(policy).actors[0]
-        if not net.hidden:
-            raise ValueError("the actor has no hidden layer, expected at least one to resize")
+        net = find_layout(policy).actors[0]
         if net.norms:
             raise ValueError("an actor that normalises its hidden layers cannot be resized")
         self.method = _fitted(resize_method(method), policy, observations)
@@ -119,8 +122,21 @@ class ResizablePolicy:
         self.observation_space: spaces.Space[Any] = policy.observation_space
         self.action_space: spaces.Space[Any] = policy.action_space
         self.max_sizes: tuple[int, ...] = tuple(dense(policy, name).out_features for name in net.hidden)
-        self.sizes: tuple[int, ...] = self.max_sizes
-        self.policy: BasePolicy = self.discretize()
+        self._current = self._resized(self.max_sizes)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The current hidden sizes."""
+        return self._current.sizes
+
+    @property
+    def policy(self) -> BasePolicy:
+        """An ordinary policy of the current size."""
+        return self._current.policy
+
+    def _resized(self, sizes: tuple[int, ...]) -> _Resized:
+        state = self._state(sizes)
+        return _Resized(sizes, build_plain_policy(self.full_policy, type(self.full_policy), state))
 
     def resize(self, size: Size) -> ResizablePolicy:
         """Change the actor's size, with no retraining, and return this wrapper.
@@ -131,9 +147,7 @@ class ResizablePolicy:
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        sizes = as_sizes(size, len(self.max_sizes))
-        self.policy = self.discretize(sizes)
-        self.sizes = sizes
+        self._current = self._resized(as_sizes(size, len(self.max_sizes)))
         return self
 
     @contextmanager
@@ -146,12 +160,12 @@ class ResizablePolicy:
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        before = self.policy, self.sizes
+        before = self._current
         self.resize(size)
         try:
             yield self
         finally:
-            self.policy, self.sizes = before
+            self._current = before
 
     def compression(self, size: Size | None = None) -> float:
         """Return the percentage of the actor's parameters that is gone, as the paper counts it."""
@@ -162,10 +176,10 @@ class ResizablePolicy:
     def discretize(self, size: Size | None = None) -> BasePolicy:
         """Return an ordinary SB3 policy of a size (that in force by default)."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
-        return build_plain_policy(self.full_policy, type(self.full_policy), self._state(sizes))
+        return self._resized(sizes).policy
 
     def _parameter_count(self, sizes: tuple[int, ...]) -> int:
-        layers = _layers(self.full_policy, dissect(self.full_policy).actors[0])
+        layers = _layers(self.full_policy, find_layout(self.full_policy).actors[0])
         others = actor_parameter_count(self.full_policy, self.full_policy.state_dict()) - sum(
             tensor.numel() for layer in layers for tensor in layer if tensor is not None
         )
@@ -183,7 +197,7 @@ class ResizablePolicy:
         """Return the state dict of the policy with its actor, and what follows it, resized."""
         policy = self.full_policy
         state = dict(policy.state_dict())
-        for net in dissect(policy).actors:
+        for net in find_layout(policy).actors:
             *resized, last = self.method(_layers(policy, net), sizes)
             rows = [dense(policy, name).out_features for name in net.heads]
             weights = last.weight.split(rows)
@@ -218,7 +232,7 @@ class ResizablePolicy:
 def as_resizable(
     source: BaseAlgorithm | BasePolicy | Resizable,
     method: ResizeMethod | str | None = None,
-    observations: np.ndarray[Any, Any] | None = None,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
 ) -> Resizable:
     """Return a policy that can be resized.
 
@@ -244,12 +258,14 @@ def as_resizable(
 
 
 def _fitted(
-    method: ResizeMethod, policy: BasePolicy, observations: np.ndarray[Any, Any] | None
+    method: ResizeMethod,
+    policy: BasePolicy,
+    observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None,
 ) -> ResizeMethod:
     """Show a method what the policy's first layer reads, if it looks at that."""
     if observations is None or not isinstance(method, DataResizeMethod):
         return method
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     activation_fn = getattr(policy, "activation_fn", None)
     if net.reads == "memory" or activation_fn is None:
         raise ValueError(
@@ -262,7 +278,7 @@ def _fitted(
         return method.fit(policy.get_submodule(net.extractor)(seen), activation_fn())
 
 
-def _layers(policy: BasePolicy, net: Net) -> list[DenseLayer]:
+def _layers(policy: BasePolicy, net: NetworkLayout) -> list[DenseLayer]:
     """Return a network's dense layers, its heads as one."""
     hidden = [_parameters(policy, name) for name in net.hidden]
     return [*hidden, _stacked([_parameters(policy, name) for name in net.heads])]

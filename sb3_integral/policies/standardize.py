@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import get_flattened_obs_dim
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from torch import Tensor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from torch import Tensor, nn
 
 SMALLEST_STD = 1e-6
 """A feature that varies less than this is constant: it is centred, not scaled."""
@@ -59,6 +59,52 @@ class StandardizeExtractor(BaseFeaturesExtractor):
     def forward(self, observations: Tensor) -> Tensor:
         """Standardise. Shape: (batch, ...) to (batch, features)."""
         return torch.addcmul(self.shift, observations.flatten(start_dim=1), self.scale)
+
+
+class StandardizeCombinedExtractor(CombinedExtractor):
+    """SB3's ``CombinedExtractor`` without images, the Box observations among its parts standardised.
+
+    Args:
+        observation_space: The observations to expect.
+
+    Raises:
+        ValueError: If there are images among them.
+    """
+
+    def __init__(self, observation_space: spaces.Dict) -> None:
+        super().__init__(observation_space)
+        for key, space in observation_space.spaces.items():
+            if not isinstance(self.extractors[key], nn.Flatten):
+                raise ValueError(f"cannot standardise images, got {space} at key {key!r}")
+            if isinstance(space, spaces.Box):
+                self.extractors[key] = StandardizeExtractor(space)
+
+    def fit(self, observations: Mapping[str, Tensor]) -> None:
+        """Take means and standard deviations from observations.
+
+        Args:
+            observations: For each key. Shapes: (samples, ...).
+
+        Raises:
+            ValueError: If a value is NaN or infinite.
+        """
+        for key, extractor in self.extractors.items():
+            if isinstance(extractor, StandardizeExtractor):
+                extractor.fit(observations[key])
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return scale and shift of all features; 1 and 0 for those that are not standardised."""
+        scales, shifts = [], []
+        for key, extractor in self.extractors.items():
+            if isinstance(extractor, StandardizeExtractor):
+                scales.append(extractor.scale)
+                shifts.append(extractor.shift)
+            else:
+                width = get_flattened_obs_dim(self._observation_space[key])  # type: ignore[index]
+                scales.append(torch.ones(width))
+                shifts.append(torch.zeros(width))
+        device = max((scale.device for scale in scales), key=str)
+        return torch.cat([s.to(device) for s in scales]), torch.cat([s.to(device) for s in shifts])
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:

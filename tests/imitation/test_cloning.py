@@ -8,25 +8,29 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from sb3_integral.imitation import (
-    AtRandomSizes,
+    CloningConfig,
     Demonstrations,
+    FullSize,
+    GivenSizes,
     LogUniformSizes,
+    LossAtSizes,
     PowerLawSizes,
+    RandomSizes,
+    Sandwich,
     StudentArchitecture,
     UniformSizes,
     clone,
-    default_sizes,
-    distribution_loss,
     make_trainer,
     paper_loss,
 )
+from sb3_integral.imitation.training_sizes import sizes_for
 from sb3_integral.nn import SmoothnessPenalty, total_variation
 
-# A student, and whether it is trained at random sizes.
-WAYS = [("plain", False), ("plain", True), ("integral", False), ("integral", True)]
+# A student, and at which sizes it is trained.
+WAYS = [("plain", FullSize()), ("plain", None), ("integral", FullSize()), ("integral", None)]
 
 
-@pytest.fixture(params=WAYS, ids=["plain", "plain, sizes ignored", "one size", "random sizes"])
+@pytest.fixture(params=WAYS, ids=["plain", "plain, by default", "one size", "random sizes"])
 def way(request):
     return request.param
 
@@ -53,13 +57,13 @@ def identical(first, second) -> bool:
 
 def test_cloning_reduces_the_loss(task, way):
     # given
-    kind, random_sizes = way
+    kind, sizes = way
     policy = build(task, kind)
     policy.features_extractor.fit(task.demonstrations.observations)
     before = loss_of(policy, task)
 
     # when
-    returned = clone(policy, task.demonstrations, n_epochs=10, batch_size=32, random_sizes=random_sizes)
+    returned = clone(policy, task.demonstrations, n_epochs=10, batch_size=32, sizes=sizes)
 
     # then
     assert returned is policy
@@ -68,7 +72,7 @@ def test_cloning_reduces_the_loss(task, way):
 
 
 def test_a_seed_gives_the_same_student_to_the_bit_and_another_seed_another(task, way):
-    kind, random_sizes = way
+    kind, sizes = way
 
     def train(seed: int):
         return clone(
@@ -76,7 +80,7 @@ def test_a_seed_gives_the_same_student_to_the_bit_and_another_seed_another(task,
             task.demonstrations,
             n_epochs=2,
             batch_size=64,
-            random_sizes=random_sizes,
+            sizes=sizes,
             seed=seed,
         )
 
@@ -98,7 +102,7 @@ def test_at_full_size_an_integral_student_is_trained_as_a_plain_one(task):
 
     # when
     for policy in students:
-        clone(policy, task.demonstrations, n_epochs=2, batch_size=64, random_sizes=False)
+        clone(policy, task.demonstrations, n_epochs=2, batch_size=64, sizes=FullSize())
 
     # then they end alike
     plain, integral = (dict(policy.named_parameters()) for policy in students)
@@ -118,9 +122,9 @@ def test_a_clone_at_random_sizes_is_better_at_small_ones(cart_pole):
             cart_pole.demonstrations,
             n_epochs=20,
             batch_size=32,
-            random_sizes=choice,
+            sizes=choice,
         )
-        for choice in (False, UniformSizes(5, 48))
+        for choice in (FullSize(), RandomSizes(UniformSizes(5, 48)))
     )
 
     # when, then
@@ -174,29 +178,88 @@ def test_the_end_of_every_epoch_is_told(cart_pole):
 @pytest.mark.parametrize(
     ("kind", "hidden_sizes", "expected"),
     [
-        ("integral", (100, 100), PowerLawSizes(5, 100)),
-        ("integral", (24, 40), PowerLawSizes(5, 40)),
-        ("integral", (3,), PowerLawSizes(3, 3)),
-        ("plain", (100, 100), None),
+        ("integral", (100, 100), RandomSizes(PowerLawSizes(5, 100))),
+        ("integral", (24, 40), RandomSizes(PowerLawSizes(5, 40))),
+        ("integral", (3,), RandomSizes(PowerLawSizes(3, 3))),
+        ("plain", (100, 100), FullSize()),
     ],
 )
 def test_by_default_sizes_are_drawn_from_5_to_the_full_size(cart_pole, kind, hidden_sizes, expected):
-    assert default_sizes(build(cart_pole, kind, hidden_sizes)) == expected
+    assert sizes_for(build(cart_pole, kind, hidden_sizes), None) == expected
+
+
+def test_layers_that_are_smaller_than_a_drawn_size_stay_at_full_size(cart_pole):
+    """Given layers of unequal sizes, then no layer is trained above its own size."""
+    # given a loss that looks at the sizes
+    policy, seen = build(cart_pole, hidden_sizes=(6, 20)), set()
+
+    def look(policy, obs, acts):
+        seen.add(policy.sizes)
+        return paper_loss(cart_pole.action_space)(policy, obs, acts)
+
+    # when
+    for sizes in (None, Sandwich(distill=False)):
+        clone(policy, cart_pole.demonstrations, n_epochs=2, batch_size=16, loss=look, sizes=sizes)
+    # then
+    assert len(seen) > 5
+    assert {first == min(6, second) for first, second in seen} == {True}
+    assert max(seen) == (6, 20)
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [UniformSizes(4, 25), LogUniformSizes(4, 25), PowerLawSizes(4, 25), GivenSizes((4, 25))],
+)
+@pytest.mark.parametrize("kind", [RandomSizes, Sandwich])
+def test_sizes_beyond_the_student_are_refused_and_train_nothing(cart_pole, distribution, kind):
+    policy = build(cart_pole)
+    before = state(policy)
+    with pytest.raises(ValueError, match="at most 24, the student's largest layer, got up to 25"):
+        clone(policy, cart_pole.demonstrations, sizes=kind(distribution))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in policy.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"n_epochs": 0}, "n_epochs must be an integer of at least 1, got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a positive number, got nan"),
+        ({"schedule": "linear"}, "unknown schedule 'linear'; known are constant, cosine"),
+        ({"loss": "mse"}, "unknown loss 'mse'; known are clipped, distribution, paper"),
+    ],
+)
+def test_a_configuration_says_what_is_wrong_with_it(settings, expected):
+    with pytest.raises(ValueError, match=expected):
+        CloningConfig(**settings)
+
+
+def test_a_configuration_and_single_settings_train_the_same_student(cart_pole):
+    config = CloningConfig(n_epochs=1, batch_size=64, seed=3)
+    first = clone(build(cart_pole), cart_pole.demonstrations, config)
+    second = clone(build(cart_pole), cart_pole.demonstrations, n_epochs=1, batch_size=64, seed=3)
+    third = clone(
+        build(cart_pole), cart_pole.demonstrations, CloningConfig(batch_size=64), n_epochs=1, seed=3
+    )
+    assert identical(first, second)
+    assert identical(first, third)
 
 
 def test_the_trainer_takes_the_loss_and_the_sizes_it_is_given(cart_pole):
     # given
-    loss, sizes = paper_loss(cart_pole.action_space), LogUniformSizes(3, 9)
+    loss, sizes = paper_loss(cart_pole.action_space), RandomSizes(LogUniformSizes(3, 9))
 
     # when
     policy = build(cart_pole)
-    at_random = make_trainer(
-        policy, cart_pole.demonstrations, batch_size=64, loss=loss, random_sizes=sizes
-    ).loss_calculator
-    plain = make_trainer(policy, cart_pole.demonstrations, batch_size=64, loss=loss).loss_calculator
+    at_random, plain = (
+        make_trainer(
+            policy, cart_pole.demonstrations, batch_size=64, loss=loss, sizes=choice
+        ).loss_calculator
+        for choice in (sizes, FullSize())
+    )
 
     # then
-    assert isinstance(at_random, AtRandomSizes)
+    assert isinstance(at_random, LossAtSizes)
     assert at_random.loss is loss
     assert at_random.sizes is sizes
     assert plain is loss
@@ -210,7 +273,9 @@ def test_the_learning_rate_is_that_of_adam(cart_pole):
 
 def test_random_sizes_for_a_plain_student_are_an_error(cart_pole):
     with pytest.raises(ValueError, match="random sizes need an integral policy"):
-        clone(build(cart_pole, "plain"), cart_pole.demonstrations, random_sizes=UniformSizes(5, 24))
+        clone(
+            build(cart_pole, "plain"), cart_pole.demonstrations, sizes=RandomSizes(UniformSizes(5, 24))
+        )
 
 
 @pytest.mark.parametrize(
@@ -318,8 +383,6 @@ def test_distributions_in_place_of_actions_need_a_loss_that_takes_them(cart_pole
     policy, demonstrations = build(cart_pole), cart_pole.demonstrations
     targets = torch.full((len(demonstrations.actions), 2), 0.5)
     # then
-    with pytest.raises(ValueError, match=r"shape \(\) each, got \(2,\); .* loss=distribution_loss"):
+    with pytest.raises(ValueError, match=r"shape \(\) each, got \(2,\); .* loss=\"distribution\""):
         clone(policy, demonstrations, targets=targets)
-    clone(
-        policy, demonstrations, n_epochs=1, targets=targets, loss=distribution_loss(policy.action_space)
-    )
+    clone(policy, demonstrations, n_epochs=1, targets=targets, loss="distribution")

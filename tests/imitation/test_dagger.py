@@ -50,7 +50,7 @@ def test_an_integral_student_learns_at_every_size() -> None:
 
 
 def test_every_label_is_the_experts() -> None:
-    result = dagger(student(), balance, cartpole(), 600, n_rounds=3, n_epochs=1, final_epochs=1)
+    result = dagger(student(), balance, cartpole(), 600, n_rounds=3, epochs_per_round=1, n_epochs=1)
     observations, actions = result.demonstrations.observations, result.demonstrations.actions
     np.testing.assert_array_equal(balance(observations.numpy())[0], actions.numpy())
 
@@ -68,7 +68,7 @@ def test_the_student_drives_after_the_first_round_at_the_drawn_sizes() -> None:
     rounds: list[int] = []
     # when
     dagger(
-        policy, balance, cartpole(), 2500, n_rounds=5, n_epochs=1, final_epochs=1,
+        policy, balance, cartpole(), 2500, n_rounds=5, epochs_per_round=1, n_epochs=1,
         rollout_sizes=UniformSizes(2, 16), seed=0, on_round_end=rounds.append,
     )  # fmt: skip
     # then
@@ -81,7 +81,7 @@ def test_the_student_drives_after_the_first_round_at_the_drawn_sizes() -> None:
 def test_the_same_seed_gives_the_same_student() -> None:
     def trained() -> torch.Tensor:
         policy = student("plain")
-        dagger(policy, balance, cartpole(), 500, n_rounds=2, n_epochs=1, final_epochs=1, seed=3)
+        dagger(policy, balance, cartpole(), 500, n_rounds=2, epochs_per_round=1, n_epochs=1, seed=3)
         return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
 
     assert torch.equal(trained(), trained())

@@ -7,11 +7,12 @@ from gymnasium import spaces
 from torch.nn import functional as F
 
 from sb3_integral.imitation import (
-    AtRandomSizes,
     CrossEntropy,
     GivenSizes,
     LogUniformSizes,
+    LossAtSizes,
     Penalized,
+    RandomSizes,
     Sandwich,
     StudentArchitecture,
     UniformSizes,
@@ -42,7 +43,7 @@ def test_random_sizes_are_drawn_from_the_given_generator(task):
     loss, sizes = paper_loss(task.action_space), UniformSizes(4, 16)
 
     # when
-    at_random = AtRandomSizes(loss, sizes, np.random.default_rng(7))
+    at_random = LossAtSizes(loss, RandomSizes(sizes, small=0), np.random.default_rng(7))
     losses = [float(at_random(policy, obs, acts).loss.detach()) for _ in range(8)]
 
     # then each loss is the one at the size that such a generator draws
@@ -60,7 +61,9 @@ def test_the_policy_has_its_size_again_after_a_random_one(cart_pole, size):
     before = policy.sizes
 
     # when, then
-    at_random = AtRandomSizes(CrossEntropy(), LogUniformSizes(2, 8), np.random.default_rng(0))
+    at_random = LossAtSizes(
+        CrossEntropy(), RandomSizes(LogUniformSizes(2, 8), small=0), np.random.default_rng(0)
+    )
     at_random(policy, *batch(cart_pole))
     assert policy.sizes == before
 
@@ -74,7 +77,9 @@ def test_the_policy_has_its_size_again_after_a_random_one(cart_pole, size):
 def test_gradients_reach_every_parameter_through_a_small_size(task, grid_size):
     # given an actor at a quarter of its size
     policy = build(task, "integral", grid_size=grid_size)
-    loss = AtRandomSizes(paper_loss(task.action_space), UniformSizes(4, 4), np.random.default_rng(0))
+    loss = LossAtSizes(
+        paper_loss(task.action_space), RandomSizes(UniformSizes(4, 4), small=0), np.random.default_rng(0)
+    )
 
     # when
     loss(policy, *batch(task)).loss.backward()
@@ -93,7 +98,7 @@ def test_gradients_reach_every_parameter_through_a_small_size(task, grid_size):
 
 
 def test_random_sizes_refuse_a_plain_policy(cart_pole):
-    loss = AtRandomSizes(CrossEntropy(), UniformSizes(4, 16), np.random.default_rng(0))
+    loss = LossAtSizes(CrossEntropy(), RandomSizes(UniformSizes(4, 16)), np.random.default_rng(0))
     expected = "random sizes need an integral policy, got ActorCriticPolicy"
     with pytest.raises(ValueError, match=expected):
         loss(build(cart_pole, "plain"), *batch(cart_pole))
@@ -110,7 +115,7 @@ def test_a_sandwich_is_the_sum_of_its_sizes(task, distill):
     drawn = [sizes.draw(np.random.default_rng(0))]
 
     # when
-    total = Sandwich(loss, sizes, rng, n_random=1, distill=distill)(policy, obs, acts).loss
+    total = LossAtSizes(loss, Sandwich(sizes, n_random=1, distill=distill), rng)(policy, obs, acts).loss
 
     # then
     taught = outputs_at(policy, obs, 16)
@@ -136,7 +141,8 @@ def test_nothing_is_learned_by_the_teacher_from_its_pupils(cart_pole):
     obs, acts = batch(cart_pole)
     sizes = UniformSizes(8, 16)
 
-    Sandwich(paper_loss(cart_pole.action_space), sizes, np.random.default_rng(0), 0)(
+    loss = paper_loss(cart_pole.action_space)
+    LossAtSizes(loss, Sandwich(sizes, n_random=0), np.random.default_rng(0))(
         policy, obs, acts
     ).loss.backward()
 
@@ -149,7 +155,7 @@ def test_nothing_is_learned_by_the_teacher_from_its_pupils(cart_pole):
 
 
 def test_a_sandwich_refuses_a_plain_policy(cart_pole):
-    loss = Sandwich(CrossEntropy(), UniformSizes(4, 16), np.random.default_rng(0))
+    loss = LossAtSizes(CrossEntropy(), Sandwich(UniformSizes(4, 16)), np.random.default_rng(0))
     with pytest.raises(ValueError, match="need an integral policy, got ActorCriticPolicy"):
         loss(build(cart_pole, "plain"), *batch(cart_pole))
 
@@ -162,7 +168,9 @@ def test_a_sandwich_takes_a_loss_of_ones_own(pendulum):
 
     # when
     losses = [
-        Sandwich(loss, UniformSizes(4, 16), np.random.default_rng(0))(policy, obs, acts).loss
+        LossAtSizes(loss, Sandwich(UniformSizes(4, 16)), np.random.default_rng(0))(
+            policy, obs, acts
+        ).loss
         for loss in (known, lambda *arguments: known(*arguments))
     ]
 
@@ -174,7 +182,9 @@ def test_small_sizes_are_of_those_that_are_given(task):
     # given sizes of which two are at most a fifth of the largest
     policy, (obs, acts) = build(task, "integral"), batch(task)
     loss = paper_loss(task.action_space)
-    at_random = AtRandomSizes(loss, GivenSizes((16, 9, 3, 2)), np.random.default_rng(0), small_sizes=2)
+    at_random = LossAtSizes(
+        loss, RandomSizes(GivenSizes((16, 9, 3, 2)), small=2), np.random.default_rng(0)
+    )
     at = {size: loss_at(policy, loss, size, obs, acts) for size in (16, 9, 3, 2)}
     # when
     sums = {float(at_random(policy, obs, acts).loss.detach()) for _ in range(40)}

@@ -16,10 +16,12 @@ from torch.nn import functional as F
 
 from sb3_integral.imitation import (
     LOSSES,
-    AtRandomSizes,
+    BinaryCrossEntropy,
     CrossEntropy,
     DistributionDivergence,
+    LossAtSizes,
     MeanSquaredError,
+    RandomSizes,
     StudentArchitecture,
     UniformSizes,
     clipped_loss,
@@ -145,7 +147,9 @@ def test_losses_are_loss_calculators_of_imitation(task, kind):
     loss = paper_loss(task.action_space)
     trainer.loss_calculator = loss
     if kind == "integral":
-        trainer.loss_calculator = AtRandomSizes(loss, UniformSizes(4, 16), np.random.default_rng(0))
+        trainer.loss_calculator = LossAtSizes(
+            loss, RandomSizes(UniformSizes(4, 16)), np.random.default_rng(0)
+        )
     obs, acts = batch(task, 400)
     before = float(loss(policy, obs, acts).loss.detach())
 
@@ -161,8 +165,8 @@ def test_losses_are_loss_calculators_of_imitation(task, kind):
     [
         (spaces.Discrete(3), CrossEntropy),
         (spaces.Box(-1.0, 1.0, (2,)), MeanSquaredError),
-        (spaces.MultiDiscrete([2, 3]), BehaviorCloningLossCalculator),
-        (spaces.MultiBinary(3), BehaviorCloningLossCalculator),
+        (spaces.MultiDiscrete([2, 3]), CrossEntropy),
+        (spaces.MultiBinary(3), BinaryCrossEntropy),
     ],
 )
 def test_the_loss_is_chosen_by_the_action_space(space, loss):
@@ -214,8 +218,20 @@ def test_the_divergence_of_discrete_actions_is_torch_s_and_the_expert_s_entropy(
 
 
 @pytest.mark.parametrize("name", ["clipped", "paper"])
-def test_several_actions_have_imitation_s_own_loss_by_either_name(name):
-    assert isinstance(LOSSES[name](spaces.MultiBinary(2)), BehaviorCloningLossCalculator)
+@pytest.mark.parametrize("space", [spaces.MultiBinary(2), spaces.MultiDiscrete([2, 4])], ids=str)
+def test_several_actions_have_imitation_s_own_loss_by_either_name(name, space, kind):
+    # given imitation's own loss, for which torch wants bits as floats
+    policy = StudentArchitecture(kind, (8,)).build(spaces.Box(-1.0, 1.0, (4,)), space, seed=0)
+    obs, acts = torch.randn(16, 4), torch.randint(0, 2, (16, 2))
+    # when
+    metrics = [
+        loss(policy, obs, acts.float())
+        for loss in (LOSSES[name](space), BehaviorCloningLossCalculator(0.0, 0.0))
+    ]
+    # then
+    ours, imitation_s = metrics
+    torch.testing.assert_close(ours.loss, imitation_s.loss)
+    torch.testing.assert_close(ours.neglogp, imitation_s.neglogp)
 
 
 def test_actions_are_no_distributions(task):

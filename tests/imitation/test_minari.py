@@ -194,7 +194,7 @@ def episodes(make_task: Callable[[str], Any]) -> list[TrajectoryWithRew]:
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
-@pytest.mark.parametrize(("field", "name"), [("obs", "observations"), ("rews", "returns")])
+@pytest.mark.parametrize(("field", "name"), [("obs", "observations"), ("rews", "rewards")])
 def test_a_number_that_is_not_finite_is_an_error_and_writes_nothing(
     episodes: list[TrajectoryWithRew], folder: Path, value: float, field: str, name: str
 ) -> None:

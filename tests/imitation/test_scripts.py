@@ -190,7 +190,7 @@ def test_dagger_trains_an_integral_student_from_a_run_of_rl_zoo3(
     # then the expert saw normalised observations, and the student was trained at random sizes
     trainer = json.loads((tmp_path / "trainer.json").read_text())
     assert trainer["rounds"] >= 2
-    assert (trainer["expert"], trainer["loss"]) == ("NormalizedPolicy", "AtRandomSizes")
+    assert (trainer["expert"], trainer["loss"]) == ("NormalizedPolicy", "LossAtSizes")
 
 
 @pytest.mark.slow

@@ -523,14 +523,6 @@ def test_parameters_survive_the_way_through_a_vector(
 # ---------------------------------------------------------------- what cannot be built
 
 
-@pytest.mark.parametrize("net_arch", [[], {"pi": [], "vf": [8]}, {"vf": [8]}], ids=str)
-def test_an_actor_without_hidden_layers_is_refused(make_policy: MakePolicy, net_arch: Any) -> None:
-    with pytest.raises(ValueError, match="at least one hidden layer") as caught:
-        make_policy(net_arch=net_arch)
-    # the actor's part of it
-    assert str(caught.value).endswith("got net_arch=[]")
-
-
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

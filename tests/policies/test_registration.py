@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 import pytest
+import torch
 from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.torch_layers import CombinedExtractor
 
 from sb3_integral import IntegralActorCriticPolicy
 from sb3_integral.policies import IntegralPolicy, off_policy, register_policies
@@ -96,3 +101,55 @@ def test_without_sb3_contrib_there_are_those_of_sb3(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("owner", [BaseAlgorithm, OnPolicyAlgorithm, OffPolicyAlgorithm])
 def test_what_is_no_algorithm_of_its_own_does_not_know_the_name(owner: type) -> None:
     assert "IntegralMlpPolicy" not in getattr(owner, "policy_aliases", {})
+
+
+# ---------------------------------------------------------------- where SB3 compares names
+
+
+@pytest.mark.parametrize("kind", ["IntegralMlpPolicy", "IntegralCnnPolicy"])
+@pytest.mark.parametrize("algorithm", SUPPORTED)
+def test_dictionaries_of_observations_need_the_policy_that_reads_them(
+    algorithm: type[BaseAlgorithm], kind: str
+) -> None:
+    # given
+    if kind not in algorithm.policy_aliases:
+        pytest.skip("there is no such policy")
+    env = BitFlippingEnv(continuous=SUPPORTED[algorithm][0] == "Pendulum-v1")
+    arguments = {} if issubclass(algorithm, (OnPolicyAlgorithm, ARS)) else {"buffer_size": 10}
+    # when / then
+    with pytest.raises(ValueError, match=r"cannot read dictionaries.*IntegralMultiInputPolicy"):
+        algorithm(kind, env, device="cpu", **arguments)  # type: ignore[arg-type]
+
+
+def test_a_policy_whose_extractor_reads_dictionaries_is_made() -> None:
+    kwargs = {"features_extractor_class": CombinedExtractor}
+    model = PPO(IntegralActorCriticPolicy, BitFlippingEnv(), device="cpu", policy_kwargs=kwargs)
+    assert model.policy.sizes == (64, 64)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C, TRPO])
+def test_the_cpu_is_recommended_where_sb3_recommends_it(algorithm: Any) -> None:
+    for name in ("MlpPolicy", "IntegralMlpPolicy"):
+        model = algorithm(name, "CartPole-v1", device="cpu")
+        with warnings.catch_warnings(record=True) as on_cpu:
+            warnings.simplefilter("always")
+            model._maybe_recommend_cpu()
+        # when
+        model.device = torch.device("cuda")
+        # then
+        assert not on_cpu
+        with pytest.warns(UserWarning, match=f"on the GPU.*{type(model.policy).__name__}"):
+            model._maybe_recommend_cpu()
+
+
+def test_the_cpu_is_not_recommended_where_sb3_does_not() -> None:
+    for policy_class in (IntegralMaskableActorCriticPolicy, subclass_of(IntegralActorCriticPolicy)):
+        model = PPO("MlpPolicy", "CartPole-v1", device="cpu")
+        model.policy_class, model.device = policy_class, torch.device("cuda")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model._maybe_recommend_cpu()
+
+
+def subclass_of(policy_class: type[IntegralPolicy]) -> Any:
+    return type("OwnPolicy", (policy_class,), {})

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.policies import Resizable, as_resizable
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.resize import RESIZE_METHODS, DenseLayer
 
 MakePolicy = Callable[..., Any]
@@ -30,7 +30,7 @@ METHODS = ("bicubic", "bicubic-rescaled", "integral")
 
 def actor_modules(policy: BasePolicy) -> list[nn.Linear]:
     """Return the actor's dense layers, first to last, its heads at the end."""
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     return [dense(policy, name) for name in (*net.hidden, *net.heads)]
 
 
@@ -238,12 +238,6 @@ def test_a_model_in_place_of_its_policy_is_refused() -> None:
         ResizablePolicy(model)
 
 
-def test_a_policy_without_hidden_layers_is_refused(make_policy: MakePolicy) -> None:
-    policy = make_policy("discrete", ActorCriticPolicy, net_arch=[])
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(policy)
-
-
 def test_a_policy_with_noise_as_wide_as_its_last_layer_is_refused(make_policy: MakePolicy) -> None:
     policy = make_policy("box", ActorCriticPolicy, use_sde=True, net_arch=[8])
     with pytest.raises(ValueError, match="use_sde=True"):
@@ -387,7 +381,7 @@ def test_what_follows_the_actor_is_resized_with_it(
     # when
     small = ResizablePolicy(policy, method).discretize([7, 5])
     # then
-    online, target = dissect(small).actors
+    online, target = find_layout(small).actors
     for ours, theirs in zip(
         (*online.hidden, *online.heads), (*target.hidden, *target.heads), strict=True
     ):
@@ -441,7 +435,7 @@ def test_behind_images_the_hidden_layers_are_resized(
     assert torch.equal(head_outputs(resizable.policy, model), head_outputs(policy, model))
     assert head_outputs(resizable.resize([7, 5]).policy, model).isfinite().all()
     assert 0.0 < resizable.compression() < 100.0
-    extractor = dissect(policy).actors[0].extractor
+    extractor = find_layout(policy).actors[0].extractor
     ours = resizable.policy.get_submodule(extractor).state_dict()
     for key, value in policy.get_submodule(extractor).state_dict().items():
         assert torch.equal(ours[key], value)
@@ -510,21 +504,6 @@ def test_crossq_is_refused_but_for_one_without_norms(make_plain: Callable[..., A
         ResizablePolicy(make_plain(CrossQ).policy)
     resizable = ResizablePolicy(make_plain(CrossQ, batch_norm=False).policy).resize([7, 5])
     assert resizable.sizes == (7, 5)
-
-
-@pytest.mark.parametrize("algorithm", [DQN, SAC, TD3, QRDQN, MaskablePPO])
-def test_an_actor_of_any_algorithm_without_hidden_layers_is_refused(
-    make_plain: Callable[..., Any], algorithm: type[BaseAlgorithm]
-) -> None:
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(make_plain(algorithm, net_arch=[]).policy)
-
-
-def test_the_linear_policy_of_ars_is_refused(make_model: Callable[..., Any]) -> None:
-    space = make_model(ARS, "IntegralMlpPolicy").observation_space
-    model = make_model(ARS, "LinearPolicy", observation_space=space)
-    with pytest.raises(ValueError, match="no hidden layer"):
-        ResizablePolicy(model.policy)
 
 
 @pytest.mark.parametrize("algorithm", [PPO, DQN, SAC, TD3, MaskablePPO, RecurrentPPO, CrossQ, ARS])

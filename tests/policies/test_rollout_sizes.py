@@ -1,10 +1,12 @@
 """Another size for each rollout."""
 
+import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
 from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback
 
 from sb3_integral import LogUniformSizes, RandomSizeCallback, UniformSizes
 
@@ -99,3 +101,90 @@ def test_a_wrong_size_is_refused_before_a_step() -> None:
 def test_nothing_to_draw_from_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one size"):
         RandomSizeCallback([])
+
+
+class InterruptError(Exception):
+    """Stands for the user's Ctrl-C."""
+
+
+class InterruptAt(BaseCallback):
+    """Interrupts at a step, at the end of a rollout, or in the midst of an update."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self.moment = moment
+        self.rollouts = 0
+
+    def _interrupt_if(self, moment: str) -> None:
+        if self.moment == moment and self.rollouts > 1:
+            raise InterruptError
+
+    def _on_rollout_start(self) -> None:
+        self.rollouts += 1
+        self._interrupt_if("start")
+
+    def _on_step(self) -> bool:
+        self._interrupt_if("step")
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._interrupt_if("end")
+        if self.moment == "update" and self.rollouts > 1:
+            self.model.policy.evaluate_actions = self.fail
+
+    def fail(self, *args: object) -> None:
+        raise InterruptError
+
+
+@pytest.mark.parametrize("moment", ["start", "step", "end", "update"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_interrupted_policy_has_its_own_size(moment: str, order: int) -> None:
+    # given
+    model = PPO("IntegralMlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, seed=0, device="cpu")
+    policy: Any = model.policy
+    policy.resize([20, 30])
+    callbacks = [RandomSizeCallback([7, 9], seed=0), InterruptAt(moment)][::order]
+    # when
+    with pytest.raises(InterruptError):
+        model.learn(64, callback=callbacks)
+    # then
+    assert policy.sizes == (20, 30)
+    assert type(model) is PPO
+    # and what the user does then stays
+    policy.resize(40)
+    del callbacks
+    gc.collect()
+    assert policy.sizes == (40, 40)
+
+
+def test_training_goes_on_after_an_interruption_at_the_policys_own_size() -> None:
+    # given
+    model = PPO("IntegralMlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, seed=0, device="cpu")
+    policy: Any = model.policy
+    with pytest.raises(InterruptError):
+        model.learn(64, callback=[RandomSizeCallback([7], seed=0), InterruptAt("step")])
+    seen = set()
+    # when
+    model.learn(32, callback=lambda *_: bool(seen.add(policy.sizes)) or True)
+    # then
+    assert seen == {(64, 64)}
+
+
+def test_a_checkpoint_of_a_training_at_random_sizes_can_be_loaded(tmp_path: Path) -> None:
+    # given
+    model = PPO("IntegralMlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, seed=0, device="cpu")
+    callbacks = [RandomSizeCallback([7], seed=0), CheckpointCallback(20, str(tmp_path))]
+    # when
+    model.learn(32, callback=callbacks)
+    # then
+    (path,) = tmp_path.iterdir()
+    loaded = PPO.load(path, device="cpu")
+    assert loaded.policy.sizes == (7, 7)  # type: ignore[union-attr]
+    assert model.policy.sizes == (64, 64)  # type: ignore[union-attr]
+
+
+def test_random_sizes_of_two_callbacks_end_with_the_training() -> None:
+    model = PPO("IntegralMlpPolicy", "CartPole-v1", n_steps=16, batch_size=16, seed=0, device="cpu")
+    model.learn(32, callback=[RandomSizeCallback([7], seed=0), RandomSizeCallback([9], seed=0)])
+    assert type(model) is PPO
+    assert model.policy.sizes == (64, 64)  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ from sb3_integral.experiments.config.names import (
 from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 
 if TYPE_CHECKING:
-    from sb3_integral.imitation import SizeDistribution, StudentArchitecture
+    from sb3_integral.imitation import SizeDistribution, StudentArchitecture, TrainingSizes
     from sb3_integral.nn import SmoothnessPenalty
 
 SMALLEST_RANDOM_SIZE = 5
@@ -86,6 +86,12 @@ class RandomSizesConfig(Section):
             return PowerLawSizes(self.low, self.high, self.exponent, self.largest)
         kind = UniformSizes if self.distribution == "uniform" else LogUniformSizes
         return kind(self.low, self.high)
+
+    def training_sizes(self) -> TrainingSizes:
+        """Return at which sizes the student is trained."""
+        from sb3_integral.imitation import RandomSizes, Sandwich
+
+        return Sandwich(self.build()) if self.sandwich else RandomSizes(self.build(), self.small)
 
 
 class SmoothnessConfig(Section):

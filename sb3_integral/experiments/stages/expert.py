@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from huggingface_sb3 import EnvironmentName  # type: ignore[import-untyped]
 from rl_zoo3 import ALGOS
@@ -27,6 +26,7 @@ from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.environment import Environment
 from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.imitation import expert_distribution
+from sb3_integral.imitation.observations import Observations, as_arrays, as_tensors
 
 Array = np.ndarray[Any, Any]
 
@@ -61,11 +61,10 @@ class Expert:
             observation = self.normalize.normalize_obs(observation)  # type: ignore[assignment]
         return self.model.predict(observation, state, episode_start, deterministic)
 
-    def distribution(self, observations: Tensor) -> Tensor:
+    def distribution(self, observations: Observations) -> Tensor:
         """Return the action distribution on raw observations; see :func:`expert_distribution`."""
         if self.normalize is not None:
-            normalized = self.normalize.normalize_obs(observations.numpy())
-            observations = torch.from_numpy(np.asarray(normalized, dtype=np.float32))
+            observations = as_tensors(self.normalize.normalize_obs(as_arrays(observations)))
         return expert_distribution(self.model.policy, observations)
 
 

@@ -12,16 +12,13 @@ import pandas as pd
 from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.experiments.config.schema import EvaluationConfig, ExperimentConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
-from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies import ResizablePolicy, as_resizable
 from sb3_integral.policies.serialization import load_policy
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
-
-SWEEP = "episodes.csv"
 
 RESIZE_SAMPLES = 20_000
 """Observations of the demonstrations that a resize method sees, drawn at random."""
@@ -133,10 +130,8 @@ def sweep_student(
     student = load_policy(student_folder / STUDENT, *spaces_of(env_id))
     seen = None
     if demonstrations_folder is not None:
-        observations = load_demonstrations(demonstrations_folder / EPISODES).observations
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
-        chosen = rng.permutation(len(observations))[:RESIZE_SAMPLES]
-        seen = observations[chosen].numpy()
+        seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
     policy = as_resizable(student, method, seen)
     sizes_done = 0
 

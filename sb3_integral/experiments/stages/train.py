@@ -12,20 +12,18 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
-from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.imitation import (
-    LOSSES,
+    FullSize,
     StudentArchitecture,
     clone,
     load_demonstrations,
 )
 from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
 from sb3_integral.policies.serialization import load_policy, save_policy
-
-STUDENT = "student.safetensors"
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
 """What decides how a student is trained."""
@@ -132,10 +130,8 @@ def train_student(
         batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         schedule=training.schedule,
-        loss=LOSSES[training.loss](policy.action_space),
-        random_sizes=False if sizes is None else sizes.build(),
-        small_sizes=0 if sizes is None else sizes.small,
-        sandwich=sizes is not None and sizes.sandwich,
+        loss=training.loss,
+        sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=derived_seed(seed, "cloning"),

@@ -23,13 +23,13 @@ from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_integral.imitation.cloning import DEFAULT_SMALL_SIZES, default_sizes
-from sb3_integral.imitation.integral_losses import AtRandomSizes
+from sb3_integral.imitation.integral_losses import LossAtSizes
 from sb3_integral.imitation.scripts.saved_policies import (
     load_student_policy,
     load_trpo_expert,
     reconstruct_policy,
 )
+from sb3_integral.imitation.training_sizes import FullSize, sizes_for
 from sb3_integral.policies import IntegralActorCriticPolicy
 
 STUDENT = {
@@ -109,10 +109,10 @@ def _train_at_random_sizes() -> None:
         _rnd: np.random.Generator,
     ) -> bc.BC:
         trainer: bc.BC = stock(venv, expert_trajs, custom_logger)
-        sizes = default_sizes(trainer.policy) if random_sizes else None
-        if sizes is not None:
-            at_random_sizes = AtRandomSizes(trainer.loss_calculator, sizes, _rnd, DEFAULT_SMALL_SIZES)
-            trainer.loss_calculator = at_random_sizes  # type: ignore[assignment]
+        sizes = sizes_for(trainer.policy, None if random_sizes else FullSize())
+        if not isinstance(sizes, FullSize):
+            at_sizes = LossAtSizes(trainer.loss_calculator, sizes, _rnd)
+            trainer.loss_calculator = at_sizes  # type: ignore[assignment]
         return trainer
 
     bc_ingredient.make_bc = make_bc

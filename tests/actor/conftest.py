@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+COMPILER = shutil.which("cc")
+
+
+@pytest.fixture(scope="session")
+def act_in_c(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Path, Any, Any], np.ndarray[Any, Any]]:
+    """Compile a header and let it act on observations, one by one."""
+
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+
+    def actions(header: Path, observations: Any, space: spaces.Space[Any]) -> np.ndarray[Any, Any]:
+        folder = tmp_path_factory.mktemp("c")
+        one_choice = isinstance(space, spaces.Discrete)
+        number, dtype = ("float", np.float32) if isinstance(space, spaces.Box) else ("int", np.int32)
+        call = "action[0] = policy_act(observation)" if one_choice else "policy_act(observation, action)"
+        (folder / "act.c").write_text(
+            f'#include "{header}"\n'
+            f"void act(const float *observation, {number} *action);\n"
+            f"void act(const float *observation, {number} *action) {{ {call}; }}\n"
+        )
+        warnings = ("-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wno-sign-conversion")
+        flags = ("-std=c99", "-O1", "-shared", "-fPIC", *warnings)
+        assert COMPILER is not None
+        library = folder / "act.so"
+        built = subprocess.run(
+            [COMPILER, *flags, folder / "act.c", "-o", library, "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert built.returncode == 0, built.stderr
+        call_c = ctypes.CDLL(str(library)).act
+        rows = []
+        for observation in np.asarray(observations, np.float32):
+            row = np.full(space.shape or (), -99, dtype)
+            given_to_c = np.ascontiguousarray(observation)
+            call_c(*(ctypes.c_void_p(array.ctypes.data) for array in (given_to_c, row)))
+            rows.append(row)
+        return np.stack(rows)
+
+    return actions
