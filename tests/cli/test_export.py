@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,3 +225,34 @@ def test_a_students_folder_of_a_run_is_exported(invoke: Callable[..., Result], t
     assert result.exit_code == 1
     assert "holds 2 models" in result.stderr
     assert f"name one of them, {stage}, {other}" in result.stderr
+
+
+WITHOUT_EXPERIMENTS = """
+import sys
+
+for name in "imitation rl_zoo3 datasets filelock joblib altair sacred seals optuna ray".split():
+    sys.modules[name] = None
+from sb3_integral.cli.app import app
+
+for arguments in (
+    ["export", "model.zip", "actor.onnx", "--format", "onnx", "--size", "8", "--env", "CartPole-v1"],
+    ["fit", "model.zip", "--max-parameters", "100"],
+    ["rewards", "actor.onnx", "--env", "CartPole-v1", "--episodes", "1"],
+    ["smallest", "model.zip", "--env", "CartPole-v1", "--tolerance", "500", "--sizes", "8"],
+    ["drive", "model.zip", "--env", "CartPole-v1", "--target-us", "500", "--steps", "9"],
+):
+    app(arguments, standalone_mode=False)
+print("done")
+"""
+
+
+def test_what_leaves_the_library_needs_nothing_of_experiments(tmp_path: Path) -> None:
+    # given
+    arguments: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "seed": 0}
+    PPO("IntegralMlpPolicy", "CartPole-v1", **arguments).save(tmp_path / "model.zip")
+    # when
+    command = [sys.executable, "-c", WITHOUT_EXPERIMENTS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+    # then
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("done\n")
