@@ -4,9 +4,9 @@
     python scripts/run_upstream_tests.py stable-baselines3
 
 The folder is a checkout of Stable-Baselines3, sb3-contrib or imitation; the packages under test are the
-installed ones. The tests are copied to a temporary folder and run twice: as they are, and with the
-aliases of the integral policies in place of the policies' names. A test that passes the first time and
-not the second is printed, and makes the exit status 1. Arguments behind ``--`` are passed to pytest.
+installed ones. The tests are copied to a temporary folder and run with the aliases of the integral
+policies in place of the policies' names. Those that fail are then run as they are. A test that passes
+then is printed, and makes the exit status 1. Arguments behind ``--`` are passed to pytest.
 
 imitation's tests name no policy. They are run with the plugin ``upstream_imitation.py`` of this folder,
 which reads from the environment variable ``UPSTREAM_POLICIES`` which policies are wanted: ``stock`` or
@@ -16,13 +16,14 @@ which reads from the environment variable ``UPSTREAM_POLICIES`` which policies a
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -35,6 +36,8 @@ ALIASES = {
     "CnnLstmPolicy": "IntegralCnnPolicy",
     "MultiInputLstmPolicy": "IntegralMultiInputPolicy",
 }
+
+CONFIGURATION = "[pytest]\naddopts =\njunit_family = xunit1\n"
 
 
 class Project(NamedTuple):
@@ -86,25 +89,28 @@ def with_aliases(source: str) -> str:
     return re.sub(strings, lambda match: ALIASES[match[0]], source)
 
 
-def run_tests(project: Project, checkout: Path, policies: str, arguments: list[str]) -> dict[str, str]:
+def run_tests(
+    project: Project, checkout: Path, policies: str, tests: Sequence[str], arguments: Sequence[str]
+) -> dict[str, bool]:
     """Run a project's tests from a copy.
 
     Args:
         project: The project.
         checkout: Its checkout, which is not changed.
         policies: ``stock`` or ``integral``.
+        tests: Which tests, by their names in the checkout.
         arguments: Further ones of pytest.
 
     Returns:
-        What became of each test, by its name in the unchanged tests.
+        Whether each test passed or was skipped, by its name in the checkout.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        tests = Path(temporary) / "tests"
-        shutil.copytree(checkout / "tests", tests)
+        folder = Path(temporary) / "tests"
+        shutil.copytree(checkout / "tests", folder)
         if policies == "integral" and project.plugin is None:
-            for file in tests.rglob("*.py"):
+            for file in folder.rglob("*.py"):
                 file.write_text(with_aliases(file.read_text(encoding="utf-8")), encoding="utf-8")
-        (Path(temporary) / "pytest.ini").write_text("[pytest]\naddopts =\n", encoding="utf-8")
+        (Path(temporary) / "pytest.ini").write_text(CONFIGURATION, encoding="utf-8")
         report = Path(temporary) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "sb3_integral", f"--junitxml={report}"]
         if project.plugin is not None:
@@ -115,21 +121,22 @@ def run_tests(project: Project, checkout: Path, policies: str, arguments: list[s
             "UPSTREAM_POLICIES": policies,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         }
-        command += [*arguments, *(str(Path("tests") / name) for name in project.tests)]
-        subprocess.run(command, cwd=temporary, env=environment, check=False)
+        subprocess.run([*command, *arguments, *tests], cwd=temporary, env=environment, check=False)
         if not report.is_file():
             sys.exit(f"the tests could not be run with the {policies} policies")
         return dict(read_report(report))
 
 
-def read_report(path: Path) -> Iterator[tuple[str, str]]:
-    """Iterate over the tests of a report and over what became of them."""
+def read_report(path: Path) -> Iterator[tuple[str, bool]]:
+    """Iterate over the tests of a report, and over whether they did not fail."""
     for case in ElementTree.parse(path).getroot().iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
+        file = case.get("file", "")
+        module = file.removesuffix(".py").replace("/", ".")
+        within = case.get("classname", "").removeprefix(module).replace(".", "::")
+        name = f"{file}{within}::{case.get('name')}"
         for alias in set(ALIASES.values()):
             name = name.replace(alias, alias.removeprefix("Integral"))
-        failed = [child for child in case if child.tag in ("failure", "error", "skipped")]
-        yield name, failed[0].tag if failed else "passed"
+        yield name, not any(child.tag in ("failure", "error") for child in case)
 
 
 def main() -> None:
@@ -138,17 +145,16 @@ def main() -> None:
     parser.add_argument("pytest_arguments", nargs="*", help="put -- before them")
     arguments = parser.parse_args()
     project = find_project(arguments.checkout)
-    stock, integral = (
-        run_tests(project, arguments.checkout.resolve(), policies, arguments.pytest_arguments)
-        for policies in ("stock", "integral")
-    )
-    passed = [name for name, outcome in stock.items() if outcome == "passed"]
-    failed = [name for name in passed if integral.get(name) != "passed"]
-    print(f"{len(stock)} tests, {len(passed)} pass with the stock policies")
-    print(f"{len(failed)} of these fail with the integral ones")
-    for name in failed:
-        print(f"  {name}: {integral.get(name, 'not found')}")
-    sys.exit(1 if failed else 0)
+    run = functools.partial(run_tests, project, arguments.checkout.resolve())
+    integral = run("integral", [f"tests/{name}" for name in project.tests], arguments.pytest_arguments)
+    failed = [name for name, passed in integral.items() if not passed]
+    print(f"{len(failed)} of {len(integral)} tests fail with the integral policies", flush=True)
+    stock = run("stock", failed, ()) if failed else {}
+    ours = [name for name in failed if stock.get(name, False)]
+    print(f"{len(ours)} of these pass with the stock policies")
+    for name in ours:
+        print(f"  {name}")
+    sys.exit(1 if ours else 0)
 
 
 if __name__ == "__main__":

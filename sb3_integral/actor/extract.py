@@ -16,7 +16,7 @@ from sb3_integral.actor.normalization import check_statistics, statistics_of
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
 from sb3_integral.policies import Resizable, ResizablePolicy
-from sb3_integral.policies.anatomy import find_actor
+from sb3_integral.policies.layout import find_actor
 
 Source = BaseAlgorithm | BasePolicy | ResizablePolicy
 """What an actor is taken from: a model, its policy, or the wrapper that resizes a plain one."""

@@ -15,7 +15,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
-from sb3_integral.policies.anatomy import dissect, submodules
+from sb3_integral.policies.layout import find_layout, submodules
 from sb3_integral.policies.plain import fold_features
 from sb3_integral.policies.standardize import StandardizeExtractor
 
@@ -116,7 +116,7 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
 
     # In float64: a mean that is large beside its deviation must not cost the digits of the bias.
     exact = {name: t.double() if t.is_floating_point() else t for name, t in policy.state_dict().items()}
-    folded = fold_features(policy, dissect(policy), exact, affine)
+    folded = fold_features(policy, find_layout(policy), exact, affine)
     for name, extractor in submodules(policy, StandardizeExtractor):
         scale, shift = _affine(extractor, statistics)
         folded[f"{name}.scale"] = exact[f"{name}.scale"] * scale

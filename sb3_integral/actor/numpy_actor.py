@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sb3_integral.actor.activations import Elementwise, numpy_activation
 from sb3_integral.actor.extract import actor_spec, ordinary_policy
 from sb3_integral.actor.spec import ActorSpec
-from sb3_integral.policies.anatomy import is_recurrent
+from sb3_integral.policies.layout import is_recurrent
 
 Array = np.ndarray[Any, Any]
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from sb3_integral.actor import example_observation
 from sb3_integral.policies import Resizable
-from sb3_integral.policies.anatomy import dissect
+from sb3_integral.policies.layout import find_layout
 
 NOT_SHIPPED = ".log_std"
 """The head of the noise: a deterministic actor has no use for it."""
@@ -94,7 +94,7 @@ class CostModel:
 
 def _actor_shapes(policy: BasePolicy) -> dict[str, tuple[torch.Size, int]]:
     """Return shape and bytes per element of every parameter of the deterministic actor."""
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     heads = [name for name in net.heads if not name.endswith(NOT_SHIPPED)]
     parts = (net.extractor, "lstm_actor", *net.hidden, *heads, *(name for name, _ in net.norms))
     return {

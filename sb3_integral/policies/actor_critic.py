@@ -12,8 +12,8 @@ from stable_baselines3.common.policies import (
 )
 
 from sb3_integral.nn import Axes, Size
-from sb3_integral.policies.anatomy import dense, dissect
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.layout import dense, find_layout
 
 Self = TypeVar("Self", bound="IntegralOnPolicy")
 
@@ -36,7 +36,7 @@ class IntegralOnPolicy(IntegralPolicy):
 
     def _string(self, sizes: Sequence[int]) -> None:
         super()._string(sizes)
-        critic = dissect(self).critics[0]
+        critic = find_layout(self).critics[0]
         widths = [dense(self, name).out_features for name in critic.hidden]
         self.critic_axes = Axes(
             self._axis(width, width) for width in (widths if self.integral_critic else [])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sb3_integral.nn import Axis, IntegralLayer, convert, nested_order
 from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
-from sb3_integral.policies.anatomy import dense, dissect, submodules
+from sb3_integral.policies.layout import dense, find_layout, submodules
 from sb3_integral.policies.plain import constructor_arguments, find_gsde
 
 
@@ -63,7 +63,7 @@ def begin_at(
     if any(axis.nested and axis.grid_size != axis.max_size for axis in axes):
         raise ValueError("partitions that nest need a λ node for each neuron, expected no grid_size")
     kinds = [kind.activation_fn.__name__ for kind in (integral, policy)]
-    theirs = [dense(policy, name).out_features for name in dissect(policy).actors[0].hidden]
+    theirs = [dense(policy, name).out_features for name in find_layout(policy).actors[0].hidden]
     if list(integral.max_sizes) != theirs or kinds[0] != kinds[1]:
         raise ValueError(
             f"expected a plain policy of sizes {list(integral.max_sizes)} and {kinds[0]}, "
@@ -109,7 +109,7 @@ def _state_on_axes(
         permute: Whether its neurons are ordered.
         axes: The axes of the hidden layers; by default, new ones.
     """
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     if not net.hidden:
         return dict(policy.state_dict())
     actor = nn.Sequential(*policy.mlp_extractor.policy_net, policy.action_net)

@@ -33,7 +33,7 @@ from sb3_integral.nn import (
     as_sizes,
     load_whole,
 )
-from sb3_integral.policies.anatomy import Net, dense, dissect, replace_submodule, submodules
+from sb3_integral.policies.layout import NetworkLayout, dense, find_layout, replace_submodule, submodules
 from sb3_integral.policies.noise import AxisNoise
 from sb3_integral.policies.parts import part_class
 from sb3_integral.policies.plain import (
@@ -160,25 +160,25 @@ class IntegralPolicy(BasePolicy):
 
     def _string(self, sizes: Sequence[int]) -> None:
         """String the actor's layers on axes; their parameters stay the same objects."""
-        anatomy = dissect(self)
-        online = anatomy.actors[0]
+        layout = find_layout(self)
+        online = layout.actors[0]
         is_shared = getattr(self, "share_features_extractor", False)
-        readers = [*anatomy.actors, *(critic for critic in anatomy.critics if is_shared)]
+        readers = [*layout.actors, *(critic for critic in layout.critics if is_shared)]
         hidden = [
             self._axis(size, dense(self, name).out_features)
             for size, name in zip(sizes, online.hidden, strict=True)
         ]
-        extractors = [net.extractor for net in anatomy.actors]
+        extractors = [net.extractor for net in layout.actors]
         if is_shared and hasattr(self, "critic_target"):
             extractors.append("critic_target.features_extractor")
         channels, features = self._string_extractors(
             extractors, all(net.reads == "features" for net in readers)
         )
         self.actor_axes = Axes([*channels, *([] if features is None else [features]), *hidden])
-        for net in anatomy.actors:
+        for net in layout.actors:
             self._string_net(net, features, hidden)
         if features is not None:
-            for net in readers[len(anatomy.actors) :]:
+            for net in readers[len(layout.actors) :]:
                 for name in net.first:
                     self._string_dense(name, features, None)
         last = hidden[-1] if hidden else features
@@ -188,7 +188,7 @@ class IntegralPolicy(BasePolicy):
         if noisy is not None and last is not None:
             setattr(noisy.owner, "action_dist", AxisNoise.adopt(noisy.distribution, last))  # noqa: B010
         if self.scale_levels:
-            self._correct(self.scale_levels, len(anatomy.actors))
+            self._correct(self.scale_levels, len(layout.actors))
         for part in self.children():
             if isinstance(part, BaseModel):
                 part.__class__ = part_class(type(part))
@@ -223,7 +223,7 @@ class IntegralPolicy(BasePolicy):
             nested=self.nested,
         )
 
-    def _string_net(self, net: Net, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
+    def _string_net(self, net: NetworkLayout, in_axis: Axis | None, axes: Sequence[Axis]) -> None:
         before = in_axis
         for name, axis in zip(net.hidden, axes, strict=True):
             self._string_dense(name, before, axis)
@@ -419,7 +419,7 @@ class IntegralPolicy(BasePolicy):
             state[f"{name}.weight"] = weight
             if bias is not None:
                 state[f"{name}.bias"] = bias
-        for name, _ in (norm for norm in dissect(self).actors[0].norms if norm[1] >= 0):
+        for name, _ in (norm for norm in find_layout(self).actors[0].norms if norm[1] >= 0):
             norm = cast(Any, self.get_submodule(name))
             for own, value in norm.discrete_functions().items():
                 state[f"{name}.{own}"] = value

@@ -19,7 +19,13 @@ from stable_baselines3.common.torch_layers import (
 )
 from torch import Tensor, nn
 
-from sb3_integral.policies.anatomy import Anatomy, Net, dense, dissect, replace_submodule
+from sb3_integral.policies.layout import (
+    NetworkLayout,
+    PolicyLayout,
+    dense,
+    find_layout,
+    replace_submodule,
+)
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 from sb3_integral.resize import UNSIZED_PARAMETERS
 
@@ -56,17 +62,17 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     Returns:
         A policy on the same device, in evaluation mode.
     """
-    anatomy = dissect(policy)
+    layout = find_layout(policy)
     arguments = constructor_arguments(policy, policy_class)
     if "net_arch" in arguments:
-        arguments["net_arch"] = _net_arch(arguments["net_arch"], anatomy, state)
+        arguments["net_arch"] = _net_arch(arguments["net_arch"], layout, state)
     extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
     if extractor_class in PLAIN_EXTRACTORS:
         extractor_class = PLAIN_EXTRACTORS[extractor_class]
         arguments.update(features_extractor_class=extractor_class, features_extractor_kwargs={})
-        state = fold_features(policy, anatomy, state)
+        state = fold_features(policy, layout, state)
     elif issubclass(extractor_class, NatureCNN):
-        features = len(state[f"{anatomy.actors[0].extractor}.linear.0.weight"])
+        features = len(state[f"{layout.actors[0].extractor}.linear.0.weight"])
         if "features_dim" in parameter_names(extractor_class):
             own = arguments["features_extractor_kwargs"] or {}
             arguments["features_extractor_kwargs"] = {**own, "features_dim": features}
@@ -103,7 +109,7 @@ def constructor_arguments(policy: BasePolicy, policy_class: type[BasePolicy]) ->
     accepted = parameter_names(policy_class)
     arguments |= {name: getattr(policy, name) for name in FORGOTTEN if name in accepted}
     if "with_bias" in accepted:
-        head = dissect(policy).actors[0].heads[0]
+        head = find_layout(policy).actors[0].heads[0]
         arguments["with_bias"] = dense(policy, head).bias is not None
     if "lstm_hidden_size" in accepted:
         lstm = cast(nn.LSTM, policy.get_submodule("lstm_actor"))
@@ -127,7 +133,7 @@ def actor_parameter_count(policy: BasePolicy, state: State) -> int:
         policy: Says which parameters are the actor's.
         state: Says how large they are.
     """
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     norms = tuple(name for name, _ in net.norms)
     parts = (net.extractor, "lstm_actor", *net.hidden, *net.heads, *norms)
     count: int = sum(
@@ -162,16 +168,16 @@ def find_gsde(policy: BasePolicy) -> GSDE | None:
     return None
 
 
-def _net_arch(old: Any, anatomy: Anatomy, state: State) -> Any:
-    def sizes(net: Net) -> list[int]:
+def _net_arch(old: Any, layout: PolicyLayout, state: State) -> Any:
+    def sizes(net: NetworkLayout) -> list[int]:
         return [len(state[f"{name}.weight"]) for name in net.hidden]
 
-    actor = sizes(anatomy.actors[0])
-    if not anatomy.critics:
+    actor = sizes(layout.actors[0])
+    if not layout.critics:
         return actor
-    if anatomy.critics[0].reads == "features and actions":
+    if layout.critics[0].reads == "features and actions":
         return {"pi": actor, "qf": get_actor_critic_arch(old)[1]}
-    return {"pi": actor, "vf": sizes(anatomy.critics[0])}
+    return {"pi": actor, "vf": sizes(layout.critics[0])}
 
 
 def standardization(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
@@ -185,7 +191,7 @@ def standardization(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 def fold_features(
     policy: BasePolicy,
-    anatomy: Anatomy,
+    layout: PolicyLayout,
     state: State,
     affine: Callable[[nn.Module], tuple[Tensor, Tensor] | None] = standardization,
 ) -> dict[str, Tensor]:
@@ -193,7 +199,7 @@ def fold_features(
 
     Args:
         policy: The policy.
-        anatomy: Its networks.
+        layout: Its networks.
         state: The parameters to fold into, by the names that they have in the policy.
         affine: Gives an extractor's scale and shift, each of shape (features,); None to leave its
             readers as they are.
@@ -203,8 +209,8 @@ def fold_features(
     """
     folded = dict(state)
     modules = dict(policy.named_modules(remove_duplicate=False))
-    for net in (*anatomy.actors, *anatomy.critics):
-        for rename in (str, _target) if net in anatomy.critics else (str,):
+    for net in (*layout.actors, *layout.critics):
+        for rename in (str, _target) if net in layout.critics else (str,):
             extractor = modules.get(rename(net.extractor))
             pair = None if extractor is None else affine(extractor)
             if pair is None:
@@ -217,7 +223,7 @@ def fold_features(
             scale, shift = pair
             readers = [(f"{name}.weight", f"{name}.bias") for name in map(rename, net.first)]
             if net.reads == "memory":
-                readers = _memory_readers(modules, "vf" if net in anatomy.critics else "pi")
+                readers = _memory_readers(modules, "vf" if net in layout.critics else "pi")
             for weight_name, bias_name in readers:
                 weight, bias = state[weight_name], state.get(bias_name)
                 read, rest = weight[:, : len(scale)], weight[:, len(scale) :]

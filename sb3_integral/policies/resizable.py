@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.anatomy import Net, dense, dissect
+from sb3_integral.policies.layout import NetworkLayout, dense, find_layout
 from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy, find_gsde
 from sb3_integral.resize import (
     CountsParameters,
@@ -114,7 +114,7 @@ class ResizablePolicy:
             raise ValueError(f"{type(policy).__name__} resizes itself, expected a plain policy")
         if find_gsde(policy) is not None:
             raise ValueError("a policy with use_sde=True cannot be resized")
-        net = dissect(policy).actors[0]
+        net = find_layout(policy).actors[0]
         if net.norms:
             raise ValueError("an actor that normalises its hidden layers cannot be resized")
         self.method = _fitted(resize_method(method), policy, observations)
@@ -179,7 +179,7 @@ class ResizablePolicy:
         return self._resized(sizes).policy
 
     def _parameter_count(self, sizes: tuple[int, ...]) -> int:
-        layers = _layers(self.full_policy, dissect(self.full_policy).actors[0])
+        layers = _layers(self.full_policy, find_layout(self.full_policy).actors[0])
         others = actor_parameter_count(self.full_policy, self.full_policy.state_dict()) - sum(
             tensor.numel() for layer in layers for tensor in layer if tensor is not None
         )
@@ -197,7 +197,7 @@ class ResizablePolicy:
         """Return the state dict of the policy with its actor, and what follows it, resized."""
         policy = self.full_policy
         state = dict(policy.state_dict())
-        for net in dissect(policy).actors:
+        for net in find_layout(policy).actors:
             *resized, last = self.method(_layers(policy, net), sizes)
             rows = [dense(policy, name).out_features for name in net.heads]
             weights = last.weight.split(rows)
@@ -265,7 +265,7 @@ def _fitted(
     """Show a method what the policy's first layer reads, if it looks at that."""
     if observations is None or not isinstance(method, DataResizeMethod):
         return method
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     activation_fn = getattr(policy, "activation_fn", None)
     if net.reads == "memory" or activation_fn is None:
         raise ValueError(
@@ -278,7 +278,7 @@ def _fitted(
         return method.fit(policy.get_submodule(net.extractor)(seen), activation_fn())
 
 
-def _layers(policy: BasePolicy, net: Net) -> list[DenseLayer]:
+def _layers(policy: BasePolicy, net: NetworkLayout) -> list[DenseLayer]:
     """Return a network's dense layers, its heads as one."""
     hidden = [_parameters(policy, name) for name in net.hidden]
     return [*hidden, _stacked([_parameters(policy, name) for name in net.heads])]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from sb3_integral.nn import IntegralLinear
 from sb3_integral.policies import IntegralPolicy
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 
 MakeModel = Callable[..., Any]
 
@@ -345,7 +345,7 @@ def test_which_axes_there_are(
     for index in range(len(expected)):
         sizes = [size - (i == index) for i, size in enumerate(expected)]
         plain = policy.discretize(sizes)
-        actor = dissect(plain).actors[0]
+        actor = find_layout(plain).actors[0]
         hidden = [dense(plain, name).out_features for name in actor.hidden]
         assert hidden == list(sizes[len(sizes) - len(hidden) :])
         convolutions = [
@@ -491,7 +491,7 @@ def test_the_grid_is_what_is_learned_and_not_the_size(
     policy = model.policy
     # then: of the actor and its followers
     assert policy.sizes == policy.max_sizes == (16, 12)
-    for net in dissect(policy).actors:
+    for net in find_layout(policy).actors:
         weights = [dense(policy, name).weight for name in (*net.hidden, *net.heads)]
         assert tuple(len(weight) for weight in weights[:2]) == grids
         assert [weight.shape[1] for weight in weights[1:]] == [
@@ -499,7 +499,7 @@ def test_the_grid_is_what_is_learned_and_not_the_size(
             *[grids[1]] * (len(weights) - 2),
         ]
     # and of nothing else
-    for net in dissect(policy).critics:
+    for net in find_layout(policy).critics:
         assert [dense(policy, name).out_features for name in net.hidden] == [16, 12]
         assert not any(isinstance(dense(policy, name), IntegralLinear) for name in net.hidden)
     # and it is said when the policy is built again
@@ -513,7 +513,8 @@ def test_the_grid_is_what_is_learned_and_not_the_size(
     for sizes in [(16, 12), (7, 5), grids, (50, 50)]:
         plain = policy.resize(sizes).discretize()
         assert (
-            tuple(dense(plain, name).out_features for name in dissect(plain).actors[0].hidden) == sizes
+            tuple(dense(plain, name).out_features for name in find_layout(plain).actors[0].hidden)
+            == sizes
         )
         torch.testing.assert_close(
             head_outputs(plain, model), head_outputs(policy, model), rtol=1e-4, atol=1e-5

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sb3_integral import IntegralActorCriticPolicy, ResizablePolicy
 from sb3_integral.policies import StandardizeExtractor
-from sb3_integral.policies.anatomy import Net, dense, dissect
+from sb3_integral.policies.layout import NetworkLayout, dense, find_layout
 from sb3_integral.policies.plain import (
     actor_parameter_count,
     build_plain_policy,
@@ -29,7 +29,7 @@ def rebuilt(policy: ActorCriticPolicy) -> ActorCriticPolicy:
     return build_plain_policy(policy, ActorCriticPolicy, policy.state_dict())
 
 
-def modules_of(policy: ActorCriticPolicy, net: Net) -> list[nn.Linear]:
+def modules_of(policy: ActorCriticPolicy, net: NetworkLayout) -> list[nn.Linear]:
     return [dense(policy, name) for name in (*net.hidden, *net.heads)]
 
 
@@ -37,8 +37,8 @@ def test_the_dense_layers_are_read_from_first_to_last(make_policy: MakePolicy) -
     # given
     policy = make_policy("box", ActorCriticPolicy)
     # when
-    anatomy = dissect(policy)
-    actor, critic = (modules_of(policy, net) for net in (anatomy.actors[0], anatomy.critics[0]))
+    layout = find_layout(policy)
+    actor, critic = (modules_of(policy, net) for net in (layout.actors[0], layout.critics[0]))
     # then
     assert [(m.in_features, m.out_features) for m in actor] == [(5, 16), (16, 12), (12, 2)]
     assert [(m.in_features, m.out_features) for m in critic] == [(5, 10), (10, 1)]
@@ -52,7 +52,7 @@ def test_an_output_that_is_not_dense_is_refused(make_policy: MakePolicy) -> None
     policy.action_net = nn.Sequential(nn.Linear(12, 3), nn.Tanh())
     # when / then
     with pytest.raises(ValueError, match=r"dense layer at action_net, got Sequential"):
-        modules_of(policy, dissect(policy).actors[0])
+        modules_of(policy, find_layout(policy).actors[0])
     with pytest.raises(ValueError, match=r"dense layer at action_net, got Sequential"):
         ResizablePolicy(policy)
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.policies import Resizable, as_resizable
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.resize import RESIZE_METHODS, DenseLayer
 
 MakePolicy = Callable[..., Any]
@@ -30,7 +30,7 @@ METHODS = ("bicubic", "bicubic-rescaled", "integral")
 
 def actor_modules(policy: BasePolicy) -> list[nn.Linear]:
     """Return the actor's dense layers, first to last, its heads at the end."""
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     return [dense(policy, name) for name in (*net.hidden, *net.heads)]
 
 
@@ -381,7 +381,7 @@ def test_what_follows_the_actor_is_resized_with_it(
     # when
     small = ResizablePolicy(policy, method).discretize([7, 5])
     # then
-    online, target = dissect(small).actors
+    online, target = find_layout(small).actors
     for ours, theirs in zip(
         (*online.hidden, *online.heads), (*target.hidden, *target.heads), strict=True
     ):
@@ -435,7 +435,7 @@ def test_behind_images_the_hidden_layers_are_resized(
     assert torch.equal(head_outputs(resizable.policy, model), head_outputs(policy, model))
     assert head_outputs(resizable.resize([7, 5]).policy, model).isfinite().all()
     assert 0.0 < resizable.compression() < 100.0
-    extractor = dissect(policy).actors[0].extractor
+    extractor = find_layout(policy).actors[0].extractor
     ours = resizable.policy.get_submodule(extractor).state_dict()
     for key, value in policy.get_submodule(extractor).state_dict().items():
         assert torch.equal(ours[key], value)

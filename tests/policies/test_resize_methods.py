@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sb3_integral import ResizablePolicy
 from sb3_integral.policies import StandardizeExtractor
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.resize import RESIZE_METHODS, ActivationPruning, DenseLayer, parameter_count
 
 MakePolicy = Callable[..., Any]
@@ -23,7 +23,7 @@ Outputs = Callable[[ActorCriticPolicy, Tensor], Tensor]
 
 
 def layers(policy: ActorCriticPolicy) -> list[DenseLayer]:
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     modules = [dense(policy, name) for name in (*net.hidden, *net.heads)]
     return [DenseLayer(module.weight.detach(), module.bias.detach()) for module in modules]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.nn import CubicConvolution, Trapezoidal
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.resize import DenseLayer, IntegralSampling
 
 sizes = st.integers(1, 24)
@@ -27,7 +27,7 @@ def random_layers(*features: int, seed: int = 0) -> list[DenseLayer]:
 
 
 def actor_layers(policy: BasePolicy) -> list[DenseLayer]:
-    net = dissect(policy).actors[0]
+    net = find_layout(policy).actors[0]
     modules = [dense(policy, name) for name in (*net.hidden, *net.heads)]
     return [DenseLayer(module.weight.detach(), module.bias.detach()) for module in modules]
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies import Resizable
-from sb3_integral.policies.anatomy import dense, dissect
+from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.policies.serialization import load_policy
 
 WEIGHTS = "weights.png"
@@ -72,7 +72,7 @@ def second_layer(student: BasePolicy) -> Tensor | None:
         Shape: (neurons of the second, neurons of the first).
     """
     policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
-    hidden = dissect(policy).actors[0].hidden
+    hidden = find_layout(policy).actors[0].hidden
     return dense(policy, hidden[1]).weight.detach() if len(hidden) > 1 else None
 
 

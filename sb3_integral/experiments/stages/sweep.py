@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,13 @@ import pandas as pd
 from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.experiments.config.schema import EvaluationConfig, ExperimentConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
-from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies import ResizablePolicy, as_resizable
 from sb3_integral.policies.serialization import load_policy
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
-
-SWEEP = "episodes.csv"
 
 RESIZE_SAMPLES = 20_000
 """Observations of the demonstrations that a resize method sees, drawn at random."""
@@ -136,13 +134,7 @@ def sweep_student(
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
         seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
     policy = as_resizable(student, method, seen)
-    sizes_done = 0
-
-    def on_size_end() -> None:
-        nonlocal sizes_done
-        sizes_done += 1
-        report(sizes_done / len(sizes))
-
+    done = count(1)
     rows = evaluate_resize_sweep(
         policy,
         env_id,
@@ -150,6 +142,6 @@ def sweep_student(
         config.episodes,
         deterministic=config.deterministic,
         seed=derived_seed(seed, "evaluation"),
-        on_size_end=on_size_end,
+        on_size_end=lambda: report(next(done) / len(sizes)),
     )
     pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)

@@ -12,11 +12,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import nn
 
-from sb3_integral.policies.anatomy import (
-    Anatomy,
-    Net,
+from sb3_integral.policies.layout import (
+    NetworkLayout,
+    PolicyLayout,
     dense,
-    dissect,
+    find_layout,
     replace_submodule,
     submodules,
 )
@@ -24,25 +24,25 @@ from sb3_integral.policies.registration import KINDS, integral_policies
 
 MakeModel = Callable[..., Any]
 
-ON_POLICY = Anatomy(
+ON_POLICY = PolicyLayout(
     actors=(
-        Net(
+        NetworkLayout(
             "features_extractor",
             ("mlp_extractor.policy_net.0", "mlp_extractor.policy_net.2"),
             ("action_net",),
         ),
     ),
     critics=(
-        Net(
+        NetworkLayout(
             "features_extractor",
             ("mlp_extractor.value_net.0", "mlp_extractor.value_net.2"),
             ("value_net",),
         ),
     ),
 )
-RECURRENT = Anatomy(*(tuple(net._replace(reads="memory") for net in nets) for nets in ON_POLICY))
+RECURRENT = PolicyLayout(*(tuple(net._replace(reads="memory") for net in nets) for nets in ON_POLICY))
 CRITICS = tuple(
-    Net(
+    NetworkLayout(
         "critic.features_extractor",
         (f"critic.{name}.0", f"critic.{name}.2"),
         (f"critic.{name}.4",),
@@ -50,9 +50,9 @@ CRITICS = tuple(
     )
     for name in ("qf0", "qf1")
 )
-SQUASHED = Anatomy(
+SQUASHED = PolicyLayout(
     actors=(
-        Net(
+        NetworkLayout(
             "actor.features_extractor",
             ("actor.latent_pi.0", "actor.latent_pi.2"),
             ("actor.mu", "actor.log_std"),
@@ -62,27 +62,27 @@ SQUASHED = Anatomy(
 )
 
 
-def deterministic(critics: int) -> Anatomy:
+def deterministic(critics: int) -> PolicyLayout:
     actors = tuple(
-        Net(f"{name}.features_extractor", (f"{name}.mu.0", f"{name}.mu.2"), (f"{name}.mu.4",))
+        NetworkLayout(f"{name}.features_extractor", (f"{name}.mu.0", f"{name}.mu.2"), (f"{name}.mu.4",))
         for name in ("actor", "actor_target")
     )
-    return Anatomy(actors, CRITICS[:critics])
+    return PolicyLayout(actors, CRITICS[:critics])
 
 
-def values(name: str) -> Anatomy:
+def values(name: str) -> PolicyLayout:
     actors = tuple(
-        Net(
+        NetworkLayout(
             f"{name}{suffix}.features_extractor",
             (f"{name}{suffix}.{name}.0", f"{name}{suffix}.{name}.2"),
             (f"{name}{suffix}.{name}.4",),
         )
         for suffix in ("", "_target")
     )
-    return Anatomy(actors, ())
+    return PolicyLayout(actors, ())
 
 
-ANATOMIES: dict[type[BaseAlgorithm], Anatomy] = {
+LAYOUTS: dict[type[BaseAlgorithm], PolicyLayout] = {
     **dict.fromkeys((PPO, A2C, TRPO, MaskablePPO), ON_POLICY),
     RecurrentPPO: RECURRENT,
     **dict.fromkeys((SAC, TQC), SQUASHED),
@@ -90,24 +90,26 @@ ANATOMIES: dict[type[BaseAlgorithm], Anatomy] = {
     DDPG: deterministic(1),
     DQN: values("q_net"),
     QRDQN: values("quantile_net"),
-    ARS: Anatomy((Net("features_extractor", ("action_net.0", "action_net.2"), ("action_net.4",)),), ()),
+    ARS: PolicyLayout(
+        (NetworkLayout("features_extractor", ("action_net.0", "action_net.2"), ("action_net.4",)),), ()
+    ),
 }
 
 
-def layer_names(anatomy: Anatomy) -> list[str]:
-    return [name for nets in anatomy for net in nets for name in (*net.hidden, *net.heads)]
+def layer_names(layout: PolicyLayout) -> list[str]:
+    return [name for nets in layout for net in nets for name in (*net.hidden, *net.heads)]
 
 
-@pytest.mark.parametrize("algorithm", ANATOMIES)
+@pytest.mark.parametrize("algorithm", LAYOUTS)
 def test_the_layers_of_a_policy_by_name(
     make_model: MakeModel, stock: Callable[..., str], algorithm: type[BaseAlgorithm]
 ) -> None:
     # when
     policy = make_model(algorithm, stock(algorithm, "IntegralMlpPolicy"), net_arch=[8, 6]).policy
     # then
-    anatomy = dissect(policy)
-    assert anatomy == ANATOMIES[algorithm]
-    for net in (*anatomy.actors, *anatomy.critics):
+    layout = find_layout(policy)
+    assert layout == LAYOUTS[algorithm]
+    for net in (*layout.actors, *layout.critics):
         assert [dense(policy, name).out_features for name in net.hidden] == [8, 6]
         assert all(dense(policy, name).in_features == 6 for name in net.heads)
         assert net.first == net.hidden[:1]
@@ -121,7 +123,7 @@ def test_no_layer_is_forgotten(
     policy = make_model(algorithm, stock(algorithm, "IntegralMlpPolicy"), net_arch=[8, 6]).policy
     # then: but for the critics' slow followers, which nobody resizes
     dense_names = [name for name, part in policy.named_modules() if isinstance(part, nn.Linear)]
-    assert sorted(layer_names(dissect(policy))) == sorted(
+    assert sorted(layer_names(find_layout(policy))) == sorted(
         name for name in dense_names if not name.startswith("critic_target.")
     )
 
@@ -130,7 +132,7 @@ def test_crossq_normalises_what_its_hidden_layers_write(make_model: MakeModel) -
     # when
     policy = make_model(CrossQ, "MlpPolicy", net_arch=[8, 6]).policy
     # then: the first of its norms reads the observation
-    actor = dissect(policy).actors[0]
+    actor = find_layout(policy).actors[0]
     assert actor.hidden == ("actor.latent_pi.1", "actor.latent_pi.4")
     assert actor.norms == tuple(
         (f"actor.latent_pi.{place}", i) for place, i in [(0, -1), (3, 0), (6, 1)]
@@ -141,7 +143,7 @@ def test_crossq_normalises_what_its_hidden_layers_write(make_model: MakeModel) -
         assert isinstance(norm, BatchRenorm1d)
         assert norm.num_features == (8, 6, actor_input)[index]
     without = make_model(CrossQ, "MlpPolicy", net_arch=[8, 6], batch_norm=False).policy
-    assert dissect(without) == SQUASHED
+    assert find_layout(without) == SQUASHED
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,8 @@ def test_an_integral_policy_has_the_anatomy_of_the_plain_one(
     integral = make_model(algorithm, kind, net_arch=[8]).policy
     plain = make_model(algorithm, stock(algorithm, kind), net_arch=[8]).policy
     # then
-    assert dissect(integral) == dissect(plain)
-    assert dissect(integral.discretize(3)) == dissect(plain)
+    assert find_layout(integral) == find_layout(plain)
+    assert find_layout(integral.discretize(3)) == find_layout(plain)
 
 
 @pytest.mark.parametrize("algorithm", [PPO, RecurrentPPO])
@@ -172,7 +174,7 @@ def test_extractors_that_are_not_shared_are_told_apart(
     kind = stock(algorithm, "IntegralMlpPolicy")
     policy = make_model(algorithm, kind, share_features_extractor=False).policy
     # then
-    actors, critics = dissect(policy)
+    actors, critics = find_layout(policy)
     assert [net.extractor for net in (*actors, *critics)] == [
         "pi_features_extractor",
         "vf_features_extractor",
@@ -187,7 +189,7 @@ def test_with_gsde_the_mean_alone_reads_the_last_layer(
     # when
     model = make_model(algorithm, "MlpPolicy", arguments={"use_sde": True}, clip_mean=clip_mean)
     # then
-    assert dissect(model.policy).actors[0].heads == (head,)
+    assert find_layout(model.policy).actors[0].heads == (head,)
 
 
 def test_an_actor_without_hidden_layers_has_heads_that_read_the_input(make_model: MakeModel) -> None:
@@ -195,9 +197,9 @@ def test_an_actor_without_hidden_layers_has_heads_that_read_the_input(make_model
     policy = make_model(PPO, "MlpPolicy", net_arch={"pi": [], "vf": [8]}).policy
     linear = make_model(ARS, "LinearPolicy", observation_space=policy.observation_space).policy
     # then
-    actor = dissect(policy).actors[0]
+    actor = find_layout(policy).actors[0]
     assert (actor.hidden, actor.heads, actor.first) == ((), ("action_net",), ("action_net",))
-    actor = dissect(linear).actors[0]
+    actor = find_layout(linear).actors[0]
     assert (actor.hidden, actor.heads, actor.first) == ((), ("action_net.0",), ("action_net.0",))
 
 
@@ -210,7 +212,7 @@ def test_a_policy_of_an_unknown_kind_is_refused() -> None:
     model = ARS("MlpPolicy", "CartPole-v1", device="cpu")
     # when / then
     with pytest.raises(ValueError, match="Table is not a kind of policy"):
-        dissect(Table(model.observation_space, model.action_space))
+        find_layout(Table(model.observation_space, model.action_space))
 
 
 def test_only_a_dense_layer_is_one(make_policy: Callable[..., Any]) -> None:

@@ -1,6 +1,6 @@
-"""Where a policy of SB3 or sb3-contrib keeps its actor: names of layers, by kind of policy.
+"""Where each kind of policy of SB3 and sb3-contrib keeps its layers.
 
-SB3 has no common word for the parts of its policies. This file is the only one that knows theirs.
+SB3 has no common names for the parts of its policies. This file is the only one that knows them.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ Module = TypeVar("Module", bound=nn.Module)
 Reads = Literal["features", "features and actions", "memory"]
 
 
-class Net(NamedTuple):
-    """The layers of one network between features and output, named as in ``named_modules()``.
+class NetworkLayout(NamedTuple):
+    """The names of the layers between a network's features and its output, as in ``named_modules()``.
 
     Attributes:
         extractor: The features extractor.
         hidden: The hidden dense layers, first to last.
         heads: The dense layers that read the last hidden layer, or the input where there is none.
-        norms: Layers that normalise, with the index of the layer that writes to them; -1 for the input.
-        reads: What the first layer reads: the extractor's output alone, or with the actions behind
-            it, or the output of an LSTM.
+        norms: The normalisation layers, each with the index of the hidden layer before it; -1 for a
+            layer that normalises the input.
+        reads: What the first layer reads: the features, the features followed by the actions, or the
+            output of an LSTM.
     """
 
     extractor: str
@@ -39,16 +40,16 @@ class Net(NamedTuple):
         return self.hidden[:1] or self.heads
 
 
-class Anatomy(NamedTuple):
+class PolicyLayout(NamedTuple):
     """The networks of a policy.
 
     Attributes:
-        actors: The network that chooses actions, and then those that follow it slowly.
-        critics: The networks that are thrown away with training, their slow followers left out.
+        actors: The network that chooses actions, followed by its target networks.
+        critics: The critics, without their target networks.
     """
 
-    actors: tuple[Net, ...]
-    critics: tuple[Net, ...]
+    actors: tuple[NetworkLayout, ...]
+    critics: tuple[NetworkLayout, ...]
 
 
 class ActorParts(NamedTuple):
@@ -83,7 +84,7 @@ def find_actor(policy: Any) -> ActorParts:
             f"{type(policy).__name__} is recurrent, expected a policy without memory: its action "
             f"depends on more than the observation"
         )
-    extractor = dissect(policy).actors[0].extractor
+    extractor = find_layout(policy).actors[0].extractor
     if hasattr(policy, "mlp_extractor"):
         layers = ("mlp_extractor.policy_net", "action_net")
         return ActorParts(extractor, layers, needs_tanh=policy.squash_output)
@@ -96,7 +97,7 @@ def find_actor(policy: Any) -> ActorParts:
     return ActorParts(extractor, ("actor.mu" if hasattr(policy, "actor") else "action_net",))
 
 
-def dissect(policy: BasePolicy) -> Anatomy:
+def find_layout(policy: BasePolicy) -> PolicyLayout:
     """Find the networks of a policy.
 
     Raises:
@@ -105,14 +106,16 @@ def dissect(policy: BasePolicy) -> Anatomy:
     if hasattr(policy, "mlp_extractor"):
         return _actor_critic(policy)
     if hasattr(policy, "q_net"):
-        return Anatomy(tuple(_sequence(policy, net, "q_net") for net in ("q_net", "q_net_target")), ())
+        return PolicyLayout(
+            tuple(_sequence(policy, net, "q_net") for net in ("q_net", "q_net_target")), ()
+        )
     if hasattr(policy, "quantile_net"):
         names = ("quantile_net", "quantile_net_target")
-        return Anatomy(tuple(_sequence(policy, net, "quantile_net") for net in names), ())
+        return PolicyLayout(tuple(_sequence(policy, net, "quantile_net") for net in names), ())
     if hasattr(policy, "actor"):
         return _off_policy(policy)
     if isinstance(getattr(policy, "action_net", None), nn.Sequential):  # ARS
-        return Anatomy((_net(policy, "features_extractor", "action_net"),), ())
+        return PolicyLayout((_net(policy, "features_extractor", "action_net"),), ())
     raise ValueError(f"{type(policy).__name__} is not a kind of policy whose layers are known here")
 
 
@@ -141,7 +144,7 @@ def replace_submodule(policy: nn.Module, name: str, module: nn.Module) -> None:
     setattr(policy.get_submodule(parent), own, module)
 
 
-def _actor_critic(policy: nn.Module) -> Anatomy:
+def _actor_critic(policy: nn.Module) -> PolicyLayout:
     # The LSTM itself is made later than the layers behind it.
     reads: Reads = "memory" if hasattr(policy, "lstm_output_dim") else "features"
     is_shared = policy.share_features_extractor
@@ -150,10 +153,10 @@ def _actor_critic(policy: nn.Module) -> Anatomy:
         extractor = "features_extractor" if is_shared else f"{prefix}_features_extractor"
         net = _net(policy, extractor, f"mlp_extractor.{body}", (head,))
         nets.append(net._replace(reads=reads))
-    return Anatomy((nets[0],), (nets[1],))
+    return PolicyLayout((nets[0],), (nets[1],))
 
 
-def _off_policy(policy: nn.Module) -> Anatomy:
+def _off_policy(policy: nn.Module) -> PolicyLayout:
     names = [name for name in ("actor", "actor_target") if hasattr(policy, name)]
     if hasattr(policy.actor, "latent_pi"):
         actors = tuple(
@@ -174,17 +177,17 @@ def _off_policy(policy: nn.Module) -> Anatomy:
         for name, module in policy.get_submodule("critic").named_children()
         if isinstance(module, nn.Sequential)
     )
-    return Anatomy(actors, critics)
+    return PolicyLayout(actors, critics)
 
 
-def _sequence(policy: nn.Module, owner: str, body: str) -> Net:
+def _sequence(policy: nn.Module, owner: str, body: str) -> NetworkLayout:
     return _net(policy, f"{owner}.features_extractor", f"{owner}.{body}")
 
 
-def _net(policy: nn.Module, extractor: str, body: str, heads: tuple[str, ...] = ()) -> Net:
+def _net(policy: nn.Module, extractor: str, body: str, heads: tuple[str, ...] = ()) -> NetworkLayout:
     dense = _dense(policy, body)
     hidden = dense if heads else dense[:-1]
-    return Net(extractor, tuple(hidden), heads or tuple(dense[-1:]), _norms(policy, body))
+    return NetworkLayout(extractor, tuple(hidden), heads or tuple(dense[-1:]), _norms(policy, body))
 
 
 def _dense(policy: nn.Module, name: str) -> list[str]:
