@@ -168,7 +168,7 @@ def test_an_action_that_is_constant_is_learned_too(kind, value) -> None:
     # then
     got, _ = policy.predict(seen, deterministic=True)
     assert np.abs(got[:, 0] - acts[:, 0]).mean() < 0.2
-    assert np.abs(got[:, 1] - value).max() < 4.0  # a hundredth of its range
+    assert np.abs(got[:, 1] - value).max() < 8.0  # a fiftieth of its range
 
 
 def test_training_goes_on_from_a_trained_student() -> None:
