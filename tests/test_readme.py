@@ -162,7 +162,10 @@ def test_links_and_pictures_are_there() -> None:
     assert missing == []
 
 
-def test_files_that_are_named_are_there() -> None:
-    named = re.findall(r"`((?:tests|scripts|docs|hyperparams|zoo_configs)/[\w./]+)`", README)
-    assert len(named) > 5
-    assert [name for name in named if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_files_that_are_named_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(?:python )?(\w+/[\w./]+\.(?:py|yml|md))`", text)
+    assert named
+    places = (ROOT, ROOT / "sb3_integral")
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
