@@ -94,7 +94,7 @@ def own_tensors(
 
 
 def must_be_traced(plans: Sequence[LayerPlan] = ()) -> bool:
-    """Whether somebody has to see each operation."""
+    """Whether each operation has to be an ordinary one, which torch can follow."""
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
@@ -279,7 +279,7 @@ class _Run(torch.autograd.Function):
                 weight, values = weights_and_values[2 * index : 2 * index + 2]
                 activation, plan = activations[index], plans[number][index]
                 if activation is not None:
-                    # In place, unless somebody else may own the gradient.
+                    # In place, except on the gradient of the output, which is not ours.
                     is_own = index < n_layers - 1
                     gradient = activation.backward_(gradient if is_own else gradient.clone(), values)
                 before = weights_and_values[2 * index - 1] if index else inputs

@@ -20,7 +20,7 @@ from sb3_integral.nn.engine import (
     run_parameters,
     sample_layers,
 )
-from sb3_integral.nn.layer import LENT, MOST_PLANS, IntegralLayer
+from sb3_integral.nn.layer import MOST_PLANS, SAMPLED, IntegralLayer
 from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.plan import LayerPlan
 from sb3_integral.nn.sizes import Size
@@ -135,12 +135,12 @@ class IntegralNetwork(nn.Module):
         parameters = self._sample(plans, placements)
         if chain is not None:
             return run_parameters(args[0], parameters, chain.activations)
-        lent = dict(zip(self._layers, parameters, strict=True))
-        token = LENT.set({**LENT.get(), **lent})
+        sampled = dict(zip(self._layers, parameters, strict=True))
+        token = SAMPLED.set({**SAMPLED.get(), **sampled})
         try:
             return self.module(*args, **kwargs)
         finally:
-            LENT.reset(token)
+            SAMPLED.reset(token)
 
     def forward_at_sizes(self, inputs: Tensor, sizes: Sequence[Size]) -> list[Any]:
         """Run the module at each of several sizes; the network keeps its own.
@@ -188,7 +188,7 @@ class IntegralNetwork(nn.Module):
         return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     def _chain(self, inputs: object) -> Chain | None:
-        """Return the module as a chain, if the engine can run it and nobody would notice."""
+        """Return the module as a chain if the engine gives identical results, else None."""
         module = cast(nn.Module, self._modules["module"])
         if type(module) is not nn.Sequential or has_hooks(module):
             return None

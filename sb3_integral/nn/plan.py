@@ -163,8 +163,8 @@ def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | No
 
     Args:
         operator: Shape: (out, in, ...) or (out,).
-        left: Shape: (new out, out); None stands for the identity.
-        right: Shape: (in, new in); None stands for the identity.
+        left: Shape: (new out, out); None is the identity.
+        right: Shape: (in, new in); None is the identity.
 
     Returns:
         Shape: (new out, new in, ...) or (new out,).
