@@ -190,10 +190,12 @@ def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) 
 
         return LocalExecutor(workers)
     from sb3_integral.experiments.engine.on_ray import RayExecutor
+    from sb3_integral.experiments.engine.versions import local_sources
 
-    sources: dict[str, Path] = {}
-    for experiment in experiments:
-        sources.update(experiment.config.environment.local_sources())
+    stages = [stage for experiment in experiments for stage in experiment.plan.stages]
+    sources = local_sources({module for stage in stages for module in stage.modules})
+    for environment in {stage.environment for stage in stages if stage.environment is not None}:
+        sources.update(environment.local_sources())
     return RayExecutor(ray, sources)
 
 

@@ -100,8 +100,8 @@ def train_student(
         seed: Of the run.
         smoothness: A :class:`SmoothnessConfig`.
         expert: The expert's algorithm, if its distribution is cloned.
-        expert_folder: The expert's, likewise.
-        start_folder: Of the plain student that it starts from, if it does.
+        expert_folder: The folder of the expert, if its distribution is cloned.
+        start_folder: The folder of the plain student whose weights it begins with, if there is one.
     """
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
