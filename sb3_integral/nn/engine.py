@@ -34,19 +34,26 @@ class Packing(NamedTuple):
     Attributes:
         places: The layer and the number of each tensor, in order.
         flat_shapes: Shapes of those that lie in one; empty if none do.
-        views: Those that lie in one, without history; empty where they are not prepared.
+        prepared: What :meth:`unpack` returns of those that lie in one, without history; empty where it
+            is not prepared.
     """
 
     places: tuple[tuple[int, int], ...]
     flat_shapes: tuple[torch.Size, ...] = ()
-    views: tuple[Tensor, ...] = ()
+    prepared: tuple[dict[int, Tensor], ...] = ()
 
-    def unpack(self, packed: Sequence[Tensor], *, is_traced: bool = False) -> list[dict[int, Tensor]]:
+    def unpack(self, packed: Sequence[Tensor], *, is_traced: bool = False) -> Sequence[Numbered]:
         """Return the tensors of each layer by number."""
+        if self.prepared and not is_traced:
+            if len(packed) == 1:
+                return self.prepared
+            with_corrections = [dict(tensors) for tensors in self.prepared]
+            corrections = self.places[len(self.flat_shapes) :]
+            for (layer, number), tensor in zip(corrections, packed[1:], strict=True):
+                with_corrections[layer][number] = tensor
+            return with_corrections
         tensors: Sequence[Tensor] = packed
-        if self.views and not is_traced:
-            tensors = [*self.views, *packed[1:]]
-        elif self.flat_shapes:
+        if self.flat_shapes:
             tensors = [*self.split(packed[0]), *packed[1:]]
         layers: list[dict[int, Tensor]] = [{} for _ in range(self.places[-1][0] + 1)]
         for (layer, number), tensor in zip(self.places, tensors, strict=True):

@@ -265,9 +265,8 @@ class IntegralLayer(nn.Module):
             )
 
         return make_plan(
-            make_sampled(terms(weights), sampling, integration),
-            None if self.bias is None else make_sampled(terms(biases), sampling, None),
-            shape,
+            make_sampled(terms(weights), sampling, integration, shape),
+            None if self.bias is None else make_sampled(terms(biases), sampling, None, shape[:1]),
         )
 
     def _current_parameters(self) -> Parameters:
