@@ -99,7 +99,7 @@ def run_experiments(
             soft_wrap=True,
         )
         raise typer.Exit(128 + stopped.number) from None
-    except (RuntimeError, ImportError, OSError) as error:
+    except (ImportError, OSError) as error:
         raise RunError(str(error), _finished(plans)) from error
     return [] if dry_run else _finished(plans)
 
@@ -160,7 +160,7 @@ def _run(
     fresh: bool,
 ) -> None:
     from sb3_integral.cli.progress import ProgressDisplay
-    from sb3_integral.experiments import PastStages, run_stages, tasks_of
+    from sb3_integral.experiments import ExperimentError, PastStages, run_stages, tasks_of
 
     plans = [experiment.plan for experiment in experiments]
     past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
@@ -181,7 +181,10 @@ def _run(
         if not dry_run:
             seconds = _by_label(plans, forecasts)
             display = stack.enter_context(ProgressDisplay(console, tasks_of(plans), seconds))
-            run_stages(plans, executor, display)
+            try:
+                run_stages(plans, executor, display)
+            except ExperimentError as error:
+                raise RunError(str(error), _finished(plans)) from error
 
 
 def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) -> Executor:

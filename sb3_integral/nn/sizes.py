@@ -1,4 +1,4 @@
-"""What a user may pass as a size, checked where it enters."""
+"""Sizes as a user may pass them, and their checks."""
 
 from __future__ import annotations
 
