@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-# uv does not read pip's configuration: where pip finds wheels locally, uv shall find them too.
+# uv does not read pip's configuration: where pip finds wheels locally, uv finds them too.
 ifneq ($(strip $(PIP_FIND_LINKS)),)
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -221,88 +222,47 @@ def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) 
     raise ValueError(f"expected Box, Discrete, MultiDiscrete or MultiBinary actions, got {space}")
 
 
-def _continuous(space: Any, outputs: int | None, is_squashed: bool) -> Head:
-    low, high = np.array(space.low), np.array(space.high)
-    return (Unscale if is_squashed else Clip)(space.shape, low, high)
-
-
-def _one_choice(space: Any, outputs: int | None, is_squashed: bool) -> Head:
-    return Argmax((int(space.n),), ())
-
-
-def _several_choices(space: Any, outputs: int | None, is_squashed: bool) -> Head:
-    return Argmax(tuple(map(int, space.nvec.ravel())), space.shape)
-
-
 def _bits(space: Any, outputs: int | None, is_squashed: bool) -> Head:
     count = math.prod(space.shape)
     return Argmax((2,) * count, space.shape) if outputs == 2 * count else Threshold(space.shape)
 
 
 HEADS: dict[type[spaces.Space[Any]], Callable[[Any, int | None, bool], Head]] = {
-    spaces.Box: _continuous,
-    spaces.Discrete: _one_choice,
-    spaces.MultiDiscrete: _several_choices,
+    spaces.Box: lambda space, _, is_squashed: (Unscale if is_squashed else Clip)(
+        space.shape, np.array(space.low), np.array(space.high)
+    ),
+    spaces.Discrete: lambda space, *_: Argmax((int(space.n),), ()),
+    spaces.MultiDiscrete: lambda space, *_: Argmax(tuple(map(int, space.nvec.ravel())), space.shape),
     spaces.MultiBinary: _bits,
 }
 """The head of a policy, by the class of its action space."""
 
 
-@dataclass(frozen=True)
-class Gaussian:
-    """Noise of a normal distribution.
-
-    Attributes:
-        std: Standard deviation of each action. Shape: (actions,).
-    """
-
-    std: Array
-
-    def __call__(self, generator: np.random.Generator) -> Array:
-        """Draw noise. Shape: (actions,)."""
-        return self.std * generator.standard_normal(len(self.std), dtype=np.float32)
+Noise = Callable[[np.random.Generator], Array]
+"""Draws what is added to the last layer's output, so that its action is one of the distribution's."""
 
 
-@dataclass(frozen=True)
-class Gumbel:
-    """Noise by which a logit is the largest as often as its softmax says.
-
-    Attributes:
-        outputs: How many logits there are.
-    """
-
-    outputs: int
-
-    def __call__(self, generator: np.random.Generator) -> Array:
-        """Draw noise. Shape: (outputs,)."""
-        return generator.gumbel(size=self.outputs)
+def _gaussian(std: Array, generator: np.random.Generator) -> Array:
+    return std * generator.standard_normal(len(std), dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """Noise by which a logit is positive as often as its sigmoid says.
-
-    Attributes:
-        outputs: How many logits there are.
-    """
-
-    outputs: int
-
-    def __call__(self, generator: np.random.Generator) -> Array:
-        """Draw noise. Shape: (outputs,)."""
-        return generator.logistic(size=self.outputs)
+def _gumbel(outputs: int, generator: np.random.Generator) -> Array:
+    """Make a logit the largest as often as the softmax says."""
+    return generator.gumbel(size=outputs)
 
 
-Noise = Gaussian | Gumbel | Logistic
-"""Added to the last layer's output, it draws an action from the policy's distribution."""
+def _logistic(outputs: int, generator: np.random.Generator) -> Array:
+    """Make a logit positive as often as the sigmoid says."""
+    return generator.logistic(size=outputs)
+
 
 NOISE: dict[type[Any], Callable[[Any, int], Noise]] = {
-    DiagGaussianDistribution: lambda policy, outputs: Gaussian(
-        policy.log_std.detach().exp().cpu().numpy().astype(np.float32)
+    DiagGaussianDistribution: lambda policy, outputs: partial(
+        _gaussian, policy.log_std.detach().exp().cpu().numpy().astype(np.float32)
     ),
-    CategoricalDistribution: lambda policy, outputs: Gumbel(outputs),
-    MultiCategoricalDistribution: lambda policy, outputs: Gumbel(outputs),
-    BernoulliDistribution: lambda policy, outputs: Logistic(outputs),
+    CategoricalDistribution: lambda policy, outputs: partial(_gumbel, outputs),
+    MultiCategoricalDistribution: lambda policy, outputs: partial(_gumbel, outputs),
+    BernoulliDistribution: lambda policy, outputs: partial(_logistic, outputs),
 }
 """Makes the noise of a policy, by the class of its distribution."""
 

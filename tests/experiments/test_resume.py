@@ -39,7 +39,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 def kill_inside(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Kill the run and all its workers while they fill the given stage's folder."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         if any(folder.parent.glob(f"{PARTIAL_PREFIX}*-{folder.name}")):
             os.killpg(process.pid, signal.SIGKILL)

@@ -39,6 +39,8 @@ class Stage:
         environment: The environment that it uses.
         packages: Distributions whose versions the result depends on, besides the environment's own.
         modules: Modules of the user's, such as a wrapper's, whose code the result depends on.
+        paths: Arguments that say where a file is whose content the inputs identify. The result does not
+            depend on them, and they are not recorded.
         amount: How much work it is, in a unit of its own, such as episodes; forecasts scale with it.
     """
 
@@ -49,6 +51,7 @@ class Stage:
     environment: Environment | None = None
     packages: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
     amount: float = 1.0
 
     @cached_property
@@ -146,7 +149,7 @@ class Stage:
             for name, need in self.needs.items()
         }
         environment = {} if self.environment is None else {"env_id": self.environment.id}
-        return {**environment, **folders, **self.inputs}
+        return {**environment, **folders, **self.inputs, **self.paths}
 
     def _check_versions(self) -> None:
         here = versions_of(self.packages) | versions_of_modules(self.modules)

@@ -79,8 +79,15 @@ def expert_stage(config: ExperimentConfig, environment: Environment) -> Stage:
     """
     own = config.expert
     if own.model is not None:
-        inputs = {"algo": own.algo, **saved_expert(own.model, own.vecnormalize)}
-        return Stage("expert", take_expert, inputs, environment=environment)
+        files = {"model": own.model, "vecnormalize": own.vecnormalize}
+        paths = {name: path for name, path in files.items() if path is not None}
+        return Stage(
+            "expert",
+            take_expert,
+            {"algo": own.algo, "digests": {name: _digest(path) for name, path in paths.items()}},
+            environment=environment,
+            paths={name: str(path) for name, path in paths.items()},
+        )
     hyperparams = expert_hyperparams(own.hyperparams, environment.id)
     return Stage(
         "expert",
@@ -157,52 +164,37 @@ def train_expert(
         environment.close()
 
 
-def saved_expert(model: Path, vecnormalize: Path | None) -> dict[str, Any]:
-    """Return what :func:`take_expert` needs to know of an expert that is there already.
-
-    Args:
-        model: What an SB3 model's ``save`` left.
-        vecnormalize: What ``VecNormalize.save`` left, if it was trained on normalised observations.
-    """
-    return {
-        "model": str(model),
-        "vecnormalize": None if vecnormalize is None else str(vecnormalize),
-        "digests": [_digest(path) for path in (model, vecnormalize) if path is not None],
-    }
-
-
 def take_expert(
     folder: Path,
     report: Report,
     *,
     env_id: str,
     algo: str,
+    digests: dict[str, str],
     model: str,
-    vecnormalize: str | None,
-    digests: list[str],
+    vecnormalize: str | None = None,
 ) -> None:
     """Copy an expert that is there already to where :func:`train_expert` would have left it.
 
     Args:
-        folder: As there.
+        folder: Will hold the copies, as rl-zoo3's log folder does.
         report: Not called.
         env_id: The environment.
         algo: The algorithm of the model, as rl-zoo3 calls it.
-        model: As for :func:`saved_expert`.
-        vecnormalize: Likewise.
-        digests: What it returned: the files must still be the same.
+        digests: Of each file, by the name of its argument: it must still be the same.
+        model: The file that an SB3 model's ``save`` left.
+        vecnormalize: The file that ``VecNormalize.save`` left, if observations were normalised.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If a file has changed.
     """
     zipped, statistics = _files(folder, env_id, algo)
     statistics.parent.mkdir(parents=True)
-    copies = [zipped, statistics]
-    originals = [Path(path) for path in (model, vecnormalize) if path is not None]
-    for original, copy, digest in zip(originals, copies, digests, strict=False):
-        shutil.copyfile(original, copy)
-        if _digest(copy) != digest:
-            raise ValueError(f"{original} has changed since the experiment began")
+    for name, original, copy in (("model", model, zipped), ("vecnormalize", vecnormalize, statistics)):
+        if original is not None:
+            shutil.copyfile(original, copy)
+            if _digest(copy) != digests[name]:
+                raise ValueError(f"{original} has changed since the experiment began")
 
 
 def _digest(path: Path) -> str:

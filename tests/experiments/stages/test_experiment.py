@@ -264,6 +264,12 @@ def test_an_expert_that_is_there_already_is_taken_and_known_by_what_is_in_it(sta
     copy = tmp_path / "run" / "expert" / "ppo" / f"{env}_1" / f"{env}.zip"
     assert copy.read_bytes() == b"a model"
     assert before.is_done(tmp_path / "run")
+    # and when it lies elsewhere, then nothing has changed
+    elsewhere = tmp_path / "elsewhere.zip"
+    elsewhere.write_bytes(b"a model")
+    moved = stages_of(lambda content: content.update(expert={"model": str(elsewhere), "algo": "ppo"}))
+    assert moved["expert"].key == before.key
+    assert str(tmp_path) not in json.dumps(before.record(tmp_path / "run"))
     # and when it is another, under the same name
     model.write_bytes(b"another")
     assert stages_of(own)["expert"].key != before.key
