@@ -72,7 +72,7 @@ def fit(
     The answer is the finest sampling of the policy that meets every limit. Latency
     is measured here, in one thread, so run this on the machine that the policy is for.
 
-    SB3's zip files are pickles: read none of a stranger's.
+    SB3's zip files are pickles, which can run code: open only files that you trust.
 
     Example: [bold]sb3-integral fit logs/trpo/Acrobot-v1_1 --max-bytes 8000[/]
     """
@@ -120,7 +120,7 @@ def smallest(
 
     Sizes are bisected, with more episodes where it is undecided.
 
-    SB3's zip files are pickles: read none of a stranger's.
+    SB3's zip files are pickles, which can run code: open only files that you trust.
 
     Example: [bold]sb3-integral smallest logs/trpo/Acrobot-v1_1 --tolerance 40
     --return-range -500 0 --sizes 48,32,24,16,8[/]
@@ -172,7 +172,7 @@ def drive(
 
     The size changes between steps, with the load of the machine.
 
-    SB3's zip files are pickles: read none of a stranger's.
+    SB3's zip files are pickles, which can run code: open only files that you trust.
 
     Example: [bold]sb3-integral drive logs/trpo/HalfCheetah-v4_1 --target-us 30[/]
     """

@@ -110,9 +110,8 @@ def export(
 
     Normalisation of observations goes along.
 
-    SB3's zips are pickles: open none of a stranger's, and no folder of theirs.
-    Only folders, and what ends in .zip, are read as such. A safe file cannot
-    run anything.
+    SB3's zip files are pickles, which can run code: open only files and folders
+    that you trust. Nothing but a .zip is read as one. A safe file cannot run anything.
 
     Example: [bold]sb3-integral export logs/ppo/Acrobot-v1_1 actor.h --format c --size 30[/]
     """

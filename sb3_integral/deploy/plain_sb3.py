@@ -31,7 +31,7 @@ def plain_policy(
 
     Args:
         source: Where it comes from; it is left as it is.
-        size: One integer for all hidden layers, or one for each; that in force by default.
+        size: One integer for all hidden layers, or one for each; the current size by default.
         normalize: Statistics that the policy was trained with; see
             :func:`~sb3_integral.actor.fold_normalization`.
 
@@ -104,7 +104,7 @@ def export_sb3(
     Args:
         source: A model, a policy, or a ResizablePolicy.
         path: The file; it gets the ending that it is given.
-        size: One integer for all hidden layers, or one for each; that in force by default.
+        size: One integer for all hidden layers, or one for each; the current size by default.
         normalize: Statistics that the policy was trained with; the result acts on raw observations.
         algorithm: The algorithm whose model it becomes, where the source is no model.
 

@@ -70,8 +70,8 @@ def read_source(
 ) -> Loaded:
     """Read a policy from a file or a folder.
 
-    A file that ends in ``.zip`` is SB3's: reading it unpickles, which can run code, so read none of a
-    stranger's, and no folder that holds one. Any other file is read as a safe one, or refused.
+    A file that ends in ``.zip`` is SB3's: reading it unpickles, which can run code, so read only files
+    and folders that you trust. Any other file is read as a safe one, or refused.
 
     Args:
         path: A zip of SB3, a safe file, or a folder; see :func:`~sb3_integral.policies.model_file`.

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +42,20 @@ class KeptSamples(NamedTuple):
     key: tuple[object, ...]
     contents: bytes
     parameters: list[Parameters]
+
+
+class KeptViews(NamedTuple):
+    """Views of the flat parameter.
+
+    Attributes:
+        where: Its address, dtype and strides.
+        packing: Where its parts are, prepared as views.
+        memory: Its bytes, if NumPy can read them.
+    """
+
+    where: tuple[object, ...]
+    packing: Packing
+    memory: np.ndarray[Any, np.dtype[np.uint8]] | None
 
 
 class IntegralNetwork(nn.Module):
@@ -99,7 +114,7 @@ class IntegralNetwork(nn.Module):
         self._packing = Packing(tuple(places), tuple(shapes))
         # What is kept from one call to the next, each with all that it depends on.
         self._kept: KeptSamples | None = None
-        self._views: tuple[object, Packing] | None = None
+        self._views: KeptViews | None = None
         self._last_chain: Chain | None = None
         self._plans: dict[tuple[object, ...], list[LayerPlan]] = {}
 
@@ -217,7 +232,7 @@ class IntegralNetwork(nn.Module):
         """Return the flat parameter, and the corrections that count in any of several plans."""
         flat = cast(Tensor, self._parameters["lam_flat"])
         packed = [flat]
-        packing = self._packing if must_be_traced() else self._prepared(flat)
+        packing = self._packing if must_be_traced() else self._prepared(flat).packing
         if not self._has_corrections():
             return packed, packing
         places = list(packing.places)
@@ -229,17 +244,21 @@ class IntegralNetwork(nn.Module):
                     places.append((index, number))
         return packed, packing._replace(places=tuple(places))
 
-    def _prepared(self, flat: Tensor) -> Packing:
-        """Return where the tensors lie, with views of them that need not be made in every step."""
+    def _prepared(self, flat: Tensor) -> KeptViews:
+        """Return views of the flat parameter, which need not be made in every step."""
         # Views keep their memory, so no other tensor can be at its address.
         where = (flat.data_ptr(), flat.dtype, flat.stride())
         kept = self._views
-        if kept is None or kept[0] != where:
+        if kept is None or kept.where != where:
             packing = self._packing
             with ordinary_tensors():
-                layers = packing.unpack([flat.detach()], is_traced=True)
-            kept = self._views = (where, packing._replace(prepared=tuple(map(dict, layers))))
-        return kept[1]
+                alone = flat.detach()
+                layers = packing.unpack([alone], is_traced=True)
+                is_readable = flat.is_cpu and flat.is_contiguous()
+                memory = alone.view(torch.uint8).numpy() if is_readable else None
+            packing = packing._replace(prepared=tuple(map(dict, layers)))
+            kept = self._views = KeptViews(where, packing, memory)
+        return kept
 
     def _has_corrections(self) -> bool:
         return any("corrections" in layer._modules for layer in self._layers)
@@ -251,12 +270,12 @@ class IntegralNetwork(nn.Module):
             torch.is_grad_enabled()
             or must_be_traced(plans)
             or self._has_corrections()
-            or not (flat.is_cpu and flat.is_contiguous())
+            or (memory := self._prepared(flat).memory) is None
         ):
             return self._shaped(sample_layers(plans, *self._packed([plans])))
         # Views follow their parameter; what was computed from it does not, whatever counts its changes.
         is_computed = any(plan.weight.has_matrices for plan in plans)
-        contents = flat.detach().view(torch.uint8).numpy().tobytes() if is_computed else b""
+        contents = memory.tobytes() if is_computed else b""
         key = (flat.data_ptr(), flat.dtype, *[placement.key for placement in placements])
         kept = self._kept
         if kept is None or kept.key != key or kept.contents != contents:

@@ -5,15 +5,14 @@ the policy's class by name, its spaces, its arguments, its sizes, and the versio
 ``sha256``, a digest of all that and of every tensor. It holds every function on its λ grid, so the
 policy can still be resized when it is read.
 
-A file from a stranger can be wrong on purpose, with a digest that is right. So nothing is built before
-the file has been checked to hold the weights of what is to be built.
+Nothing is built before the file has been checked to hold the weights of what is to be built; see
+:mod:`~sb3_integral.policies.file_limits`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +25,10 @@ from torch.overrides import TorchFunctionMode
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.policies.constructor_json import policy_classes, value_from_json, value_to_json
+from sb3_integral.policies.file_limits import AXES, check_arguments, parse_description, read_space
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.plain import constructor_arguments, parameter_names
-from sb3_integral.policies.space_json import space_from_json, space_to_json
+from sb3_integral.policies.space_json import space_to_json
 from sb3_integral.requirements import require
 
 require("deploy", "safetensors")
@@ -41,33 +41,6 @@ FORMAT = "sb3-integral policy"
 
 VERSION = 2
 """The version of the format that is read and written."""
-
-LONGEST_TEXT = 2**24
-"""Characters of the JSON in the largest header that is read."""
-
-DEEPEST_JSON = 12
-"""Levels of lists and objects in the JSON of a header; the deepest policy has half as many."""
-
-ALWAYS_ALLOWED = 4096
-"""Sizes up to this one are read even if the file is tiny: a small grid can be sampled finely."""
-
-SMALL_SPACE = 2**20
-"""Elements of a space that are read even if the file has fewer weights."""
-
-DEEPEST_SCALE = 64
-"""The most scale levels that a file can ask for; the smallest scale is then 1/√2⁶⁴."""
-
-KINDS = {"kernel": "matrix", "quadrature": "weights"}
-"""Arguments that are used only when the policy acts, and the method by which they are known."""
-
-SIZELESS = ("optimizer_kwargs", "renorm_warmup_steps")
-"""Arguments whose numbers make nothing larger."""
-
-MODULES = ("n_critics", "n_lstm_layers")
-"""Arguments that say how many modules there are, each of which has tensors of its own."""
-
-AXES = ("actor_axes.", "critic_axes.")
-"""Tensors that say at which points a policy is sampled begin with one of these."""
 
 NOT_STORED = ("observation_space", "action_space", "lr_schedule")
 """Arguments that the header holds elsewhere, or that only training needs."""
@@ -175,7 +148,7 @@ def load_policy(
         raise ValueError(f"{path} is not a whole safe file: {error!r}") from error
     _check_header(path, header, tensors)
     try:
-        policy = _build(_parse(header["policy"]), tensors)
+        policy = _build(parse_description(header["policy"]), tensors)
     except UNREADABLE as error:
         raise ValueError(f"{path} holds no policy that can be built: {error}") from error
     asked = (observation_space, action_space)
@@ -243,39 +216,20 @@ def _digest(header: dict[str, str], tensors: State) -> str:
     return digest.hexdigest()
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """Read JSON that is neither too long nor too deep for what reads it afterwards."""
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(f"its description has {len(text)} characters, expected {LONGEST_TEXT} at most")
-    content: Any = json.loads(text, parse_constant=_refuse_constant)
-    level = [content]
-    for _ in range(DEEPEST_JSON):
-        inner = [list(v.values()) if isinstance(v, dict) else v for v in level]
-        level = [value for part in inner if isinstance(part, list) for value in part]
-    if level:
-        raise ValueError(f"its description has more than {DEEPEST_JSON} levels")
-    if not isinstance(content, dict):
-        raise ValueError(f"its description is of type {type(content).__name__}, expected an object")
-    return content
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
-
-
 def _build(content: dict[str, Any], tensors: State) -> BasePolicy:
     known = policy_classes()
     if content["class"] not in known:
         raise ValueError(f"unknown policy {content['class']!r}; known are {', '.join(sorted(known))}")
-    largest = max((tensor.numel() for tensor in tensors.values()), default=0)
+    policy_class: Any = known[content["class"]]
+    is_integral = issubclass(policy_class, IntegralPolicy)
     arguments = {name: value_from_json(value) for name, value in content["arguments"].items()}
-    recipe = Recipe(known[content["class"]], arguments)
     _check_finite(tensors)
-    _check_numbers(recipe, tensors, largest)
+    check_arguments(arguments, tensors, is_integral)
     for name in ("observation_space", "action_space"):
-        arguments[name] = space_from_json(content[name], max(SMALL_SPACE, largest))
-    if "lr_schedule" in _plain_names(recipe.policy_class):
+        arguments[name] = read_space(content[name], tensors)
+    if "lr_schedule" in parameter_names(policy_class.plain_class() if is_integral else policy_class):
         arguments["lr_schedule"] = _no_learning_rate
+    recipe = Recipe(policy_class, arguments)
     with torch.random.fork_rng(devices=[]):
         _check_tensors(tensors, recipe.outline())
         policy = recipe.build()
@@ -294,45 +248,6 @@ def _arch_on_grid(arch: Any, grid_size: Any, known: frozenset[str]) -> Any:
     if critic is None:
         return grids
     return {"pi": grids, critic: arch.get(critic, []) if isinstance(arch, dict) else arch}
-
-
-def _plain_names(policy_class: type[BasePolicy]) -> frozenset[str]:
-    if issubclass(policy_class, IntegralPolicy):
-        policy_class = policy_class.plain_class()
-    return parameter_names(policy_class)
-
-
-def _check_numbers(recipe: Recipe, tensors: State, largest: int) -> None:
-    """Check that no argument asks for more modules than there are tensors, or for larger ones."""
-    for name, method in KINDS.items():
-        value = recipe.arguments.get(name, "")
-        if not isinstance(value, str) and not hasattr(value, method):
-            raise ValueError(f"unknown {name} {value!r}")
-    n_tensors = len(tensors)
-    widest = largest
-    if issubclass(recipe.policy_class, IntegralPolicy):
-        # A matrix has as many rows and columns as an axis has points.
-        total = sum(tensor.numel() for tensor in tensors.values())
-        widest = max(min(largest, math.isqrt(16 * total)), ALWAYS_ALLOWED)
-        for name, tensor in tensors.items():
-            if name.startswith(AXES) and max(tensor.shape, default=0) > widest:
-                raise ValueError(f"{name}: an axis is sampled at more than {widest} points")
-    for name, value in recipe.arguments.items():
-        if name in SIZELESS:
-            continue
-        limit = n_tensors if name in MODULES else widest
-        _check_number(name, value, DEEPEST_SCALE if name == "scale_levels" else limit, n_tensors)
-
-
-def _check_number(name: str, value: Any, largest: int, longest: int) -> None:
-    inner = list(value.values()) if isinstance(value, dict) else value
-    if isinstance(inner, list | tuple):
-        if len(inner) > max(longest, DEEPEST_JSON):
-            raise ValueError(f"{name} has {len(inner)} entries, more than the file has weights for")
-        for part in inner:
-            _check_number(name, part, largest, longest)
-    elif isinstance(value, int) and value > max(largest, 1):
-        raise ValueError(f"{name}={value!r} asks for more weights than the file has")
 
 
 def _check_tensors(tensors: State, wanted: State) -> None:

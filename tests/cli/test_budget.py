@@ -217,4 +217,4 @@ def test_mistakes_get_one_line(
 def test_each_verb_teaches_with_an_example(invoke, verb):
     said = re.sub(r"\x1b\[[\d;]*m", "", invoke(verb, "--help").stdout)
     assert f"sb3-integral {verb} logs/trpo" in said
-    assert "read none of a stranger's" in said
+    assert "open only files that you trust" in said

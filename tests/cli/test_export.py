@@ -48,7 +48,7 @@ def test_the_help_says_what_each_format_is_and_warns_of_pickles(invoke: Callable
     for said in (
         "a zip that plain Stable-Baselines3 loads",
         "the same as one C99 header",
-        "SB3's zips are pickles: open none of a stranger's",
+        "SB3's zip files are pickles, which can run code: open only files",
         "--format c --size 30",
     ):
         assert said in text
