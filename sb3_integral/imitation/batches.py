@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
+from imitation.data.types import DictObs
 from torch import Tensor
 
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.observations import Observations, map_observations
+from sb3_integral.imitation.observations import Observations, as_arrays, map_observations
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,13 @@ class TensorBatches:
             lambda part: part.float() if part.is_floating_point() else part,
         )
 
-    def __iter__(self) -> Iterator[dict[str, Observations]]:
+    def __iter__(self) -> Iterator[dict[str, Tensor | DictObs]]:
         """Yield batches as imitation names them: ``obs`` (fractions as float32) and ``acts``."""
         actions = self.demonstrations.actions
         order = torch.randperm(len(actions), generator=self.generator)
         for chosen in order[: len(self) * self.batch_size].view(len(self), self.batch_size):
             take = partial(Tensor.index_select, dim=0, index=chosen)
-            yield {"obs": map_observations(self._observations, take), "acts": take(actions)}
+            obs = map_observations(self._observations, take)
+            # imitation knows how many steps there are in a DictObs, not in a dictionary of tensors.
+            batch = DictObs(as_arrays(obs)) if isinstance(obs, dict) else obs
+            yield {"obs": batch, "acts": take(actions)}
