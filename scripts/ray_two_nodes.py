@@ -31,7 +31,14 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from sb3_integral.cli.progress import ProgressDisplay
-from sb3_integral.experiments import Executor, LocalExecutor, load_experiments, run_stages, tasks_of
+from sb3_integral.experiments import (
+    Executor,
+    LocalExecutor,
+    load_config,
+    load_experiments,
+    run_stages,
+    tasks_of,
+)
 from sb3_integral.experiments.engine.on_ray import RayExecutor
 
 LOOPBACK = "127.0.0.1"
@@ -80,7 +87,8 @@ def main() -> None:
                     **_free_ports(),
                 )
             cluster.wait_for_nodes()
-            executor = RayExecutor(cluster.address)
+            environment = load_config(arguments.config, arguments.preset).environment
+            executor = RayExecutor(cluster.address, environment.local_sources())
             on_ray = run(arguments, folder / "ray", executor)
         finally:
             cluster.shutdown()

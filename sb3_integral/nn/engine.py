@@ -34,22 +34,29 @@ class Packing(NamedTuple):
     Attributes:
         places: The layer and the number of each tensor, in order.
         flat_shapes: Shapes of those that lie in one; empty if none do.
+        views: Those that lie in one, without history; empty where they are not prepared.
     """
 
     places: tuple[tuple[int, int], ...]
-    flat_shapes: tuple[torch.Size, ...]
+    flat_shapes: tuple[torch.Size, ...] = ()
+    views: tuple[Tensor, ...] = ()
 
-    def unpack(self, packed: Sequence[Tensor]) -> list[dict[int, Tensor]]:
+    def unpack(self, packed: Sequence[Tensor], *, is_traced: bool = False) -> list[dict[int, Tensor]]:
         """Return the tensors of each layer by number."""
-        tensors = list(packed)
-        if self.flat_shapes:
-            parts = packed[0].split([math.prod(shape) for shape in self.flat_shapes])
-            views = [part.view(shape) for part, shape in zip(parts, self.flat_shapes, strict=True)]
-            tensors = [*views, *packed[1:]]
+        tensors: Sequence[Tensor] = packed
+        if self.views and not is_traced:
+            tensors = [*self.views, *packed[1:]]
+        elif self.flat_shapes:
+            tensors = [*self.split(packed[0]), *packed[1:]]
         layers: list[dict[int, Tensor]] = [{} for _ in range(self.places[-1][0] + 1)]
         for (layer, number), tensor in zip(self.places, tensors, strict=True):
             layers[layer][number] = tensor
         return layers
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """Return the tensors that lie in a flat one, as views of it."""
+        parts = flat.split([math.prod(shape) for shape in self.flat_shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.flat_shapes, strict=True)]
 
     def pack(
         self, gradients: Sequence[Mapping[int, Tensor]], packed: Sequence[Tensor]
@@ -83,7 +90,7 @@ def own_tensors(
             assert tensor is not None
             packed.append(tensor)
             places.append((layer, number))
-    return packed, Packing(tuple(places), ())
+    return packed, Packing(tuple(places))
 
 
 def must_be_traced(plans: Sequence[LayerPlan] = ()) -> bool:
@@ -112,7 +119,7 @@ def sample_layers(
         with torch.autocast(packed[0].device.type, enabled=False):
             return sample_layers(plans, packed, packing)
     if must_be_traced(plans):
-        return _parameters(plans, packing.unpack(packed), traced)
+        return _parameters(plans, packing.unpack(packed, is_traced=True), traced)
     if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in packed):
         return _parameters(plans, packing.unpack(packed), sampled)
     results = iter(_Sample.apply(plans, packing, *packed))  # type: ignore[no-untyped-call]
@@ -139,7 +146,7 @@ def run_layers(
         A tensor for each size. Shapes: (batch, out).
     """
     if must_be_traced([plan for at_size in plans for plan in at_size]):
-        unpacked = packing.unpack(packed)
+        unpacked = packing.unpack(packed, is_traced=True)
         return [
             run_parameters(inputs, _parameters(at_size, unpacked, traced), activations)
             for at_size in plans
@@ -197,7 +204,7 @@ class _Sample(torch.autograd.Function):
         if torch.is_grad_enabled():
 
             def again() -> list[Tensor]:
-                both = _parameters(ctx.plans, packing.unpack(packed), traced)
+                both = _parameters(ctx.plans, packing.unpack(packed, is_traced=True), traced)
                 return [each for pair in both for each in pair if each is not None]
 
             return None, None, *_traced_gradients(again, packed, ctx.needs_input_grad[2:], gradients)
@@ -230,11 +237,12 @@ class _Run(torch.autograd.Function):
         for at_size in plans:
             values = inputs
             for plan, tensors, activation in zip(at_size, layers, activations, strict=True):
-                weight = sampled(plan.weight, tensors)
+                weight = tensors[0] if plan.is_identity else sampled(plan.weight, tensors)
                 if plan.bias is None:
                     values = torch.mm(values, weight.t())
                 else:
-                    values = torch.addmm(sampled(plan.bias, tensors), values, weight.t())
+                    bias = tensors[1] if plan.is_identity else sampled(plan.bias, tensors)
+                    values = torch.addmm(bias, values, weight.t())
                 if activation is not None:
                     values = activation.forward_(values)
                 kept += [weight, values]
@@ -253,7 +261,7 @@ class _Run(torch.autograd.Function):
         if torch.is_grad_enabled():
 
             def again() -> list[Tensor]:
-                layers = packing.unpack(packed)
+                layers = packing.unpack(packed, is_traced=True)
                 both = [_parameters(at_size, layers, traced) for at_size in plans]
                 return [run_parameters(inputs, parameters, activations) for parameters in both]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.engine import Parameters, own_tensors, sample_layers
 from sb3_integral.nn.placement import Placement
-from sb3_integral.nn.plan import LayerPlan, Sampled, Term, make_plan
+from sb3_integral.nn.plan import LayerPlan, Term, make_plan, make_sampled
 from sb3_integral.nn.scale import ScaleCorrections
 
 MOST_PLANS = 256
@@ -41,6 +41,10 @@ class SharedParameters(NamedTuple):
     def flat(self) -> Tensor:
         """The tensor that holds the parameters. Shape: (elements,)."""
         return cast(Tensor, self.owner[0]._parameters["lam_flat"])
+
+    def forget_plans(self) -> None:
+        """Have the network plan anew."""
+        cast(Any, self.owner[0])._plans.clear()
 
     def tensor(self, name: str) -> Tensor:
         """Return a parameter, as a view of its part of the flat one."""
@@ -150,6 +154,8 @@ class IntegralLayer(nn.Module):
         corrections = ScaleCorrections(self._operator(), self.bias, ends, levels)
         self.corrections = corrections
         self._plans.clear()
+        if self._shared is not None:
+            self._shared.forget_plans()
         return corrections
 
     def discretize(self, at: Placements | None = None) -> nn.Module:
@@ -259,8 +265,8 @@ class IntegralLayer(nn.Module):
             )
 
         return make_plan(
-            Sampled(terms(weights), sampling, integration),
-            None if self.bias is None else Sampled(terms(biases), sampling, None),
+            make_sampled(terms(weights), sampling, integration),
+            None if self.bias is None else make_sampled(terms(biases), sampling, None),
             shape,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 
@@ -47,12 +48,16 @@ class IntegralMLP(IntegralNetwork):
         grid_size: λ nodes per axis (one number, or one per axis); the hidden sizes by default.
         kernel: Kernel of every axis, or its name.
         quadrature: Quadrature of every axis, or its name.
+        nested: Whether the partitions nest: a small network has neurons of each larger one.
+        scale_levels: If nested: how far down layers have corrections that depend on the scale, in steps
+            of 1/√2; see :class:`ScaleCorrections`. None by default.
 
     Shape:
         Input (..., in_features), output (..., out_features), at every size.
 
     Raises:
-        ValueError: If a size is not a positive integer, or a name is unknown.
+        ValueError: If a size is not a positive integer, a name is unknown, or there are levels without
+            partitions that nest.
     """
 
     def __init__(
@@ -65,15 +70,22 @@ class IntegralMLP(IntegralNetwork):
         grid_size: Size | None = None,
         kernel: Kernel | str = CubicConvolution(),
         quadrature: Quadrature | str = Trapezoidal(),
+        nested: bool = False,
+        scale_levels: int = 0,
     ) -> None:
+        if scale_levels and not nested:
+            raise ValueError(f"scale_levels={scale_levels!r} needs partitions that nest: nested=True")
         full = as_sizes(tuple(hidden_sizes), len(hidden_sizes), "hidden_sizes")
         grids = full if grid_size is None else as_sizes(grid_size, len(full), "grid_size")
         axes = [
-            Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)
+            Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature, nested=nested)
             for size, grid in zip(full, grids, strict=True)
         ]
         ends: list[int | Axis] = [in_features, *axes, out_features]
         modules: list[nn.Module] = [IntegralLinear(ends[0], ends[1])]
         for i in range(1, len(ends) - 1):
             modules += [activation_fn(), IntegralLinear(ends[i], ends[i + 1])]
+        if scale_levels and axes:
+            for layer in modules[::2]:
+                cast(IntegralLinear, layer).add_scale_corrections(scale_levels)
         super().__init__(nn.Sequential(*modules))

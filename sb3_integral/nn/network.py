@@ -20,7 +20,8 @@ from sb3_integral.nn.engine import (
     run_parameters,
     sample_layers,
 )
-from sb3_integral.nn.layer import LENT, IntegralLayer, Placements
+from sb3_integral.nn.layer import LENT, MOST_PLANS, IntegralLayer
+from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.plan import LayerPlan
 from sb3_integral.nn.sizes import Size
 from sb3_integral.nn.state import load_whole
@@ -75,6 +76,7 @@ class IntegralNetwork(nn.Module):
         for layer in self._layers:
             axes.update(dict.fromkeys(axis for axis in layer._axes if axis is not None))
         self.axes = Axes(axes)
+        self._axis_list = list(axes)
         named = [
             (index, number, name, tensor)
             for index, layer in enumerate(self._layers)
@@ -95,7 +97,11 @@ class IntegralNetwork(nn.Module):
             places.append((index, number))
             shapes.append(layer.operator_shape(tensor.shape) if number == 0 else tensor.shape)
         self._packing = Packing(tuple(places), tuple(shapes))
+        # What is kept from one call to the next, each with all that it depends on.
         self._kept: KeptSamples | None = None
+        self._views: tuple[object, tuple[Tensor, ...]] | None = None
+        self._last_chain: Chain | None = None
+        self._plans: dict[tuple[object, ...], list[LayerPlan]] = {}
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -120,13 +126,13 @@ class IntegralNetwork(nn.Module):
         """Run the module at the current size."""
         if torch.compiler.is_compiling():
             return self.module(*args, **kwargs)
-        at = {axis: axis.placement for axis in self.axes}
-        plans = [layer.plan(at) for layer in self._layers]
+        placements = [axis.placement for axis in self._axis_list]
+        plans = self._planned(placements)
         chain = None if kwargs or len(args) != 1 else self._chain(args[0])
         if chain is not None and torch.is_grad_enabled():
             packed, packing = self._packed([plans])
             return run_layers(args[0], [plans], chain.activations, packed, packing)[0]
-        parameters = self._sample(plans, at)
+        parameters = self._sample(plans, placements)
         if chain is not None:
             return run_parameters(args[0], parameters, chain.activations)
         lent = dict(zip(self._layers, parameters, strict=True))
@@ -151,7 +157,7 @@ class IntegralNetwork(nn.Module):
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        placements = [self.axes.placements(size) for size in sizes]
+        placements = [list(self.axes.placements(size).values()) for size in sizes]
         chain = self._chain(inputs)
         if chain is None or torch.compiler.is_compiling():
             outputs = []
@@ -159,7 +165,7 @@ class IntegralNetwork(nn.Module):
                 with self.axes.resized(size):
                     outputs.append(self(inputs))
             return outputs
-        plans = [[layer.plan(at) for layer in self._layers] for at in placements]
+        plans = [self._planned(at) for at in placements]
         packed, packing = self._packed(plans)
         return list(run_layers(inputs, plans, chain.activations, packed, packing))
 
@@ -183,41 +189,68 @@ class IntegralNetwork(nn.Module):
 
     def _chain(self, inputs: object) -> Chain | None:
         """Return the module as a chain, if the engine can run it and nobody would notice."""
-        # Found anew in each call, for modules may be exchanged.
         module = cast(nn.Module, self._modules["module"])
         if type(module) is not nn.Sequential or has_hooks(module):
             return None
-        chain = find_chain(tuple(module._modules.values()))
+        modules = tuple(module._modules.values())
+        chain = self._last_chain
+        if chain is None or chain.modules != modules:
+            chain = self._last_chain = find_chain(modules)
         if chain is None or chain.layers != self._layers:
             return None
         return chain if chain.can_run(inputs, self.lam_flat) else None
 
+    def _planned(self, placements: Sequence[Placement]) -> list[LayerPlan]:
+        flat = self.lam_flat
+        key = (flat.dtype, flat.device, *[placement.key for placement in placements])
+        plans = self._plans.get(key)
+        if plans is None:
+            at = dict(zip(self._axis_list, placements, strict=True))
+            plans = [layer.plan(at) for layer in self._layers]
+            if all(isinstance(placement.key, int) for placement in placements):
+                if len(self._plans) >= MOST_PLANS:
+                    self._plans.clear()
+                self._plans[key] = plans
+        return plans
+
     def _packed(self, plans: Sequence[Sequence[LayerPlan]]) -> tuple[list[Tensor], Packing]:
         """Return the flat parameter, and the corrections that count in any of several plans."""
-        packed: list[Tensor] = [self.lam_flat]
-        places = list(self._packing.places)
+        flat = self.lam_flat
+        packed: list[Tensor] = [flat]
+        packing = self._packing
+        if not must_be_traced():
+            # The views keep their memory, so another tensor cannot be at the same address.
+            kept = self._views
+            where = (flat.data_ptr(), flat.dtype, flat.stride())
+            if kept is None or kept[0] != where:
+                with ordinary_tensors():
+                    kept = self._views = (where, tuple(packing.split(flat.detach())))
+            packing = packing._replace(views=kept[1])
+        if not self._has_corrections:
+            return packed, packing
+        places = list(packing.places)
         for index, layer in enumerate(self._layers):
             if "corrections" in layer._modules:
                 tensors = layer.tensors()
                 for number in sorted({n for each in plans for n in each[index].sources if n > 1}):
                     packed.append(cast(Tensor, tensors[number]))
                     places.append((index, number))
-        return packed, self._packing._replace(places=tuple(places))
+        return packed, packing._replace(places=tuple(places))
 
-    def _sample(self, plans: Sequence[LayerPlan], at: Placements) -> list[Parameters]:
+    @property
+    def _has_corrections(self) -> bool:
+        return any("corrections" in layer._modules for layer in self._layers)
+
+    def _sample(self, plans: Sequence[LayerPlan], placements: Sequence[Placement]) -> list[Parameters]:
         """Return the weight and bias of every layer, those of the last call if nothing has changed."""
         packed, packing = self._packed([plans])
-        has_matrices = any(
-            matrix is not None
-            for plan in plans
-            for matrix in (plan.weight.sampling, plan.weight.integration)
-        )
+        has_matrices = any(plan.weight.has_matrices for plan in plans)
         if torch.is_grad_enabled() or not has_matrices or must_be_traced(plans):
             return self._shaped(sample_layers(plans, packed, packing))
         if not all(tensor.is_cpu and tensor.is_contiguous() for tensor in packed):
             return self._shaped(sample_layers(plans, packed, packing))
         contents = tuple([t.detach().view(torch.uint8).numpy().tobytes() for t in packed])
-        key = (packed[0].dtype, *[placement.key for placement in at.values()])
+        key = (packed[0].dtype, *[placement.key for placement in placements])
         kept = self._kept
         if kept is None or kept.key != key or kept.contents != contents:
             with ordinary_tensors(), torch.no_grad():
@@ -236,4 +269,5 @@ class IntegralNetwork(nn.Module):
         ]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}
+        own: dict[str, Any] = {"_kept": None, "_views": None, "_last_chain": None, "_plans": {}}
+        return {**self.__dict__, **own}

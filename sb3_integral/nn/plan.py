@@ -34,11 +34,17 @@ class Sampled(NamedTuple):
         terms: The sum; the first term has the factor 1 and the shape of the sum.
         sampling: Multiplied with the first dimension; None for the identity. Shape: (new, out).
         integration: Multiplied with the second dimension; None for the identity. Shape: (in, new).
+        sampling_transposed: Prepared, for each call in a training step counts.
+        integration_transposed: Likewise.
+        has_matrices: Whether there is a matrix at all.
     """
 
     terms: tuple[Term, ...]
-    sampling: Tensor | None
-    integration: Tensor | None
+    sampling: Tensor | None = None
+    integration: Tensor | None = None
+    sampling_transposed: Tensor | None = None
+    integration_transposed: Tensor | None = None
+    has_matrices: bool = False
 
 
 class LayerPlan(NamedTuple):
@@ -57,6 +63,20 @@ class LayerPlan(NamedTuple):
     sources: tuple[int, ...]
     is_identity: bool
     is_learned: bool
+
+
+def make_sampled(
+    terms: tuple[Term, ...], sampling: Tensor | None, integration: Tensor | None
+) -> Sampled:
+    """Prepare a sum of terms between two matrices."""
+    return Sampled(
+        terms,
+        sampling,
+        integration,
+        None if sampling is None else sampling.t(),
+        None if integration is None else integration.t(),
+        sampling is not None or integration is not None,
+    )
 
 
 def make_plan(weight: Sampled, bias: Sampled | None, shape: Sequence[int]) -> LayerPlan:
@@ -85,10 +105,14 @@ def sampled(function: Sampled, tensors: Mapping[int, Tensor]) -> Tensor:
         function: What to compute.
         tensors: The layer's tensors by number.
     """
-    total = _sum(function.terms, tensors)
-    if function.sampling is None and function.integration is None:
-        return total
-    return transform_operator(total, function.sampling, function.integration)
+    terms = function.terms
+    source, shape, _ = terms[0]
+    total = tensors[source] if len(terms) == 1 else _sum(terms, tensors)
+    if total.shape != shape:
+        total = _beginning(total, shape)
+    if function.has_matrices:
+        return transform_operator(total, function.sampling, function.integration)
+    return total
 
 
 def traced(function: Sampled, tensors: Mapping[int, Tensor]) -> Tensor:
@@ -117,10 +141,9 @@ def add_gradient(
         tensors: The layer's tensors by number.
         gradients: Theirs so far; changed in place.
     """
-    left, right = function.sampling, function.integration
-    if left is not None or right is not None:
+    if function.has_matrices:
         gradient = transform_operator(
-            gradient, None if left is None else left.t(), None if right is None else right.t()
+            gradient, function.sampling_transposed, function.integration_transposed
         )
     for source, shape, factor in function.terms:
         # Rounded before it is added, as autograd would.

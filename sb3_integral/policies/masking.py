@@ -20,7 +20,9 @@ def takes_action_masks(policy: Any) -> bool:
         policy: A policy of SB3 or sb3-contrib, or a :class:`~sb3_integral.ResizablePolicy`.
     """
     plain = getattr(policy, "full_policy", policy)
-    return METHOD in inspect.signature(plain.predict).parameters
+    # Integral policies hand all arguments of their predict on to that of the plain class.
+    methods = (vars(kind)["predict"] for kind in type(plain).__mro__ if "predict" in vars(kind))
+    return any(METHOD in inspect.signature(method).parameters for method in methods)
 
 
 def has_action_masks(env: GymEnv) -> bool:

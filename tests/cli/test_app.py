@@ -266,7 +266,7 @@ def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_con
     said = "error: stage expert (seed 0) failed: ValueError: Policy OraclePolicy unknown"
     assert said in result.stderr
     assert "not begun because of it: references, seed-0/demonstrations, " in result.stderr
-    assert "no full prediction: stage expert (seed 0) failed" in result.stderr
+    assert "tiny-standard: 18 stages on 1 worker; no such stage was made before" in result.stderr
     assert result.stdout == ""
     # Nothing is left of the stage but why it failed, nor made of what needs it.
     root = tmp_path / "runs" / "tiny-standard"
@@ -313,7 +313,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         )
     assert result.stderr.count("done") == 18
     assert "failed" not in result.stderr
-    assert re.search(r"tiny-standard: at most about \d.* on 2 workers for 18 stages", result.stderr)
+    assert "tiny-standard: 18 stages on 2 workers; no such stage was made before" in result.stderr
 
     # when it is run again
     before = files(root)

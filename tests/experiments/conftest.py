@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from sb3_integral.experiments.stages.train import STUDENT
+from sb3_integral.experiments.files import STUDENT
 from sb3_integral.imitation import StudentArchitecture
 from sb3_integral.policies.serialization import save_policy
 

@@ -93,6 +93,42 @@ def test_network_has_the_size_it_is_built_with() -> None:
     assert network(torch.randn(2, 5, 4)).shape == (2, 5, 3)
 
 
+@given(size=st.integers(1, 12), levels=st.integers(0, 4), activation=st.sampled_from([nn.Tanh, nn.SiLU]))
+@settings(max_examples=30, deadline=None)
+def test_nested_network_with_corrections_computes_what_its_discrete_form_does(
+    size: int, levels: int, activation: type[nn.Module]
+) -> None:
+    # given corrections that have been learned
+    network = IntegralMLP(3, [8, 8], 2, activation_fn=activation, nested=True, scale_levels=levels)
+    for parameter in network.double().parameters():
+        nn.init.normal_(parameter)
+    inputs = torch.randn(4, 3, dtype=torch.float64)
+    # when
+    plain = network.discretize(size)
+    # then
+    torch.testing.assert_close(network.forward_at_sizes(inputs, [size])[0], plain(inputs))
+    output = network.resize(size)(inputs)
+    torch.testing.assert_close(output, plain(inputs))
+    # and a small network is the beginning of the large one, but for its corrections
+    names = {name.split(".")[-2] for name, _ in network.named_parameters() if "." in name}
+    assert names == ({"weights", "biases"} if levels else set())
+    if not levels and size < 8:
+        assert torch.equal(plain[0].weight, network.module[0].weight[:size])
+    # and it is saved, loaded and trained
+    other = IntegralMLP(
+        3, [8, 8], 2, activation_fn=activation, nested=True, scale_levels=levels
+    ).double()
+    other.load_state_dict(network.state_dict())
+    assert torch.equal(other(inputs), output)
+    output.sum().backward()
+    assert network.lam_flat.grad is not None
+
+
+def test_levels_without_nesting_are_refused() -> None:
+    with pytest.raises(ValueError, match="scale_levels=2 needs partitions that nest"):
+        IntegralMLP(3, [8], 2, scale_levels=2)
+
+
 def test_network_without_hidden_layers_is_linear() -> None:
     # given
     network = IntegralMLP(4, [], 3)

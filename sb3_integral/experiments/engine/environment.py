@@ -131,7 +131,7 @@ def current_versions(environment: Environment) -> dict[str, str]:
 def show_mujoco_warnings_once() -> None:
     """Let MuJoCo show each warning once: it repeats them for every environment that is made."""
     with suppress(ImportError):
-        import mujoco  # type: ignore[import-untyped]
+        import mujoco
 
         mujoco.set_mju_user_warning(_show_once)
 

@@ -136,7 +136,7 @@ class _Worker:
         self.process.join()
         self.connection.close()
         status = self.process.exitcode or 0
-        if status == -signal.SIGKILL:
+        if status == -9:  # Windows has no name for it
             cause = "its process was killed by SIGKILL; the system does that when memory runs out"
         elif status < 0:
             cause = f"its process was ended by {signal.Signals(-status).name}"

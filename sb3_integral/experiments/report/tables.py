@@ -47,7 +47,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from sb3_integral.evaluation import Moments, interquartile_mean, normalized_score, welch_p
-from sb3_integral.experiments.stages.sweep import SWEEP
+from sb3_integral.experiments.files import SWEEP
 
 PAPER = {
     "inn_ar": "paper_inn_mean",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.recording import CANNOT_RENDER, Agent, CannotRenderError, Recording
-from sb3_integral.experiments.stages.train import STUDENT
 
 MP4 = "agents.mp4"
 GIF = "agents.gif"

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.layout import dense, find_layout

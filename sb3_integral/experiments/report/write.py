@@ -17,6 +17,7 @@ import yaml
 from sb3_integral import escaping
 from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.engine.stage import RECORD, Report
+from sb3_integral.experiments.files import REFERENCES
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
 from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.paper import paper_table
@@ -29,7 +30,6 @@ from sb3_integral.experiments.report.tables import (
     score_scale,
     with_scores,
 )
-from sb3_integral.experiments.stages.references import REFERENCES
 
 REPORT = "report"
 """Name of the stage that writes it."""

@@ -13,11 +13,10 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_integral.experiments.config.schema import DemonstrationsConfig, ExperimentConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
+from sb3_integral.experiments.files import EPISODES
 from sb3_integral.experiments.stages.expert import PACKAGES, Expert, load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.imitation import save_episodes, stream_episodes
-
-EPISODES = "episodes"
 
 
 def demonstrations_stage(config: ExperimentConfig, seed: int, expert: Stage) -> Stage:

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
-from sb3_integral.experiments.presentation import presentation_stages
 from sb3_integral.experiments.report.tables import Column
 from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stages.demonstrations import demonstrations_stage
@@ -14,6 +13,7 @@ from sb3_integral.experiments.stages.expert import expert_stage
 from sb3_integral.experiments.stages.references import references_stage
 from sb3_integral.experiments.stages.sweep import sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
+from sb3_integral.experiments.stages.visuals import presentation_stages
 
 
 class SweptColumn(NamedTuple):

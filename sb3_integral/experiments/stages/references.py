@@ -13,10 +13,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
+from sb3_integral.experiments.files import REFERENCES
 from sb3_integral.experiments.stages.expert import PACKAGES, load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
-
-REFERENCES = "returns.json"
 
 
 def references_stage(config: ExperimentConfig, expert: Stage) -> Stage:

@@ -12,16 +12,13 @@ import pandas as pd
 from sb3_integral.evaluation import SweepEpisode, evaluate_resize_sweep
 from sb3_integral.experiments.config.schema import EvaluationConfig, ExperimentConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
-from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.experiments.stages.train import STUDENT
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies import ResizablePolicy, as_resizable
 from sb3_integral.policies.serialization import load_policy
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
-
-SWEEP = "episodes.csv"
 
 RESIZE_SAMPLES = 20_000
 """Observations of the demonstrations that a resize method sees, drawn at random."""

@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
-from sb3_integral.experiments.stages.demonstrations import EPISODES
+from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
@@ -24,8 +24,6 @@ from sb3_integral.imitation import (
 )
 from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
 from sb3_integral.policies.serialization import load_policy, save_policy
-
-STUDENT = "student.safetensors"
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
 """What decides how a student is trained."""

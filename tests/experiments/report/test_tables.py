@@ -13,6 +13,7 @@ from scipy import stats
 
 from sb3_integral.evaluation import SweepEpisode
 from sb3_integral.experiments import paper_table
+from sb3_integral.experiments.files import SWEEP
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
@@ -22,7 +23,6 @@ from sb3_integral.experiments.report.tables import (
     score_scale,
     with_scores,
 )
-from sb3_integral.experiments.stages.sweep import SWEEP
 
 COLUMNS = [
     Column("inn", "INN", "student"),

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral.experiments.stages.demonstrations import EPISODES, collect_demonstrations
+from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
+from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
-from sb3_integral.experiments.stages.sweep import SWEEP, sweep_scratch, sweep_student
-from sb3_integral.experiments.stages.train import STUDENT, train_student
+from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.train import train_student
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies.serialization import load_policy
 
