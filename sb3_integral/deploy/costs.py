@@ -40,7 +40,7 @@ class _Dimension(NamedTuple):
     axis: int
 
     def at(self, sizes: Sequence[int]) -> int:
-        return self.constant + self.slope * sizes[self.axis]
+        return self.constant + (self.slope * sizes[self.axis] if self.slope else 0)
 
 
 class _TensorCost(NamedTuple):

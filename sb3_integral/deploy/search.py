@@ -23,7 +23,8 @@ def coarseness(sizes: Sequence[int], full: Sequence[int]) -> float:
 
 def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
     """Return a key by which the finest sizes are smallest, and of equally fine ones the balanced."""
-    return round(coarseness(sizes, full), DIGITS), max(sizes) - min(sizes), tuple(sizes)
+    spread = max(sizes, default=0) - min(sizes, default=0)
+    return round(coarseness(sizes, full), DIGITS), spread, tuple(sizes)
 
 
 def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
@@ -34,6 +35,8 @@ def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
         lowest: The smallest size of each layer.
         full: The largest size of each layer.
     """
+    if not full:
+        return ()
     best = _grown(fits, _scaled(fits, lowest, full), full)
     best_rank = rank(best, full)
 
@@ -103,6 +106,9 @@ def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Siz
         full: The largest size of each layer.
         count: About how many; where there are no more than so many, all of them are given.
     """
+    if not full:
+        yield ()
+        return
     per_axis = max(2, int(count ** (1 / max(1, len(full) - 1))))
     levels = []
     for axis in range(len(full) - 1):
