@@ -23,7 +23,7 @@ help:
 	@echo "make newcomers   three more environments, given by their names alone, into results/newcomers/"
 	@echo "make study       which ingredient of training does what, into results/study/"
 	@echo "make test        run the tests"
-	@echo "make check       check lint, format and types"
+	@echo "make check       check lint, format, types and the order of imports"
 	@echo "make format      format the code"
 	@echo "make build       build the wheel"
 	@echo "make clean       remove the environment and what was built (runs/ is kept)"
@@ -56,6 +56,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

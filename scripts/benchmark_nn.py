@@ -9,18 +9,28 @@ import random
 import statistics
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import typer
+from gymnasium import spaces
 from rich.console import Console
 from rich.table import Table
+from stable_baselines3 import PPO
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sb3_integral.imitation.integral_losses import LossAtSizes
+from sb3_integral.imitation.losses import LossCalculator, clipped_loss
+from sb3_integral.imitation.students import StudentArchitecture
+from sb3_integral.imitation.training_sizes import FullSize, sizes_for
 from sb3_integral.nn import IntegralMLP, axis_matrices, convert, shortest_path
 
 FEATURES = (17, 100, 100, 6)
+STUDENT_WIDTHS = (64, 100, 256, 512, 1024)
+STUDENT_BATCHES = (64, 256, 1024)
+ROLLOUT_STEPS = 2048
 BATCHES = (32, 64, 256, 1024, 4096)
 SMALLEST, LARGEST = 5, 100
 Step = Callable[[], object]
@@ -154,6 +164,76 @@ def inference(console: Console, pairs: int) -> None:
     console.print(table)
 
 
+def student_step(
+    kind: Literal["integral", "plain"], width: int, batch: int, scale_levels: int | None = None
+) -> Step:
+    """Return a whole step of cloning with the default student: loss, backward, Adam as the trainer's."""
+    observations = spaces.Box(-np.inf, np.inf, (FEATURES[0],), np.float32)
+    actions = spaces.Box(-1.0, 1.0, (FEATURES[-1],), np.float32)
+    architecture = StudentArchitecture(kind, hidden_sizes=(width, width), scale_levels=scale_levels)
+    student = architecture.build(observations, actions, seed=0)
+    loss: LossCalculator = clipped_loss(actions)
+    sizes = sizes_for(student, None)
+    if not isinstance(sizes, FullSize):
+        loss = LossAtSizes(loss, sizes, np.random.default_rng(0))
+    obs, acts = torch.randn(batch, FEATURES[0]), 2 * torch.rand(batch, FEATURES[-1]) - 1
+    optimizer = torch.optim.Adam(student.parameters(), lr=1e-3, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(student, obs, acts).loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def students(console: Console, pairs: int) -> None:
+    table = Table("width", "batch", "plain µs", "default µs", "ratio", "ratio without corrections")
+    for width in STUDENT_WIDTHS:
+        for batch in STUDENT_BATCHES:
+            steps = {
+                "plain": student_step("plain", width, batch),
+                "default": student_step("integral", width, batch),
+                "uncorrected": student_step("integral", width, batch, scale_levels=0),
+            }
+            work = width * width * batch
+            result = compare(steps, max(3, min(60, 60 * 100 * 100 * 256 // work)), pairs)
+            table.add_row(
+                str(width),
+                str(batch),
+                *(f"{result[name][0]:.0f}" for name in ("plain", "default")),
+                *(f"{result[name][1]:.2f}" for name in ("default", "uncorrected")),
+            )
+    console.print(
+        "\nA step of cloning with the default student (nested, corrections, four sizes in every step), "
+        "ratio to the plain student"
+    )
+    console.print(table)
+
+
+def ppo_update(policy: str, size: int | None = None) -> Step:
+    """Return PPO's update on one rollout: ten epochs in batches of 64, SB3's defaults."""
+    model = PPO(policy, "Pendulum-v1", n_steps=ROLLOUT_STEPS, seed=0, device="cpu")
+    model.learn(ROLLOUT_STEPS)
+    if size is not None:
+        model.policy.resize(size)
+    return model.train
+
+
+def ppo(console: Console, pairs: int) -> None:
+    steps = {
+        "plain": ppo_update("MlpPolicy"),
+        "integral at 64, its full size": ppo_update("IntegralMlpPolicy"),
+        "integral at 32": ppo_update("IntegralMlpPolicy", 32),
+    }
+    result = compare(steps, 1, pairs)
+    table = Table("policy", "ms", "ratio")
+    for name, (microseconds, ratio) in result.items():
+        table.add_row(name, f"{microseconds / 1e3:.0f}", f"{ratio:.2f}")
+    console.print(f"\nPPO's update on {ROLLOUT_STEPS} steps of Pendulum-v1, ratio to MlpPolicy")
+    console.print(table)
+
+
 def ordering(console: Console) -> None:
     vectors = torch.randn(100, 120, generator=torch.Generator().manual_seed(0))
 
@@ -182,7 +262,7 @@ def ordering(console: Console) -> None:
 def main(
     pairs: Annotated[int, typer.Option(help="Rounds of alternating measurements.")] = 15,
 ) -> None:
-    """Print medians and ratios of training, resizing, inference and conversion."""
+    """Print medians and ratios of training, resizing, inference, students, PPO and conversion."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     console = Console(width=110)
@@ -190,6 +270,8 @@ def main(
     training(console, pairs)
     resizing(console, pairs)
     inference(console, pairs)
+    students(console, pairs)
+    ppo(console, pairs)
     ordering(console)
 
 

@@ -47,4 +47,6 @@ def inward(bounds: np.ndarray[Any, Any], *, up: bool) -> np.ndarray[Any, Any]:
     rounded = np.clip(exact, -LARGEST, LARGEST).astype(np.float32)
     rounded = np.where(np.isinf(exact), exact, rounded).astype(np.float32)
     is_outside = rounded < exact if up else rounded > exact
-    return np.where(is_outside, np.nextafter(rounded, np.float32(np.inf if up else -np.inf)), rounded)
+    with np.errstate(over="ignore"):
+        further = np.nextafter(rounded, np.float32(np.inf if up else -np.inf))
+    return np.where(is_outside, further, rounded)

@@ -164,7 +164,7 @@ def imitation(
 
     Results go to output/, or where logging.log_dir says: final.th (bc),
     scratch/policy-latest.pt (dagger), checkpoints/final/gen_policy (gail
-    and airl). They are pickles, as SB3's are: read none of a stranger's.
+    and airl). They are pickles, as SB3's are: read only those that you trust.
 
     Example: [bold]sb3-integral imitation train_imitation bc with
     integral_student trpo_expert cartpole
@@ -182,6 +182,8 @@ for _verb in (show, figure, export, rewards, fit, smallest, drive):
 
 
 def _print_each(folders: Sequence[Path]) -> None:
+    if not folders:  # a mistake in a configuration is told without pandas
+        return
     from sb3_integral.experiments.report.load import load_results
 
     for folder in folders:

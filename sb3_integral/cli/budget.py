@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from sb3_integral.cli.console import fail
+from sb3_integral.cli.console import errors_as_messages
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
-    from sb3_integral.cli.opening import OpenedPolicy
-
-Result = TypeVar("Result")
+    from sb3_integral.deploy import DrivingPredictor, SizeTrial
 
 PolicyPath = Annotated[
     Path,
     typer.Argument(
-        help="A zip file of SB3, a run's folder of rl-zoo3, or a student's file (.safetensors).",
+        help="A zip file of SB3, a safe file (.safetensors), or the folder of a run.",
         show_default=False,
     ),
 ]
@@ -78,21 +76,23 @@ def fit(
 
     Example: [bold]sb3-integral fit logs/trpo/Acrobot-v1_1 --max-bytes 8000[/]
     """
-    from sb3_integral.deploy import fit_to_budget
+    with errors_as_messages(Console(stderr=True)):
+        from sb3_integral.cli.loading import load_resizable
+        from sb3_integral.deploy import fit_to_budget
+        from sb3_integral.nn.sizes import format_sizes, parse_size
 
-    opened = _opened(path, env_id, method)
-    fitted = _or_fail(
-        lambda: fit_to_budget(
-            opened.policy,
+        policy = load_resizable(path, env_id, method).policy
+        fitted = fit_to_budget(
+            policy,
             max_parameters=max_parameters,
             max_bytes=max_bytes,
             max_macs=max_macs,
             max_latency_us=max_latency_us,
-            min_size=_size(min_size),
+            min_size=parse_size(min_size),
         )
-    )
-    full = opened.policy.max_sizes
-    typer.echo(f"the best that fits, of {' x '.join(map(str, full))}, is {fitted}")
+    typer.echo(f"the best that fits, of {format_sizes(policy.max_sizes)}, is {fitted}")
+    options = f'--size "{format_sizes(fitted.sizes)}"{f" --method {method}" if method else ""}'
+    typer.echo(f"to write it: sb3-integral export {shlex.quote(str(path))} FILE --format c {options}")
 
 
 def smallest(
@@ -125,35 +125,29 @@ def smallest(
     Example: [bold]sb3-integral smallest logs/trpo/Acrobot-v1_1 --tolerance 40
     --return-range -500 0 --sizes 48,32,24,16,8[/]
     """
-    from sb3_integral.deploy import SizeTrial, smallest_size
+    with errors_as_messages(Console(stderr=True)):
+        from sb3_integral.cli.loading import load_resizable
+        from sb3_integral.deploy import smallest_size
+        from sb3_integral.nn.sizes import format_sizes, parse_sizes
 
-    opened = _opened(path, env_id, method)
-    venv = _environment(opened, n_envs, seed)
-
-    def say(trial: SizeTrial) -> None:
-        typer.echo(
-            f"{_text(trial.sizes)}: mean return {trial.mean_return:.1f} over {trial.episodes} episodes, "
-            f"{trial.verdict}"
-        )
-
-    found = _or_fail(
-        lambda: smallest_size(
-            opened.policy,
+        loaded = load_resizable(path, env_id, method)
+        venv = loaded.environment(n_envs, seed)
+        found = smallest_size(
+            loaded.policy,
             venv,
             tolerance,
             confidence,
             return_range=return_range,
-            sizes=_all_sizes(sizes),
+            sizes=None if sizes is None else parse_sizes(sizes),
             max_episodes=max_episodes,
             seed=seed,
-            on_trial_end=say,
+            on_trial_end=_print_trial,
         )
-    )
-    venv.close()
+        venv.close()
     typer.echo(
-        f"the smallest within {tolerance:g} of full size ({_text(found.full.sizes)}: mean return "
-        f"{found.full.mean_return:.1f} over {found.full.episodes} episodes) is {_text(found.sizes)}; "
-        f"{found.episodes} episodes; "
+        f"the smallest within {tolerance:g} of full size ({format_sizes(found.full.sizes)}: mean return "
+        f"{found.full.mean_return:.1f} over {found.full.episodes} episodes) is "
+        f"{format_sizes(found.sizes)}; {found.episodes} episodes; "
         + (
             f"{confidence:.0%} confidence"
             if found.is_certain
@@ -182,36 +176,62 @@ def drive(
 
     Example: [bold]sb3-integral drive logs/trpo/HalfCheetah-v4_1 --target-us 30[/]
     """
+    with errors_as_messages(Console(stderr=True)):
+        from sb3_integral.cli.loading import load_resizable
+        from sb3_integral.deploy import DrivingPredictor
+        from sb3_integral.deploy.latency import one_thread
+        from sb3_integral.nn.sizes import parse_sizes
+        from sb3_integral.policies.masking import takes_action_masks
+
+        loaded = load_resizable(path, env_id, method)
+        venv = loaded.environment(1, seed)
+        with one_thread():
+            ladder = None if sizes is None else parse_sizes(sizes)
+            driver = DrivingPredictor(loaded.policy, target_us, ladder, max_steps_kept=steps)
+            returns = _drive(driver, venv, steps, takes_action_masks(loaded.policy))
+        venv.close()
+    within = _print_latencies(driver, target_us)
+    episodes = f"{len(returns)} {'episode' if len(returns) == 1 else 'episodes'}"
+    mean = f"mean return {sum(returns) / len(returns):.1f} over {episodes}" if returns else ""
+    typer.echo(f"{within:.1%} of {steps} steps within {target_us:g} µs; {mean or 'no episode ended'}")
+
+
+def _print_trial(trial: SizeTrial) -> None:
+    from sb3_integral.nn.sizes import format_sizes
+
+    typer.echo(
+        f"{format_sizes(trial.sizes)}: mean return {trial.mean_return:.1f} "
+        f"over {trial.episodes} episodes, {trial.verdict}"
+    )
+
+
+def _drive(driver: DrivingPredictor, venv: VecEnv, steps: int, is_masked: bool) -> list[float]:
+    """Drive one environment for some steps, and return the returns of the episodes that ended."""
+    from sb3_integral.policies.masking import action_masks
+
+    observation = venv.reset()
+    returns, running = [], 0.0
+    for _ in range(steps):
+        masks = action_masks(venv) if is_masked else None
+        action, _ = driver.predict(observation, action_masks=masks)  # type: ignore[arg-type]
+        observation, rewards, dones, _ = venv.step(action)
+        running += float(rewards[0])
+        if dones[0]:
+            returns.append(running)
+            running = 0.0
+    return returns
+
+
+def _print_latencies(driver: DrivingPredictor, target_us: float) -> float:
+    """Print a row for each size, and return the share of steps that kept the target."""
     import numpy as np
 
-    from sb3_integral.deploy import DrivingPredictor
-    from sb3_integral.deploy.latency import one_thread
-    from sb3_integral.policies.masking import action_masks, takes_action_masks
+    from sb3_integral.nn.sizes import format_sizes
 
-    opened = _opened(path, env_id, method)
-    venv = _environment(opened, 1, seed)
-    is_masked = takes_action_masks(opened.policy)
-    with one_thread():
-        driver = _or_fail(
-            lambda: DrivingPredictor(opened.policy, target_us, _all_sizes(sizes), max_steps_kept=steps)
-        )
-        observation = venv.reset()
-        assert isinstance(observation, np.ndarray)
-        returns, running = [], 0.0
-        for _ in range(steps):
-            masks = action_masks(venv) if is_masked else None
-            action, _ = driver.predict(observation, action_masks=masks)
-            observation, rewards, dones, _ = venv.step(action)
-            assert isinstance(observation, np.ndarray)
-            running += float(rewards[0])
-            if dones[0]:
-                returns.append(running)
-                running = 0.0
-    venv.close()
     taken = np.array([step.latency_us for step in driver.record])
     table = Table("size", "idle, µs", "steps", "median, µs", "99 %, µs", "within", box=SIMPLE)
-    for ladder_sizes, idle in zip(reversed(driver.ladder), reversed(driver.idle_us), strict=True):
-        own = taken[[step.sizes == ladder_sizes for step in driver.record]]
+    for sizes, idle in zip(reversed(driver.ladder), reversed(driver.idle_us), strict=True):
+        own = taken[[step.sizes == sizes for step in driver.record]]
         figures = ["", "", ""]
         if len(own):
             figures = [
@@ -219,60 +239,6 @@ def drive(
                 f"{np.quantile(own, 0.99):.1f}",
                 f"{np.mean(own <= target_us):.1%}",
             ]
-        table.add_row(_text(ladder_sizes), f"{idle:.1f}", str(len(own)), *figures)
+        table.add_row(format_sizes(sizes), f"{idle:.1f}", str(len(own)), *figures)
     Console().print(table)
-    finished = (
-        f"mean return {np.mean(returns):.1f} over {len(returns)} episodes"
-        if returns
-        else "no episode ended"
-    )
-    typer.echo(
-        f"{np.mean(taken <= target_us):.1%} of {len(taken)} steps within {target_us:g} µs; {finished}"
-    )
-
-
-def _opened(path: Path, env_id: str | None, method: str | None) -> OpenedPolicy:
-    from sb3_integral.cli.opening import open_policy
-
-    return _or_fail(lambda: open_policy(path, env_id, method))
-
-
-def _environment(opened: OpenedPolicy, n_envs: int, seed: int) -> VecEnv:
-    from stable_baselines3.common.env_util import make_vec_env
-
-    from sb3_integral.evaluation import evaluation_env
-    from sb3_integral.evaluation.environments import env_factory
-
-    if opened.env_id is None:
-        fail(Console(stderr=True), "the file does not say its environment, expected --env <environment>")
-    env_id = opened.env_id
-
-    def make() -> VecEnv:
-        venv = opened.normalized(make_vec_env(env_factory(env_id), n_envs, seed=seed))
-        return cast("VecEnv", evaluation_env(opened.policy, venv))
-
-    return _or_fail(make)
-
-
-def _or_fail(call: Callable[[], Result]) -> Result:
-    """Call, and turn an error that the user can mend into a message."""
-    try:
-        return call()
-    except (ValueError, ImportError) as error:
-        fail(Console(stderr=True), str(error))
-
-
-def _all_sizes(text: str | None) -> list[Any] | None:
-    return None if text is None else [_size(one) for one in text.split(",")]
-
-
-def _size(text: str) -> int | list[int]:
-    try:
-        sizes = [int(part) for part in text.split("x")]
-    except ValueError:
-        fail(Console(stderr=True), f"a size is a number, or one per layer as in 64x32, got {text!r}")
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
-def _text(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))
+    return float(np.mean(taken <= target_us))

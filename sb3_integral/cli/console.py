@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
@@ -33,3 +35,12 @@ def fail(console: Console, message: str) -> NoReturn:
         f"[red]error:[/] {escape(lines(message))}", highlight=False, soft_wrap=not console.is_terminal
     )
     raise typer.Exit(1)
+
+
+@contextmanager
+def errors_as_messages(console: Console) -> Iterator[None]:
+    """Turn errors that a user can mend into one message."""
+    try:
+        yield
+    except (ValueError, ImportError, OSError) as error:
+        fail(console, str(error))

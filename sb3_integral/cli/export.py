@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sb3_integral.cli.console import fail
+from sb3_integral.cli.console import errors_as_messages, note
 
 if TYPE_CHECKING:
+    from sb3_integral.cli.loading import LoadedPolicy
     from sb3_integral.deploy.sources import Loaded
 
 CALIBRATION_STEPS = 1000
@@ -32,15 +36,34 @@ class Format(str, Enum):
     safe = "safe"
 
 
+@dataclass(frozen=True)
+class Export:
+    """What is to be written.
+
+    Attributes:
+        loaded: The policy, at its size.
+        target: The file.
+        algo: The algorithm whose model a policy alone becomes.
+        env: An environment to calibrate in.
+        name: How names in C begin.
+    """
+
+    loaded: Loaded
+    target: Path
+    algo: str | None
+    env: str | None
+    name: str
+
+
 def export(
-    source: Annotated[
-        Path, typer.Argument(help="A zip of SB3, a run's folder of rl-zoo3, or a safe file.")
-    ],
+    source: Annotated[Path, typer.Argument(help="A zip of SB3, a safe file, or the folder of a run.")],
     target: Annotated[Path, typer.Argument(help="The file to write.")],
     format: Annotated[Format, typer.Option(help="What to write; see above.")],
     size: Annotated[
         str | None,
-        typer.Option(help="Hidden size, such as 30, or one per layer: 30,20.", show_default="in force"),
+        typer.Option(
+            help="Hidden size, such as 30, or one per layer: 30x20.", show_default="the current size"
+        ),
     ] = None,
     method: Annotated[
         str | None,
@@ -65,8 +88,15 @@ def export(
     ] = None,
     env: Annotated[
         str | None,
-        typer.Option(help="An environment: calibrates onnx-int8; gives the spaces of a student's file."),
+        typer.Option(
+            help="An environment, which calibrates onnx-int8 and measures what a smaller size costs.",
+            show_default="a run's folder knows its own",
+        ),
     ] = None,
+    episodes: Annotated[
+        int,
+        typer.Option(min=0, help="Episodes that measure what a smaller size costs; 0 measures nothing."),
+    ] = 10,
     name: Annotated[str, typer.Option(help="How names in the C header begin.")] = "policy",
 ) -> None:
     """Write a policy as a file that needs nothing from here.
@@ -87,14 +117,23 @@ def export(
     Example: [bold]sb3-integral export logs/ppo/Acrobot-v1_1 actor.h --format c --size 30[/]
     """
     errors = Console(stderr=True)
-    if not source.is_dir() and target.exists() and target.samefile(source):
-        fail(errors, f"{target} is the source itself, expected another file to write")
-    with errors.status("reading and writing") if errors.is_terminal else Console(quiet=True).status(""):
-        try:
-            loaded = _read(source, algo, vecnormalize, env)
-            written = _write(loaded, target, format, size, method, algo, env, name)
-        except (ValueError, ImportError) as error:
-            fail(errors, str(error))
+    with errors_as_messages(errors), _status(errors, "reading and writing"):
+        from sb3_integral.atomic import check_file_target
+        from sb3_integral.cli.loading import make_environment
+        from sb3_integral.deploy.sources import read_source
+        from sb3_integral.policies.saved_files import model_file
+
+        if check_file_target(target) == model_file(source).resolve():
+            raise ValueError(f"{target} is the source itself, expected another file to write")
+        loaded = read_source(source, algo, vecnormalize)
+        cost = None
+        if size is not None:
+            loaded, cost = _resized(loaded, size, method, env, episodes)
+        elif env is not None:
+            make_environment(loaded.policy, env, loaded.normalize).close()
+        written = EXPORTERS[format](Export(loaded, target, algo, env, name))
+    if cost is not None:
+        note(errors, cost)
     typer.echo(f"{target}: {written}, {target.stat().st_size} bytes")
 
 
@@ -110,17 +149,17 @@ def rewards(
 
     Example: [bold]sb3-integral rewards actor.onnx int8.onnx --env HalfCheetah-v5 --episodes 50[/]
     """
-    errors = Console(stderr=True)
+    with errors_as_messages(Console(stderr=True)):
+        from stable_baselines3.common.env_util import make_vec_env
+
+        from sb3_integral.deploy import OnnxPolicy, compare_rewards
+        from sb3_integral.evaluation.environments import env_factory
+
+        opened = {str(path): OnnxPolicy(path) for path in actors}
+        earned = compare_rewards(opened, make_vec_env(env_factory(env)), episodes, seed)
     table = Table(box=SIMPLE)
     for heading in ("actor", "bytes", "mean return", "std", "change", "standard error"):
         table.add_column(heading, justify="left" if heading == "actor" else "right")
-    try:
-        from sb3_integral.deploy import OnnxPolicy, compare_rewards
-
-        opened = {str(path): OnnxPolicy(path) for path in actors}
-        earned = compare_rewards(opened, _environment(env), episodes, seed)
-    except (ValueError, ImportError) as error:
-        fail(errors, str(error))
     for own in earned:
         std = (sum((value - own.mean) ** 2 for value in own.returns) / len(own.returns)) ** 0.5
         numbers = (own.mean, std, own.change, own.standard_error)
@@ -129,116 +168,126 @@ def rewards(
     Console().print(table)
 
 
-def _read(source: Path, algo: str | None, vecnormalize: Path | None, env: str | None) -> Loaded:
-    from sb3_integral.deploy.sources import read_source
-
-    if env is None:
-        return read_source(source, algo, vecnormalize)
-    venv = _environment(env)
-    is_safe = not source.is_dir() and source.suffix != ".zip"
-    given = (venv.observation_space, venv.action_space) if is_safe else ()
-    return read_source(source, algo, vecnormalize, *given)
+def _status(console: Console, text: str) -> Any:
+    return console.status(text) if console.is_terminal else nullcontext()
 
 
-def _write(
-    loaded: Loaded,
-    target: Path,
-    format: Format,
-    size: str | None,
-    method: str | None,
-    algo: str | None,
-    env: str | None,
-    name: str,
-) -> str:
-    """Write the file, and return in words what it is."""
-    from stable_baselines3.common.base_class import BaseAlgorithm
-
-    from sb3_integral import ResizablePolicy, deploy
-    from sb3_integral.deploy.sources import algorithms
-    from sb3_integral.policies import IntegralPolicy
+def _resized(
+    loaded: Loaded, size: str, method: str | None, env: str | None, episodes: int
+) -> tuple[Loaded, str | None]:
+    """Return a policy at another size, and what that size costs where it is a smaller one."""
+    from sb3_integral.cli.loading import LoadedPolicy
+    from sb3_integral.nn.sizes import parse_size
+    from sb3_integral.policies import as_resizable
     from sb3_integral.resize import DEFAULT_METHOD
 
-    source, normalize, method = loaded.source, loaded.normalize, method or DEFAULT_METHOD
-    sizes = None if size is None else _sizes(size)
-    policy: Any = source.policy if isinstance(source, BaseAlgorithm) else source
-    is_integral = isinstance(policy, IntegralPolicy)
-    if format is Format.safe:
-        if is_integral and sizes is not None:
-            policy.resize(sizes)
-        elif sizes is not None:
-            policy = ResizablePolicy(policy, method).discretize(sizes)
-        deploy.save_policy(deploy.fold_normalization(policy, normalize), target)
-        return f"a safe file of the policy {type(policy).__name__}"
-    if is_integral:
-        policy.resize(policy.sizes if sizes is None else sizes)
-    elif sizes is not None:
-        if isinstance(source, BaseAlgorithm):
-            source.policy = ResizablePolicy(policy, method).discretize(sizes)
-            policy = source.policy
-        else:
-            source = policy = ResizablePolicy(policy, method).discretize(sizes)
-    if format is Format.sb3:
-        kind = None
-        if not isinstance(source, BaseAlgorithm):
-            if algo not in algorithms():
-                known = ", ".join(sorted(algorithms()))
-                raise ValueError(
-                    f"a policy alone becomes a model of --algo, got {algo}, expected {known}"
-                )
-            kind = algorithms()[algo]
-        model = deploy.export_sb3(source, target, normalize=normalize, algorithm=kind)
-        clipped = "" if normalize is None else " on raw observations, not clipped as VecNormalize does"
-        return f"a model of {type(model).__name__} for plain SB3{clipped}"
-    if format is Format.torch:
-        deploy.export_torch(source, target, normalize=normalize)
-        return "a program for torch.export.load"
-    if format is Format.c:
-        deploy.export_c(source, target, name, normalize=normalize)
-        return f"a C99 header with {name}_act"
-    if format is Format.onnx:
-        deploy.export_onnx(source, target, normalize=normalize)
-        return "an ONNX actor, checked in onnxruntime"
-    return _write_int8(loaded, target, env)
+    policy = as_resizable(loaded.source, method or DEFAULT_METHOD).resize(parse_size(size))
+    resizable = LoadedPolicy(policy, env or loaded.env_id, loaded.normalize)
+    cost = None
+    if any(own < full for own, full in zip(policy.sizes, policy.max_sizes, strict=True)):
+        cost = _cost(resizable, policy.sizes, episodes)
+    return loaded.with_policy(policy), cost
 
 
-def _write_int8(loaded: Loaded, target: Path, env: str | None) -> str:
+def _cost(loaded: LoadedPolicy, sizes: tuple[int, ...], episodes: int) -> str:
+    """Measure the mean return of a size and of full size, and say both."""
+    from sb3_integral.evaluation import evaluate_resize_sweep
+    from sb3_integral.nn.sizes import format_sizes
+
+    policy = loaded.policy
+    if loaded.env_id is None or not episodes:
+        return (
+            f"what {format_sizes(sizes)} of {format_sizes(policy.max_sizes)} costs was not measured: "
+            f"--env measures it, and `sb3-integral smallest` finds a size that costs little"
+        )
+    venv = loaded.environment(1, seed=0)
+    rows = evaluate_resize_sweep(policy, venv, [policy.max_sizes, sizes], episodes, seed=0, warn=False)
+    venv.close()
+    returns = [row.episode_return for row in rows]
+    full, own = (sum(part) / episodes for part in (returns[:episodes], returns[episodes:]))
+    return (
+        f"mean return over {episodes} episodes of {loaded.env_id}: {own:.1f} at {format_sizes(sizes)}, "
+        f"{full:.1f} at full size ({format_sizes(policy.max_sizes)})"
+    )
+
+
+def _write_sb3(job: Export) -> str:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+    from sb3_integral.deploy import algorithms, export_sb3
+
+    source, normalize = job.loaded.source, job.loaded.normalize
+    kind = None
+    if not isinstance(source, BaseAlgorithm):
+        if job.algo not in algorithms():
+            known = ", ".join(sorted(algorithms()))
+            raise ValueError(
+                f"a policy alone becomes a model of --algo, got {job.algo}, expected {known}"
+            )
+        kind = algorithms()[job.algo]
+    model = export_sb3(source, job.target, normalize=normalize, algorithm=kind)
+    clipped = "" if normalize is None else " on raw observations, not clipped as VecNormalize does"
+    return f"a model of {type(model).__name__} for plain SB3{clipped}"
+
+
+def _write_onnx(job: Export) -> str:
+    from sb3_integral.deploy import export_onnx
+
+    export_onnx(job.loaded.source, job.target, normalize=job.loaded.normalize)
+    return "an ONNX actor, checked in onnxruntime"
+
+
+def _write_int8(job: Export) -> str:
     import tempfile
     import warnings
 
     from sb3_integral import deploy
+    from sb3_integral.cli.loading import make_environment
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
         warnings.simplefilter("always", UserWarning)
-        exact = deploy.export_onnx(
-            loaded.source, Path(folder) / "exact.onnx", normalize=loaded.normalize
-        )
-        if env is None:
-            deploy.quantize_onnx(exact, target)
+        exact = Path(folder) / "exact.onnx"
+        deploy.export_onnx(job.loaded.source, exact, normalize=job.loaded.normalize)
+        if job.env is None:
+            deploy.quantize_onnx(exact, job.target)
             written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
         else:
-            venv = _environment(env)
+            venv = make_environment(job.loaded.policy, job.env)
             seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
-            deploy.quantize_onnx(exact, target, seen)
+            deploy.quantize_onnx(exact, job.target, seen)
             written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
     notes = [str(own.message) for own in drawbacks if issubclass(own.category, deploy.DrawbackWarning)]
     return "; ".join([written, *notes])
 
 
-def _sizes(text: str) -> int | tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(
-            f"expected a size such as 30, or one per layer such as 30,20, got {text}"
-        ) from None
-    return sizes[0] if len(sizes) == 1 else sizes
+def _write_torch(job: Export) -> str:
+    from sb3_integral.deploy import export_torch
+
+    export_torch(job.loaded.source, job.target, normalize=job.loaded.normalize)
+    return "a program for torch.export.load"
 
 
-def _environment(env: str) -> Any:
-    import gymnasium as gym
-    from stable_baselines3.common.env_util import make_vec_env
+def _write_c(job: Export) -> str:
+    from sb3_integral.deploy import export_c
 
-    try:
-        return make_vec_env(env)
-    except gym.error.Error as error:
-        raise ValueError(f"the environment {env!r} cannot be made: {error}") from error
+    export_c(job.loaded.source, job.target, job.name, normalize=job.loaded.normalize)
+    return f"a C99 header with {job.name}_act"
+
+
+def _write_safe(job: Export) -> str:
+    from sb3_integral.deploy import fold_normalization, save_policy
+
+    policy = fold_normalization(job.loaded.policy, job.loaded.normalize)
+    save_policy(policy, job.target)
+    return f"a safe file of the policy {type(policy).__name__}"
+
+
+EXPORTERS: dict[Format, Callable[[Export], str]] = {
+    Format.sb3: _write_sb3,
+    Format.onnx: _write_onnx,
+    Format.onnx_int8: _write_int8,
+    Format.torch: _write_torch,
+    Format.c: _write_c,
+    Format.safe: _write_safe,
+}
+"""What writes each format, and returns in words what it wrote."""

@@ -99,7 +99,7 @@ def run_experiments(
             soft_wrap=True,
         )
         raise typer.Exit(128 + stopped.number) from None
-    except (RuntimeError, ImportError, OSError) as error:
+    except (ImportError, OSError) as error:
         raise RunError(str(error), _finished(plans)) from error
     return [] if dry_run else _finished(plans)
 
@@ -160,7 +160,7 @@ def _run(
     fresh: bool,
 ) -> None:
     from sb3_integral.cli.progress import ProgressDisplay
-    from sb3_integral.experiments import PastStages, run_stages, tasks_of
+    from sb3_integral.experiments import ExperimentError, PastStages, run_stages, tasks_of
 
     plans = [experiment.plan for experiment in experiments]
     past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
@@ -181,7 +181,10 @@ def _run(
         if not dry_run:
             seconds = _by_label(plans, forecasts)
             display = stack.enter_context(ProgressDisplay(console, tasks_of(plans), seconds))
-            run_stages(plans, executor, display)
+            try:
+                run_stages(plans, executor, display)
+            except ExperimentError as error:
+                raise RunError(str(error), _finished(plans)) from error
 
 
 def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) -> Executor:
@@ -190,10 +193,12 @@ def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) 
 
         return LocalExecutor(workers)
     from sb3_integral.experiments.engine.on_ray import RayExecutor
+    from sb3_integral.experiments.engine.versions import local_sources
 
-    sources: dict[str, Path] = {}
-    for experiment in experiments:
-        sources.update(experiment.config.environment.local_sources())
+    stages = [stage for experiment in experiments for stage in experiment.plan.stages]
+    sources = local_sources({module for stage in stages for module in stage.modules})
+    for environment in {stage.environment for stage in stages if stage.environment is not None}:
+        sources.update(environment.local_sources())
     return RayExecutor(ray, sources)
 
 

@@ -12,6 +12,7 @@ from sb3_integral.deploy.costs import CostModel, Costs
 from sb3_integral.deploy.latency import MeasuredLatency
 from sb3_integral.deploy.search import Sizes, finest_fitting, frontier, rank
 from sb3_integral.nn import Size, as_sizes
+from sb3_integral.nn.sizes import format_sizes
 from sb3_integral.policies import Resizable, as_resizable
 
 LIMITED = {
@@ -55,7 +56,7 @@ class FittedSize:
 
     def __str__(self) -> str:
         costs = (
-            f"{' x '.join(map(str, self.sizes))}: {self.parameters:,} parameters, {self.bytes:,} bytes, "
+            f"{format_sizes(self.sizes)}: {self.parameters:,} parameters, {self.bytes:,} bytes, "
             f"{self.macs:,} multiply-accumulates, {self.latency_us:.1f} µs"
         )
         return costs + "".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def plain_model(
     model.policy_class = type(policy)
     arguments = constructor_arguments(policy, type(policy))
     model.use_sde = bool(arguments.get("use_sde", False))
-    left_out = {"observation_space", "action_space", "lr_schedule", "use_sde"}
+    left_out = {"observation_space", "action_space", "lr_schedule"}
+    if not isinstance(model, OffPolicyAlgorithm):
+        left_out.add("use_sde")  # on-policy algorithms give it to the policy themselves
     model.policy_kwargs = copy.deepcopy({k: v for k, v in arguments.items() if k not in left_out})
     _set_up(model)
     _fill(model, policy)
@@ -140,10 +143,12 @@ def _owned(model: BaseAlgorithm) -> set[str]:
 
 
 def _set_up(model: BaseAlgorithm) -> None:
-    # A model that only acts shall not ask for a million observations' memory to be written.
+    # A model that only acts needs no memory for a million observations.
     buffer_size = getattr(model, "buffer_size", None)
     if isinstance(model, OffPolicyAlgorithm):
         model.buffer_size = 1
+    if getattr(model, "target_entropy", None) == "auto":  # SB3 would ask an environment
+        model.target_entropy = -float(math.prod(model.action_space.shape or ()))  # type: ignore[attr-defined]
     model._setup_model()
     if isinstance(model, OffPolicyAlgorithm):
         assert buffer_size is not None

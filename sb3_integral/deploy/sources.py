@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
+from sb3_integral.policies import Resizable
 from sb3_integral.policies.registration import integral_policies
+from sb3_integral.policies.saved_files import environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
 
 
@@ -25,10 +30,27 @@ class Loaded:
     Attributes:
         source: A model, or a policy alone.
         normalize: The statistics of its observations; None if it acts on raw ones.
+        env_id: The environment it was trained for, where its folder says so.
     """
 
     source: Source
     normalize: VecNormalize | None = None
+    env_id: str | None = None
+
+    @property
+    def policy(self) -> BasePolicy:
+        """The policy of the source, at its size."""
+        policy = self.source.policy if isinstance(self.source, BaseAlgorithm) else self.source
+        return policy if isinstance(policy, BasePolicy) else policy.policy
+
+    def with_policy(self, policy: Resizable) -> Loaded:
+        """Return the same with another policy, or with a wrapper's ordinary policy of its size."""
+        ordinary: Any = policy if isinstance(policy, BasePolicy) else policy.discretize()
+        if not isinstance(self.source, BaseAlgorithm):
+            return replace(self, source=ordinary)
+        model = copy.copy(self.source)
+        model.policy = ordinary
+        return replace(self, source=model)
 
 
 def algorithms() -> dict[str, type[BaseAlgorithm]]:
@@ -48,38 +70,57 @@ def read_source(
 ) -> Loaded:
     """Read a policy from a file or a folder.
 
-    A folder, and a file that ends in ``.zip``, is SB3's: reading it unpickles, which can run code, so
-    read none of a stranger's. Any other file is read as a safe one, or refused.
+    A file that ends in ``.zip`` is SB3's: reading it unpickles, which can run code, so read none of a
+    stranger's, and no folder that holds one. Any other file is read as a safe one, or refused.
 
     Args:
-        path: A zip of SB3, a run's folder of rl-zoo3, a safe file or a student's.
+        path: A zip of SB3, a safe file, or a folder; see :func:`~sb3_integral.policies.model_file`.
         algorithm: Whose model a zip holds, by rl-zoo3's name; found out by default.
         statistics: ``vecnormalize.pkl``, for a zip; looked for in rl-zoo3's places by default.
-        observation_space: For a student's file, which does not hold it; any other must fit it if given.
+        observation_space: If given, the policy of a safe file must have been made for it.
         action_space: Likewise.
 
     Raises:
         ValueError: If there is no such file, or it is not what its name says.
     """
-    if not path.exists():
-        raise ValueError(f"{path} does not exist, expected a zip of SB3, a run's folder or a safe file")
-    if not path.is_dir() and path.suffix != ".zip":
-        if statistics is not None:
-            raise ValueError(f"{path} holds its statistics if it has any, got {statistics} beside")
-        return Loaded(load_policy(path, observation_space, action_space))
-    from sb3_integral.imitation.scripts.saved_policies import model_file, statistics_file
-
     file = model_file(path)
+    env_id = environment_of(file)
+    if file.suffix != ".zip":
+        if statistics is not None:
+            raise ValueError(f"{file} holds its statistics if it has any, got {statistics} beside")
+        if zipfile.is_zipfile(file):
+            raise ValueError(
+                f"{file} is a zip under another name, perhaps a model of SB3; those are pickles, which "
+                f"can run code: rename it to {file.name}.zip if it is yours"
+            )
+        return Loaded(load_policy(file, observation_space, action_space), env_id=env_id)
     name = algorithm or detect_algorithm(file)
     known = algorithms()
     if name not in known:
         raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}")
     try:
         model = known[name].load(file, device="cpu")
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, AssertionError) as error:
+    except Exception as error:  # unpickling can raise anything
         raise ValueError(f"{file} is no model of {known[name].__name__}: {error}") from error
     place = statistics or statistics_file(file)
-    return Loaded(model, None if place is None else _statistics(place))
+    if place is None:
+        return Loaded(model, env_id=env_id)
+    return Loaded(model, _for_stacked_frames(_statistics(place), model.observation_space), env_id)
+
+
+def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None) -> VecNormalize:
+    """Make statistics of one frame those of a stack of frames, if the policy observes a stack.
+
+    rl-zoo3 stacks frames behind VecNormalize. A stack of raw frames is then normalised frame by frame.
+    """
+    rms: Any = normalize.obs_rms
+    own, wanted = getattr(rms, "mean", np.zeros(())).shape, getattr(space, "shape", None)
+    if not own or not wanted or own[:-1] != wanted[:-1] or own == wanted or wanted[-1] % own[-1]:
+        return normalize
+    repeats = (1,) * (len(own) - 1) + (wanted[-1] // own[-1],)
+    for name in ("mean", "var"):
+        setattr(rms, name, np.tile(getattr(rms, name), repeats))
+    return normalize
 
 
 def detect_algorithm(path: Path) -> str:
@@ -93,7 +134,10 @@ def detect_algorithm(path: Path) -> str:
             data = json.loads(archive.read("data"))
             is_recurrent = b"lstm_actor" in archive.read("policy.pth")
         module = str(data["policy_class"].get("__module__", ""))
-    except (OSError, zipfile.BadZipFile, LookupError, ValueError, AttributeError) as error:
+    except (
+        *(OSError, zipfile.BadZipFile, LookupError, ValueError, AttributeError, TypeError),
+        *(RecursionError, NotImplementedError, RuntimeError),
+    ) as error:
         raise ValueError(f"{path} is not a model that SB3 saved: {error!r}") from error
     if is_recurrent:  # of which its data say nothing
         return "ppo_lstm"

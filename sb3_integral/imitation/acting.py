@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.distributions import Categorical
 
 from sb3_integral.imitation.losses import actor_output
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.policies.masking import action_masks, has_action_masks, takes_action_masks
 
 Array = np.ndarray[Any, Any]
 
@@ -42,7 +42,7 @@ def expert_actions(
     if isinstance(expert, BaseAlgorithm):
         _check_normalization(expert, env.venv)
     plain = rollout.policy_to_callable(expert, env.venv, deterministic and is_policy)
-    takes_masks = is_policy and _takes_masks(predict)
+    takes_masks = is_policy and takes_action_masks(expert)
 
     def act(_observations: Any, state: Any, episode_start: Any) -> tuple[Array, Any]:
         return plain(env.seen, state, episode_start)
@@ -62,10 +62,10 @@ def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array |
     Args:
         policy: The student; it need not know of masks itself.
         observations: Shape: (n, *observation).
-        masks: Of :func:`action_masks`.
+        masks: Which actions are valid. Shape: (n, choices).
     """
     predict: Any = policy.predict
-    if masks is None or _takes_masks(predict):
+    if masks is None or takes_action_masks(policy):
         actions: Array = predict(observations, **({} if masks is None else {"action_masks": masks}))[0]
         return actions
     with torch.no_grad():
@@ -78,24 +78,10 @@ def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array |
         branches = space.nvec.tolist()
     else:
         branches = [outputs.shape[1]]
-    logits = outputs.masked_fill(~valid.flatten(start_dim=1), -torch.inf)
+    logits = outputs.masked_fill(~valid, -torch.inf)
     drawn = [Categorical(logits=branch).sample() for branch in logits.split(branches, dim=1)]
     actions = torch.stack(drawn, dim=1).cpu().numpy()
     return actions[:, 0] if isinstance(space, spaces.Discrete) else actions
-
-
-def has_action_masks(venv: VecEnv) -> bool:
-    """Return whether the environments say which actions are valid."""
-    return venv.has_attr("action_masks")
-
-
-def action_masks(venv: VecEnv) -> Array:
-    """Return which actions are valid now. Shape: (environments, choices)."""
-    return np.stack(venv.env_method("action_masks"))
-
-
-def _takes_masks(predict: Any) -> bool:
-    return "action_masks" in inspect.signature(predict).parameters
 
 
 def _check_normalization(expert: BaseAlgorithm, venv: VecEnv) -> None:

@@ -50,7 +50,7 @@ class ActionScale:
     @classmethod
     def of(cls, actions: Tensor, space: spaces.Box) -> ActionScale:
         """Measure actions. Shape: (n, *action)."""
-        flat = actions.flatten(start_dim=1).double()
+        flat = actions.reshape(len(actions), -1).double()
         mean, std = flat.mean(dim=0), flat.std(dim=0, correction=0)
         low, high = (torch.from_numpy(end.flatten()).double() for end in (space.low, space.high))
         bounded = (high - low) / math.sqrt(12.0)
@@ -84,7 +84,7 @@ def start_at_mean(
     chosen = torch.linspace(0, len(actions) - 1, min(SAMPLES, len(actions))).long()
     seen = map_observations(observations, lambda part: part[chosen].to(policy.device))
     outputs = actor_output(policy, seen).double().cpu()
-    wanted = actions[chosen].flatten(start_dim=1).double()
+    wanted = actions[chosen].reshape(len(chosen), -1).double()
     errors, of_mean = ((guess - wanted).square().mean(dim=0) for guess in (outputs, scale.mean))
     untrained = errors > torch.maximum(UNTRAINED * of_mean, (INITIAL_STD * scale.std).square())
     spread = outputs.std(dim=0, correction=0)

@@ -15,12 +15,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.acting import (
-    action_masks,
-    expert_actions,
-    has_action_masks,
-    student_actions,
-)
+from sb3_integral.imitation.acting import expert_actions, student_actions
 from sb3_integral.imitation.action_scale import ActionScale
 from sb3_integral.imitation.cloning import CloningConfig, prepare, train, with_settings
 from sb3_integral.imitation.demonstrations import Demonstrations
@@ -28,6 +23,7 @@ from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
 from sb3_integral.policies import IntegralPolicy, SizeDistribution
+from sb3_integral.policies.masking import action_masks, has_action_masks
 
 
 class Aggregated(NamedTuple):

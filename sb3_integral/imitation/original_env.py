@@ -168,7 +168,7 @@ def _replay(wrapper: VecEnvWrapper, space: spaces.Space[Any]) -> tuple[spaces.Sp
     if isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder | VecNormalize):
         return space, each(lambda observations: observations)
     raise ValueError(
-        f"a {type(wrapper).__name__} is wrapped around VecNormalize, so that the original observations "
+        f"{type(wrapper).__name__} is wrapped around VecNormalize, so that the original observations "
         f"are unknown; expected it below VecNormalize, or an environment without VecNormalize"
     )
 

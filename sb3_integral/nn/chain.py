@@ -91,7 +91,7 @@ def run_at_sizes(
 
     Args:
         inputs: Shape: (batch, in).
-        modules: What is run, one after the other.
+        modules: The modules to run, one after the other.
         axes: Those of the layers.
         sizes: As for :meth:`Axes.resize`.
 

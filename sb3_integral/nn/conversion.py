@@ -58,7 +58,7 @@ SMALLEST_SINGULAR_VALUE = 1e-6
 
 
 class Conversion(NamedTuple):
-    """An integral network and how well it stands for the discrete one.
+    """An integral network and how close it is to the discrete one.
 
     Attributes:
         network: At full size.
@@ -107,7 +107,7 @@ def convert(
     grids = sizes if grid_size is None else as_sizes(grid_size, len(sizes), "grid_size")
 
     nodes = [Axis(size, kernel=kernel, quadrature=quadrature) for size in sizes]
-    discrete = _strung(layers, nodes)
+    discrete = _to_integral(layers, nodes)
     if permute:
         for axis in nodes:
             permute_axis(discrete, axis, seconds)
@@ -154,17 +154,17 @@ def _ends(axes: Sequence[Axis]) -> list[tuple[Axis | None, Axis | None]]:
     return list(pairwise(around))
 
 
-def _strung(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralLayer]:
-    strung: list[IntegralLayer] = []
+def _to_integral(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralLayer]:
+    integral: list[IntegralLayer] = []
     for layer, (in_axis, out_axis) in zip(layers, _ends(axes), strict=True):
         if isinstance(layer, nn.Conv2d):
-            strung.append(IntegralConv2d.from_conv(layer, in_axis, out_axis))
+            integral.append(IntegralConv2d.from_conv(layer, in_axis, out_axis))
         else:
             assert isinstance(layer, nn.Linear)
             # Flattened channels give height times width features each.
             repeat = 1 if in_axis is None else layer.in_features // in_axis.max_size
-            strung.append(IntegralLinear.from_linear(layer, in_axis, out_axis, in_repeat=repeat))
-    return strung
+            integral.append(IntegralLinear.from_linear(layer, in_axis, out_axis, in_repeat=repeat))
+    return integral
 
 
 def _fit(discrete: IntegralLayer, ends: tuple[Axis | None, Axis | None]) -> tuple[IntegralLayer, float]:

@@ -66,7 +66,7 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
     def from_conv(
         cls, convolution: nn.Conv2d, in_axis: Axis | None = None, out_axis: Axis | None = None
     ) -> IntegralConv2d:
-        """String a discrete convolution on axes, sharing its parameters.
+        """Make a discrete convolution integral; it shares its parameters with the result.
 
         Args:
             convolution: The layer whose parameters become nodal values.

@@ -34,19 +34,26 @@ class Packing(NamedTuple):
     Attributes:
         places: The layer and the number of each tensor, in order.
         flat_shapes: Shapes of those that lie in one; empty if none do.
-        views: Those that lie in one, without history; empty where they are not prepared.
+        prepared: What :meth:`unpack` returns of those that lie in one, without history; empty where it
+            is not prepared.
     """
 
     places: tuple[tuple[int, int], ...]
     flat_shapes: tuple[torch.Size, ...] = ()
-    views: tuple[Tensor, ...] = ()
+    prepared: tuple[dict[int, Tensor], ...] = ()
 
-    def unpack(self, packed: Sequence[Tensor], *, is_traced: bool = False) -> list[dict[int, Tensor]]:
+    def unpack(self, packed: Sequence[Tensor], *, is_traced: bool = False) -> Sequence[Numbered]:
         """Return the tensors of each layer by number."""
+        if self.prepared and not is_traced:
+            if len(packed) == 1:
+                return self.prepared
+            with_corrections = [dict(tensors) for tensors in self.prepared]
+            corrections = self.places[len(self.flat_shapes) :]
+            for (layer, number), tensor in zip(corrections, packed[1:], strict=True):
+                with_corrections[layer][number] = tensor
+            return with_corrections
         tensors: Sequence[Tensor] = packed
-        if self.views and not is_traced:
-            tensors = [*self.views, *packed[1:]]
-        elif self.flat_shapes:
+        if self.flat_shapes:
             tensors = [*self.split(packed[0]), *packed[1:]]
         layers: list[dict[int, Tensor]] = [{} for _ in range(self.places[-1][0] + 1)]
         for (layer, number), tensor in zip(self.places, tensors, strict=True):
@@ -94,7 +101,7 @@ def own_tensors(
 
 
 def must_be_traced(plans: Sequence[LayerPlan] = ()) -> bool:
-    """Whether somebody has to see each operation."""
+    """Whether each operation has to be an ordinary one, which torch can follow."""
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
@@ -279,7 +286,7 @@ class _Run(torch.autograd.Function):
                 weight, values = weights_and_values[2 * index : 2 * index + 2]
                 activation, plan = activations[index], plans[number][index]
                 if activation is not None:
-                    # In place, unless somebody else may own the gradient.
+                    # In place, except on the gradient of the output, which is not ours.
                     is_own = index < n_layers - 1
                     gradient = activation.backward_(gradient if is_own else gradient.clone(), values)
                 before = weights_and_values[2 * index - 1] if index else inputs

@@ -1,4 +1,4 @@
-"""What every integral layer is: parameters on a λ grid between two dimensions."""
+"""The integral layer: parameters on a λ grid between two dimensions."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOST_PLANS = 256
 Placements = Mapping[Axis, Placement]
 """Where axes are sampled, in place of where they are now."""
 
-LENT: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("LENT", default={})  # noqa: B039
-"""What a network that samples all its layers at once lends to each while it runs, in its own thread."""
+SAMPLED: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("SAMPLED", default={})  # noqa: B039
+"""Weights and biases that a network has sampled for its layers, in the thread in which it runs."""
 
 
 class SharedParameters(NamedTuple):
@@ -265,16 +265,15 @@ class IntegralLayer(nn.Module):
             )
 
         return make_plan(
-            make_sampled(terms(weights), sampling, integration),
-            None if self.bias is None else make_sampled(terms(biases), sampling, None),
-            shape,
+            make_sampled(terms(weights), sampling, integration, shape),
+            None if self.bias is None else make_sampled(terms(biases), sampling, None, shape[:1]),
         )
 
     def _current_parameters(self) -> Parameters:
         if torch.compiler.is_compiling():
             return self.discrete_parameters()
-        lent = LENT.get().get(self)
-        return self.discrete_parameters() if lent is None else lent
+        parameters = SAMPLED.get().get(self)
+        return self.discrete_parameters() if parameters is None else parameters
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_plans": {}}

@@ -56,7 +56,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         out_axis: Axis | None = None,
         in_repeat: int = 1,
     ) -> IntegralLinear:
-        """String a discrete layer on axes, sharing its parameters.
+        """Make a discrete layer integral; it shares its parameters with the result.
 
         Args:
             linear: The layer whose parameters become nodal values.

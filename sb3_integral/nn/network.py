@@ -20,7 +20,7 @@ from sb3_integral.nn.engine import (
     run_parameters,
     sample_layers,
 )
-from sb3_integral.nn.layer import LENT, MOST_PLANS, IntegralLayer
+from sb3_integral.nn.layer import MOST_PLANS, SAMPLED, IntegralLayer
 from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.plan import LayerPlan
 from sb3_integral.nn.sizes import Size
@@ -33,13 +33,13 @@ class KeptSamples(NamedTuple):
     """Sampled weights, and all that they were computed from.
 
     Attributes:
-        key: Dtype, device and where the axes were sampled.
-        contents: The bytes of every tensor that counted.
+        key: Address and dtype of the flat parameter, and where the axes were sampled.
+        contents: Its bytes; empty where the samples are views of it.
         parameters: What was sampled.
     """
 
     key: tuple[object, ...]
-    contents: tuple[bytes, ...]
+    contents: bytes
     parameters: list[Parameters]
 
 
@@ -99,7 +99,7 @@ class IntegralNetwork(nn.Module):
         self._packing = Packing(tuple(places), tuple(shapes))
         # What is kept from one call to the next, each with all that it depends on.
         self._kept: KeptSamples | None = None
-        self._views: tuple[object, tuple[Tensor, ...]] | None = None
+        self._views: tuple[object, Packing] | None = None
         self._last_chain: Chain | None = None
         self._plans: dict[tuple[object, ...], list[LayerPlan]] = {}
 
@@ -135,12 +135,12 @@ class IntegralNetwork(nn.Module):
         parameters = self._sample(plans, placements)
         if chain is not None:
             return run_parameters(args[0], parameters, chain.activations)
-        lent = dict(zip(self._layers, parameters, strict=True))
-        token = LENT.set({**LENT.get(), **lent})
+        sampled = dict(zip(self._layers, parameters, strict=True))
+        token = SAMPLED.set({**SAMPLED.get(), **sampled})
         try:
             return self.module(*args, **kwargs)
         finally:
-            LENT.reset(token)
+            SAMPLED.reset(token)
 
     def forward_at_sizes(self, inputs: Tensor, sizes: Sequence[Size]) -> list[Any]:
         """Run the module at each of several sizes; the network keeps its own.
@@ -188,7 +188,7 @@ class IntegralNetwork(nn.Module):
         return load_whole(self, super().load_state_dict, state_dict, strict, assign)
 
     def _chain(self, inputs: object) -> Chain | None:
-        """Return the module as a chain, if the engine can run it and nobody would notice."""
+        """Return the module as a chain if the engine gives identical results, else None."""
         module = cast(nn.Module, self._modules["module"])
         if type(module) is not nn.Sequential or has_hooks(module):
             return None
@@ -215,18 +215,10 @@ class IntegralNetwork(nn.Module):
 
     def _packed(self, plans: Sequence[Sequence[LayerPlan]]) -> tuple[list[Tensor], Packing]:
         """Return the flat parameter, and the corrections that count in any of several plans."""
-        flat = self.lam_flat
-        packed: list[Tensor] = [flat]
-        packing = self._packing
-        if not must_be_traced():
-            # The views keep their memory, so another tensor cannot be at the same address.
-            kept = self._views
-            where = (flat.data_ptr(), flat.dtype, flat.stride())
-            if kept is None or kept[0] != where:
-                with ordinary_tensors():
-                    kept = self._views = (where, tuple(packing.split(flat.detach())))
-            packing = packing._replace(views=kept[1])
-        if not self._has_corrections:
+        flat = cast(Tensor, self._parameters["lam_flat"])
+        packed = [flat]
+        packing = self._packing if must_be_traced() else self._prepared(flat)
+        if not self._has_corrections():
             return packed, packing
         places = list(packing.places)
         for index, layer in enumerate(self._layers):
@@ -237,29 +229,42 @@ class IntegralNetwork(nn.Module):
                     places.append((index, number))
         return packed, packing._replace(places=tuple(places))
 
-    @property
+    def _prepared(self, flat: Tensor) -> Packing:
+        """Return where the tensors lie, with views of them that need not be made in every step."""
+        # Views keep their memory, so no other tensor can be at its address.
+        where = (flat.data_ptr(), flat.dtype, flat.stride())
+        kept = self._views
+        if kept is None or kept[0] != where:
+            packing = self._packing
+            with ordinary_tensors():
+                layers = packing.unpack([flat.detach()], is_traced=True)
+            kept = self._views = (where, packing._replace(prepared=tuple(map(dict, layers))))
+        return kept[1]
+
     def _has_corrections(self) -> bool:
         return any("corrections" in layer._modules for layer in self._layers)
 
     def _sample(self, plans: Sequence[LayerPlan], placements: Sequence[Placement]) -> list[Parameters]:
         """Return the weight and bias of every layer, those of the last call if nothing has changed."""
-        packed, packing = self._packed([plans])
-        has_matrices = any(plan.weight.has_matrices for plan in plans)
-        if torch.is_grad_enabled() or not has_matrices or must_be_traced(plans):
-            return self._shaped(sample_layers(plans, packed, packing))
-        if not all(tensor.is_cpu and tensor.is_contiguous() for tensor in packed):
-            return self._shaped(sample_layers(plans, packed, packing))
-        contents = tuple([t.detach().view(torch.uint8).numpy().tobytes() for t in packed])
-        key = (packed[0].dtype, *[placement.key for placement in placements])
+        flat = cast(Tensor, self._parameters["lam_flat"])
+        if (
+            torch.is_grad_enabled()
+            or must_be_traced(plans)
+            or self._has_corrections()
+            or not (flat.is_cpu and flat.is_contiguous())
+        ):
+            return self._shaped(sample_layers(plans, *self._packed([plans])))
+        # Views follow their parameter; what was computed from it does not, whatever counts its changes.
+        is_computed = any(plan.weight.has_matrices for plan in plans)
+        contents = flat.detach().view(torch.uint8).numpy().tobytes() if is_computed else b""
+        key = (flat.data_ptr(), flat.dtype, *[placement.key for placement in placements])
         kept = self._kept
         if kept is None or kept.key != key or kept.contents != contents:
             with ordinary_tensors(), torch.no_grad():
-                found = sample_layers(plans, packed, packing)
-                # What was not computed is a view of a parameter, which may change.
-                parameters = self._shaped(
-                    [(w.clone(), None if b is None else b.clone()) for w, b in found]
-                )
-            kept = self._kept = KeptSamples(key, contents, parameters)
+                found = self._shaped(sample_layers(plans, *self._packed([plans])))
+                if is_computed:  # of which some may still be views
+                    found = [(w.clone(), None if b is None else b.clone()) for w, b in found]
+            kept = self._kept = KeptSamples(key, contents, found)
         return kept.parameters
 
     def _shaped(self, parameters: Sequence[Parameters]) -> list[Parameters]:

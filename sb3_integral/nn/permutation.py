@@ -1,4 +1,4 @@
-"""Putting the hidden neurons of a network into the order in which its weights vary least.
+"""Reordering the hidden neurons of a network so that its weights vary least along each axis.
 
 The total variation along an axis is the length of a path through its neurons, so the best order is
 a travelling salesman's (paper, "Channels permutation"). The network computes what it did before.
@@ -62,7 +62,7 @@ def permute_axis(layers: Sequence[IntegralLayer], axis: Axis, seconds: float = 0
 
     Raises:
         ImportError: If fast-tsp is not installed.
-        ValueError: If no layer is strung on the axis.
+        ValueError: If no layer is on the axis.
     """
     vectors = []
     for layer in layers:
@@ -74,7 +74,7 @@ def permute_axis(layers: Sequence[IntegralLayer], axis: Axis, seconds: float = 0
         if layer.in_axis is axis:
             vectors.append(operator.transpose(0, 1).flatten(start_dim=1))
     if not vectors:
-        raise ValueError("no layer is strung on the axis, expected at least one")
+        raise ValueError("no layer is on the axis, expected at least one")
     order = shortest_path(torch.cat(vectors, dim=1), seconds).to(vectors[0].device)
     for layer in layers:
         operator = layer.weight.view(layer.operator_shape(layer.weight.shape))

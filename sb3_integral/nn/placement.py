@@ -15,7 +15,7 @@ from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 
 
 class AxisMatrices(NamedTuple):
-    """What turns nodal values on an axis into discrete ones; None stands for the identity.
+    """The matrices that turn nodal values on an axis into discrete ones; None is the identity.
 
     Attributes:
         sampling: Applied to a dimension that an operator writes to. Shape: (size, grid).

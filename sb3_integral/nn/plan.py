@@ -37,6 +37,7 @@ class Sampled(NamedTuple):
         sampling_transposed: Prepared, for each call in a training step counts.
         integration_transposed: Likewise.
         has_matrices: Whether there is a matrix at all.
+        is_whole: Whether the only term is all of the first tensor.
     """
 
     terms: tuple[Term, ...]
@@ -45,6 +46,7 @@ class Sampled(NamedTuple):
     sampling_transposed: Tensor | None = None
     integration_transposed: Tensor | None = None
     has_matrices: bool = False
+    is_whole: bool = False
 
 
 class LayerPlan(NamedTuple):
@@ -66,9 +68,12 @@ class LayerPlan(NamedTuple):
 
 
 def make_sampled(
-    terms: tuple[Term, ...], sampling: Tensor | None, integration: Tensor | None
+    terms: tuple[Term, ...],
+    sampling: Tensor | None,
+    integration: Tensor | None,
+    shape: Sequence[int],
 ) -> Sampled:
-    """Prepare a sum of terms between two matrices."""
+    """Prepare a sum of terms, of which the first tensor has a shape, between two matrices."""
     return Sampled(
         terms,
         sampling,
@@ -76,16 +81,16 @@ def make_sampled(
         None if sampling is None else sampling.t(),
         None if integration is None else integration.t(),
         sampling is not None or integration is not None,
+        len(terms) == 1 and terms[0].shape == tuple(shape),
     )
 
 
-def make_plan(weight: Sampled, bias: Sampled | None, shape: Sequence[int]) -> LayerPlan:
+def make_plan(weight: Sampled, bias: Sampled | None) -> LayerPlan:
     """Return the plan of a layer.
 
     Args:
         weight: Its weight.
         bias: Its bias, if it has one.
-        shape: Shape of the weight's first term if all of it counts.
     """
     both = [weight] if bias is None else [weight, bias]
     matrices = [m for each in both for m in (each.sampling, each.integration) if m is not None]
@@ -93,7 +98,7 @@ def make_plan(weight: Sampled, bias: Sampled | None, shape: Sequence[int]) -> La
         weight,
         bias,
         tuple(sorted({term.source for each in both for term in each.terms})),
-        not matrices and len(weight.terms) == 1 and weight.terms[0].shape == tuple(shape),
+        not matrices and weight.is_whole,
         any(matrix.requires_grad for matrix in matrices),
     )
 
@@ -105,11 +110,7 @@ def sampled(function: Sampled, tensors: Mapping[int, Tensor]) -> Tensor:
         function: What to compute.
         tensors: The layer's tensors by number.
     """
-    terms = function.terms
-    source, shape, _ = terms[0]
-    total = tensors[source] if len(terms) == 1 else _sum(terms, tensors)
-    if total.shape != shape:
-        total = _beginning(total, shape)
+    total = tensors[function.terms[0].source] if function.is_whole else _sum(function.terms, tensors)
     if function.has_matrices:
         return transform_operator(total, function.sampling, function.integration)
     return total
@@ -145,6 +146,10 @@ def add_gradient(
         gradient = transform_operator(
             gradient, function.sampling_transposed, function.integration_transposed
         )
+    source = function.terms[0].source
+    if function.is_whole and source not in gradients:
+        gradients[source] = gradient
+        return
     for source, shape, factor in function.terms:
         # Rounded before it is added, as autograd would.
         part = _beginning(gradient, shape) if factor == 1.0 else _beginning(gradient, shape) * factor
@@ -163,8 +168,8 @@ def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | No
 
     Args:
         operator: Shape: (out, in, ...) or (out,).
-        left: Shape: (new out, out); None stands for the identity.
-        right: Shape: (in, new in); None stands for the identity.
+        left: Shape: (new out, out); None is the identity.
+        right: Shape: (in, new in); None is the identity.
 
     Returns:
         Shape: (new out, new in, ...) or (new out,).

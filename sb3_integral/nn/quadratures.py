@@ -43,7 +43,7 @@ class Trapezoidal:
     """The trapezoidal rule of Eq. 3, on evenly spaced points that include both ends; of order 2.
 
     A single sample has no neighbour to span a trapezoid with; it stands in the middle and weighs 1.
-    Where given points leave a margin, the outermost samples stand for it too.
+    Where given points leave a margin, the outermost samples also count for it.
     """
 
     def points(self, size: int) -> Tensor:

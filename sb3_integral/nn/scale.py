@@ -1,12 +1,12 @@
-"""Coefficients that depend on the scale: what F_W is at a size beside what it is at all of them.
+"""Corrections of a weight that depend on the scale at which it is sampled.
 
 A weight function that has to serve every size is a compromise at each. So F_W gets a third
 coordinate, the fraction s of the grid's nodes that is sampled: F_W(x_out, x_in, s) is the sum of the
 coefficients that hold at every scale and of corrections on a grid along log s, linear between its
 nodes and zero at s = 1. Where sizes are few, below 16 neurons, each is a node: there the next size is
-another network, and what is best for one is not for the other. A node's corrections reach no further
-than the partition at the next larger node, so all of them together have little more than twice as
-many elements as the weight itself.
+another network, and what is best for one is not best for the other. A node's corrections reach no
+further than the partition at the next larger node, so all of them together have little more than twice
+as many elements as the weight itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SMALLEST_FACTOR = 1e-9
 
 
 class ScaleCorrections(nn.Module):
-    """What is added to a weight and its bias at scales below full size; zero at first.
+    """Corrections that are added to a weight and its bias below full size; zero at first.
 
     Args:
         weight: The weight as (out, in, ...). Its first two dimensions are those of the axes.

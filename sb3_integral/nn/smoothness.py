@@ -79,6 +79,6 @@ def _high_frequencies(values: Tensor, dim: int) -> Tensor:
     shape = [1] * values.dim()
     shape[dim] = n_frequencies
     power = spectrum.real.square() + spectrum.imag.square()
-    # Each stands for two, but for the first, which does not count, and the last, which a mirror has not.
+    # Every frequency but the first and the last occurs twice; the first has weight zero.
     mean_square: Tensor = 2.0 * (power * frequencies.square().view(shape)).sum(dim).mean()
     return mean_square

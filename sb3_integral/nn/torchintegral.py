@@ -42,7 +42,7 @@ MODES: dict[str, Kernel] = {"bicubic": CubicConvolution(), "bilinear": LinearInt
 def from_torch_integral(model: IntegralModel) -> IntegralNetwork:
     """Take over a ``torch_integral.IntegralModel``, equal to it at every size from 2 on.
 
-    Each of its groups becomes an axis, at the size that the group has in evaluation. Mind the order:
+    Each of its groups becomes an axis, at the size that the group has in evaluation. The order differs:
     ``model.resize`` takes the sizes in the order of ``model.groups``, which TorchIntegral sorts by
     number of parameters; ``network.resize`` takes them in the order in which data meets the axes.
 

@@ -23,14 +23,14 @@ def tune_partitions(
     loss: Callable[[nn.Module, Batch], Tensor],
     learning_rate: float = 0.01,
 ) -> list[float]:
-    """Learn where axes are sampled, at the sizes in force, and keep the points.
+    """Learn where axes are sampled at their current sizes, and keep the points.
 
     Args:
-        network: What is evaluated; its parameters are not changed.
+        network: The network to evaluate; its parameters are not changed.
         axes: The axes to tune; those of fewer than three samples have nothing to learn.
         batches: Data, such as a few hundred batches of demonstrations; each is used once.
         loss: Takes the network and a batch to a scalar.
-        learning_rate: Adam's.
+        learning_rate: Learning rate of Adam.
 
     Returns:
         The loss of each batch.

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sb3_contrib import QRDQN, CrossQ
 from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
 from sb3_integral.actor.activations import ACTIVATIONS
-from sb3_integral.deploy import export_c
+from sb3_integral.deploy import deterministic_actor, export_c, quickest_actor
+from sb3_integral.policies import StandardizeExtractor
 
 COMPILER = shutil.which("cc")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -120,3 +122,89 @@ def test_what_c_cannot_do_says_so_and_writes_nothing(
     with pytest.raises(ValueError, match="NaN or infinite"):
         export_c(plain, path)
     assert not list(tmp_path.iterdir())
+
+
+class Talking(spaces.Box):
+    """A space whose text tries to leave a comment."""
+
+    text = ""
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**// int injected; /*",
+        "*/",
+        "??/\n*/ #error",
+        "a \\",
+        "é\x00\x07\u2028*\n/",
+        "/*/*",
+        "*" * 66 + "/*/",
+    ],
+)
+def test_the_text_of_a_space_stays_in_its_comment(
+    text: str, make_model: Any, observe: Any, act_in_c: Any, tmp_path: Path
+) -> None:
+    # given
+    space = Talking(-1.0, 1.0, (4,))
+    space.text = text
+    policy = make_model(PPO, observation_space=space, action_space=spaces.Discrete(3)).policy
+    # when
+    header = export_c(policy, tmp_path / "policy.h")
+    # then it compiles without a warning, acts, and has as many lines as with any other text
+    content = header.read_text(encoding="ascii")
+    seen = observe(VECTOR)
+    wanted = policy.predict(seen, deterministic=True)[0]
+    np.testing.assert_array_equal(act_in_c(header, seen, policy.action_space), wanted)
+    space.text = "harmless"
+    assert len(export_c(policy, header).read_text().split("\n")) == len(content.split("\n"))
+
+
+@pytest.mark.parametrize("algorithm", [TD3, DQN])
+def test_nan_is_what_predict_makes_of_it(
+    algorithm: Any, make_model: Any, act_in_c: Any, tmp_path: Path
+) -> None:
+    # given ReLU, clipping and choices, and observations some of which are NaN
+    model = make_model(algorithm)
+    seen = np.float32([[np.nan, 0, 0, 0], [0, 0, 0, np.nan], [0.1, 0.2, 0.3, 0.4]])
+    wanted = model.predict(seen, deterministic=True)[0]
+    assert np.isnan(wanted[0]).all() or algorithm is DQN
+    # when / then
+    header = export_c(model, tmp_path / "policy.h")
+    got = act_in_c(header, seen, model.action_space)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(quickest_actor(model.policy)(seen), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_the_first_nan_is_the_largest_choice(
+    place: int, make_model: Any, observe: Any, tmp_path: Path
+) -> None:
+    # given a Q-network with infinite and undefined values
+    model = make_model(DQN)
+    with torch.no_grad():
+        model.policy.q_net.q_net[-1].bias[place] = torch.nan
+    seen = observe(VECTOR)
+    wanted = model.predict(seen, deterministic=True)[0]
+    assert (wanted == place).all()
+    # when / then
+    np.testing.assert_array_equal(quickest_actor(model.policy)(seen), wanted)
+    np.testing.assert_array_equal(deterministic_actor(model)(torch.from_numpy(seen)).numpy(), wanted)
+
+
+def test_a_plain_policy_that_standardises_does_so_in_c(
+    observe: Any, act_in_c: Any, tmp_path: Path, make_policy: Any
+) -> None:
+    # given a plain policy whose standardisation is not folded into a layer
+    arguments = {"features_extractor_class": StandardizeExtractor, "policy_class": ActorCriticPolicy}
+    policy = make_policy("box", **arguments)
+    policy.features_extractor.fit(7.0 + 3.0 * torch.randn(50, 5, generator=torch.Generator()))
+    seen = np.random.default_rng(0).normal(7.0, 3.0, (6, 5)).astype(np.float32)
+    wanted = policy.predict(seen, deterministic=True)[0]
+    # when / then
+    header = export_c(policy, tmp_path / "policy.h")
+    np.testing.assert_allclose(act_in_c(header, seen, policy.action_space), wanted, atol=1e-4)
+    np.testing.assert_allclose(quickest_actor(policy)(seen), wanted, atol=1e-5)

@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stable_baselines3 import DQN, SAC
+from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from sb3_integral.actor import onnx_export as module
 from sb3_integral.deploy import (
+    DrawbackWarning,
     OnnxPolicy,
     compare_rewards,
     deterministic_actor,
     export_onnx,
+    export_torch,
     observations_of,
     quantize_onnx,
 )
@@ -153,3 +158,41 @@ def test_a_file_that_acts_otherwise_is_not_written(
     with pytest.raises(ValueError, match="onnxruntime gives"):
         export_onnx(student, tmp_path / "actor.onnx", 6)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_hold_nothing_of_the_machine_that_wrote_them(student: Any, tmp_path: Path) -> None:
+    onnx, program = tmp_path / "actor.onnx", tmp_path / "actor.pt2"
+    export_onnx(student, onnx)
+    export_torch(student, program)
+    contents = [onnx.read_bytes()]
+    with zipfile.ZipFile(program) as archive:
+        contents += [archive.read(name) + name.encode() for name in archive.namelist()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DrawbackWarning)
+        contents.append(quantize_onnx(onnx, tmp_path / "int8.onnx").read_bytes())
+    machine = ("site-packages", str(Path.cwd()), str(tmp_path), "sb3_integral/", "File ", ".partial")
+    for content in contents:
+        assert [word for word in machine if word.encode() in content] == []
+    # and the same policy gives the same file
+    again = export_onnx(student, tmp_path / "again.onnx").read_bytes()
+    assert again == onnx.read_bytes()
+
+
+def test_parts_of_a_dictionary_may_have_any_name(
+    make_model: Any, make_normalize: Any, observe: Any, agree: Any, tmp_path: Path
+) -> None:
+    # given names that torch's or onnxruntime's graphs use themselves
+    names = ("action", "observation_action", "linear", "input", "x y", "value_1", "é", "self")
+    space = spaces.Dict({name: spaces.Box(-1.0, 1.0, (2,)) for name in names})
+    model = make_model(PPO, "IntegralMultiInputPolicy", space)
+    normalize = make_normalize(space)
+    seen = observe(space)
+    wanted = model.predict(normalize.normalize_obs(seen), deterministic=True)[0]
+    # when
+    actor = OnnxPolicy(export_onnx(model, tmp_path / "actor.onnx", normalize=normalize))
+    program = export_torch(model, tmp_path / "actor.pt2", normalize=normalize).module()
+    # then
+    agree(actor.predict(seen)[0], wanted)
+    agree(program({name: torch.from_numpy(own) for name, own in seen.items()}).numpy(), wanted)
+    inputs = {own.name for own in actor.session.get_inputs()}
+    assert inputs == {*names, "observation_action_"} - {"action"}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from typer.testing import CliRunner, Result
 
+from sb3_integral import ResizablePolicy
 from sb3_integral.cli.app import app
-from sb3_integral.deploy import load_policy
+from sb3_integral.deploy import load_policy, save_policy
+from sb3_integral.resize import DEFAULT_METHOD
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +114,15 @@ def test_errors_are_a_line_and_nothing_is_written(
     invoke("export", run, safe, "--format", "safe")
     for arguments, said in (
         ((tmp_path / "none.zip", target, "--format", "c"), "does not exist"),
-        ((run, target, "--format", "c", "--size", "x"), "expected a size such as 30"),
-        ((run, target, "--format", "c", "--size", "0"), "integer of at least 1"),
+        ((run, target, "--format", "c", "--size", "x"), "a size is a number of at least 1"),
+        ((run, target, "--format", "c", "--size", "0"), "a size is a number of at least 1"),
         ((run, target, "--format", "c", "--name", "a b"), "for a name in C"),
         ((run, target, "--format", "torch"), "end in .pt2"),
         ((run, target, "--format", "sb3", "--algo", "walk"), "unknown algorithm 'walk'"),
         ((safe, target, "--format", "sb3"), "a policy alone becomes a model of --algo"),
         ((safe, safe, "--format", "safe"), "is the source itself"),
-        ((safe, target, "--format", "safe", "--env", "Nothing-v0"), "cannot be made"),
-        ((safe, target, "--format", "safe", "--env", "Acrobot-v1"), "was made for"),
+        ((safe, target, "--format", "safe", "--env", "Nothing-v0"), "Nothing"),
+        ((safe, target, "--format", "safe", "--env", "Acrobot-v1"), "observation_space is"),
     ):
         result = invoke("export", *arguments)
         assert result.exit_code == 1, result.output
@@ -127,3 +132,127 @@ def test_errors_are_a_line_and_nothing_is_written(
     result = invoke("rewards", safe, "--env", "CartPole-v1")
     assert result.exit_code == 1
     assert "error: " in result.stderr
+
+
+def test_a_smaller_size_says_what_it_costs_or_asks_to_measure_it(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path
+) -> None:
+    # given
+    zipped, header = tmp_path / "plain.zip", tmp_path / "actor.h"
+    assert invoke("export", run, zipped, "--format", "sb3").exit_code == 0
+    to_c = (header, "--format", "c", "--size", "8")
+    # when / then
+    measured = invoke("export", run, *to_c, "--episodes", 2)
+    assert re.search(
+        r"mean return over 2 episodes of CartPole-v1: [\d.]+ at 8 x 8, [\d.]+ at full size",
+        measured.stderr,
+    )
+    measured = invoke("export", zipped, *to_c, "--episodes", 2, "--env", "CartPole-v1")
+    assert "mean return over 2 episodes of CartPole-v1" in measured.stderr
+    asked = invoke("export", zipped, *to_c)
+    assert "was not measured: --env measures it" in asked.stderr
+    assert invoke("export", run, header, "--format", "c").stderr == ""
+    assert invoke("export", run, header, "--format", "c", "--size", "64").stderr == ""
+
+
+def test_by_default_a_stock_policy_is_resized_as_the_other_verbs_resize_it(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    # given
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=32, batch_size=32, seed=0)
+    model.save(tmp_path / "model.zip")
+    safe = tmp_path / "small.safetensors"
+    # when
+    result = invoke("export", tmp_path / "model.zip", safe, "--format", "safe", "--size", "20x9")
+    # then
+    assert result.exit_code == 0, result.output
+    wanted = ResizablePolicy(model.policy, DEFAULT_METHOD).discretize([20, 9]).state_dict()
+    got = load_policy(safe).state_dict()
+    assert wanted.keys() == got.keys()
+    for name, tensor in wanted.items():
+        np.testing.assert_array_equal(got[name].numpy(), tensor.numpy())
+
+
+def test_a_missing_source_beside_an_existing_target_is_one_line(
+    invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    target = tmp_path / "actor.h"
+    target.write_text("mine", encoding="utf-8")
+    result = invoke("export", tmp_path / "none.zip", target, "--format", "c")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"error: .*none\.zip does not exist, .*\n", result.stderr)
+    assert target.read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("format", ["sb3", "onnx", "onnx-int8", "torch", "c", "safe"])
+def test_no_format_writes_where_something_else_stands(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path, format: str
+) -> None:
+    # given
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("years of work", encoding="utf-8")
+    # when / then
+    for target in (folder, folder / "mine.txt" / "below", Path("/dev/null"), run, tmp_path / ".."):
+        result = invoke("export", run, target, "--format", format)
+        assert result.exit_code == 1
+        assert re.fullmatch(r"error: .*\n", result.stderr), result.stderr
+    assert (folder / "mine.txt").read_text(encoding="utf-8") == "years of work"
+    assert (run / "CartPole-v1.zip").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+
+
+def test_a_students_folder_of_a_run_is_exported(invoke: Callable[..., Result], tmp_path: Path) -> None:
+    # given
+    stage = tmp_path / "acrobot" / "seed-0" / "inn"
+    stage.mkdir(parents=True)
+    student = PPO("IntegralMlpPolicy", "CartPole-v1", seed=0).policy
+    save_policy(student, stage / "student.safetensors")
+    inputs = {"inputs": {"env_id": "CartPole-v1"}}
+    (stage / "stage.json").write_text(json.dumps(inputs), encoding="utf-8")
+    # when
+    arguments = (tmp_path / "actor.h", "--format", "c", "--size", "8", "--episodes", "1")
+    for source in (stage, tmp_path / "acrobot", stage / "student.safetensors"):
+        result = invoke("export", source, *arguments)
+        # then
+        assert result.exit_code == 0, result.output
+        assert "of CartPole-v1" in result.stderr
+    # and where there are two, they are named
+    other = tmp_path / "acrobot" / "seed-0" / "nn"
+    other.mkdir()
+    save_policy(student, other / "student.safetensors")
+    result = invoke("export", tmp_path / "acrobot", *arguments)
+    assert result.exit_code == 1
+    assert "holds 2 models" in result.stderr
+    assert f"name one of them, {stage}, {other}" in result.stderr
+
+
+WITHOUT_EXPERIMENTS = """
+import sys
+
+for name in "imitation rl_zoo3 datasets filelock joblib altair sacred seals optuna ray".split():
+    sys.modules[name] = None
+from sb3_integral.cli.app import app
+
+for arguments in (
+    ["export", "model.zip", "actor.onnx", "--format", "onnx", "--size", "8", "--env", "CartPole-v1"],
+    ["fit", "model.zip", "--max-parameters", "100"],
+    ["rewards", "actor.onnx", "--env", "CartPole-v1", "--episodes", "1"],
+    ["smallest", "model.zip", "--env", "CartPole-v1", "--tolerance", "500", "--sizes", "8"],
+    ["drive", "model.zip", "--env", "CartPole-v1", "--target-us", "500", "--steps", "9"],
+):
+    app(arguments, standalone_mode=False)
+print("done")
+"""
+
+
+def test_what_leaves_the_library_needs_nothing_of_experiments(tmp_path: Path) -> None:
+    # given
+    arguments: dict[str, Any] = {"n_steps": 32, "batch_size": 32, "seed": 0}
+    PPO("IntegralMlpPolicy", "CartPole-v1", **arguments).save(tmp_path / "model.zip")
+    # when
+    command = [sys.executable, "-c", WITHOUT_EXPERIMENTS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
+    # then
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("done\n")

@@ -224,3 +224,43 @@ def test_what_cannot_be_exported_says_so_and_writes_nothing(
     assert not list(tmp_path.iterdir())
     export_sb3(images, path, size=[32, 64, 64, 8, 4, 4])
     assert PPO.load(path, device="cpu").policy.features_extractor.features_dim == 8
+
+
+@pytest.mark.parametrize("algorithm", [SAC, TQC, CrossQ, PPO, A2C, TRPO, RecurrentPPO])
+@pytest.mark.parametrize("arguments", [{}, {"use_expln": True, "log_std_init": -1.0}], ids=str)
+def test_a_model_that_explores_with_gsde_acts_the_same(
+    algorithm: type[BaseAlgorithm],
+    arguments: dict[str, Any],
+    make_model: Callable[..., Any],
+    observe: Callable[..., Any],
+    agree: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    # given
+    model = make_model(algorithm, arguments={"use_sde": True}, **arguments)
+    model.policy.resize(7)
+    # when
+    export_sb3(model, tmp_path / "model.zip")
+    plain = algorithm.load(tmp_path / "model.zip")
+    # then
+    assert plain.use_sde
+    seen = observe(model.observation_space)
+    agree(plain.predict(seen, deterministic=True)[0], model.predict(seen, deterministic=True)[0], 1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_policy_alone_becomes_a_model_of_any_algorithm(
+    algorithm: type[BaseAlgorithm],
+    make_model: Callable[..., Any],
+    observe: Callable[..., Any],
+    agree: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    # given
+    policy = make_model(algorithm).policy.resize(7)
+    # when
+    export_sb3(policy, tmp_path / "model.zip", algorithm=algorithm)
+    plain = algorithm.load(tmp_path / "model.zip")
+    # then
+    seen = observe(policy.observation_space)
+    agree(plain.predict(seen, deterministic=True)[0], policy.predict(seen, deterministic=True)[0], 1e-4)

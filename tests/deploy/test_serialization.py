@@ -407,7 +407,7 @@ class OwnActivation(nn.ReLU):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"policy_class": Own}, "a Own cannot be written"),
+        ({"policy_class": Own}, "^Own cannot be written"),
         ({"activation_fn": OwnActivation}, "OwnActivation.*cannot be written to a safe file"),
     ],
 )

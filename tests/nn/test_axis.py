@@ -199,7 +199,7 @@ def test_state_dict_of_an_even_axis_makes_a_placed_one_even() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [torch.tensor(x) for x in (0, -3, 2.5, True, [0.5, 0.1])] + [torch.empty(0, 0), torch.empty(3, 2)],
+    [torch.tensor(x) for x in (0, -3, 2.5, True, [0.5, 0.1])] + [torch.empty(0, 0), torch.zeros(3, 2)],
     ids=str,
 )
 def test_state_that_is_no_size_and_no_points_is_refused_and_changes_nothing(state: torch.Tensor) -> None:

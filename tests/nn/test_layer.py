@@ -98,7 +98,7 @@ def test_discrete_parameters_are_sampled_and_integrated_lam(
 
 
 @every_layer
-def test_layer_between_discrete_dimensions_has_its_own_parameters_in_force(build) -> None:
+def test_layer_between_discrete_dimensions_computes_with_its_own_parameters(build) -> None:
     # given
     layer = build(3, 4)
     # when
@@ -110,7 +110,7 @@ def test_layer_between_discrete_dimensions_has_its_own_parameters_in_force(build
 
 
 @every_layer
-def test_layer_at_equal_grid_and_size_has_its_own_parameters_in_force(build) -> None:
+def test_layer_at_equal_grid_and_size_computes_with_its_own_parameters(build) -> None:
     # given
     layer = build(Axis(6), Axis(4))
     # when

@@ -177,17 +177,17 @@ def test_unknown_names_are_refused() -> None:
         IntegralMLP(4, [8], 3, quadrature="left")
 
 
-def test_strung_layers_share_parameters_and_axes() -> None:
+def test_integral_layers_share_parameters_and_axes() -> None:
     # given
     layers = [nn.Linear(3, 6), nn.Linear(6, 5), nn.Linear(5, 2)]
     axes = [Axis(6), Axis(5)]
     # when
-    strung = to_integral_layers(layers, axes)
+    integral = to_integral_layers(layers, axes)
     # then
-    assert all(type(layer) is IntegralLinear for layer in strung)
-    assert [layer.in_axis for layer in strung] == [None, *axes]
-    assert [layer.out_axis for layer in strung] == [*axes, None]
-    for layer, plain in zip(strung, layers, strict=True):
+    assert all(type(layer) is IntegralLinear for layer in integral)
+    assert [layer.in_axis for layer in integral] == [None, *axes]
+    assert [layer.out_axis for layer in integral] == [*axes, None]
+    for layer, plain in zip(integral, layers, strict=True):
         assert layer.weight is plain.weight
         assert layer.bias is plain.bias
 

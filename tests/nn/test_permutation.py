@@ -114,6 +114,6 @@ def test_permuted_cnn_computes_the_same() -> None:
     torch.testing.assert_close(network(inputs), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_axis_that_no_layer_is_strung_on_is_refused() -> None:
-    with pytest.raises(ValueError, match="no layer is strung on the axis"):
+def test_axis_that_no_layer_is_on_is_refused() -> None:
+    with pytest.raises(ValueError, match="no layer is on the axis"):
         permute_axis([IntegralLinear(Axis(4), 2)], Axis(4))

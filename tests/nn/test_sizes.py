@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_integral.nn import as_size, as_sizes
+from sb3_integral.nn.sizes import format_sizes, parse_size, parse_sizes
 
 positive = st.integers(1, 10**6)
 
@@ -61,3 +62,20 @@ def test_one_wrong_size_among_right_ones_is_refused(wrong: object) -> None:
 def test_text_is_not_taken_for_a_sequence(text: object) -> None:
     with pytest.raises(ValueError, match="must be an integer of at least 1"):
         as_sizes(text, 2)
+
+
+@given(st.lists(st.integers(1, 999), min_size=1, max_size=4))
+def test_every_notation_of_a_size_is_read_as_it_is_printed(sizes):
+    expected = sizes[0] if len(sizes) == 1 else tuple(sizes)
+    printed = format_sizes(sizes)
+    for text in (printed, printed.replace(" ", ""), printed.replace("x", "×"), f" {printed.upper()} "):
+        assert parse_size(text) == expected
+        assert parse_sizes(f"{text}, {text}") == [expected, expected]
+    assert parse_size(",".join(map(str, sizes))) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "8x", "8,,5", "0", "-3", "2.5", "two", "8 5", "8x0"])
+def test_what_is_no_size_is_an_error_that_shows_it(text):
+    with pytest.raises(ValueError, match="a size is a number of at least 1") as error:
+        parse_size(text)
+    assert repr(text) in str(error.value)

@@ -146,7 +146,7 @@ def test_handed_over_computes_the_same_at_every_size(build: Any, tolerance: floa
 
 @needs_torch_integral
 @torch.no_grad()
-def test_handed_over_at_the_sizes_in_force(tolerance: float) -> None:
+def test_handed_over_at_the_current_sizes(tolerance: float) -> None:
     # Given a network at sizes that differ from axis to axis
     network, inputs = our_convolution()
     network.resize((11, 40, 7))
@@ -162,7 +162,7 @@ def test_handed_over_at_the_sizes_in_force(tolerance: float) -> None:
 
 @needs_torch_integral
 @torch.no_grad()
-def test_taken_over_at_the_sizes_in_force(tolerance: float) -> None:
+def test_taken_over_at_the_current_sizes(tolerance: float) -> None:
     # Given a model at sizes that differ from group to group
     model, inputs = their_convolution()
     model.resize([11, 40])

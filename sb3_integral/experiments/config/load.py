@@ -65,12 +65,13 @@ def _with_files(config: ExperimentConfig, path: Path) -> ExpertConfig:
 
 
 def _check_environment(config: ExperimentConfig, path: Path) -> None:
-    # The console script does not have the current folder among those that modules are found in.
+    environment = config.environment
     for folder in (path.parent.resolve(), Path.cwd()):
-        if str(folder) not in sys.path:
+        # A file that names no module of its own gives no reason to import from its folder.
+        if environment.packages and str(folder) not in sys.path:
             sys.path.append(str(folder))
     try:
-        with config.environment.registered():
+        with environment.registered():
             pass
     except ValueError as error:
         raise ConfigError.of(path, f"env: {error}") from error

@@ -32,13 +32,14 @@ class ExpertConfig(Section):
     Attributes:
         model: An expert that is there already: the file that an SB3 model's ``save`` left. It is loaded
             as SB3 loads it, which can run code that is in the file.
-        vecnormalize: The file of its ``VecNormalize``, if it was trained with one. Likewise.
-        algo: An algorithm of rl-zoo3; with ``model``, that of the model.
+        vecnormalize: The file of the model's ``VecNormalize``, if it was trained with one. To load it
+            can run code as well.
+        algo: An algorithm of rl-zoo3: the one that trains the expert, or that trained ``model``.
         hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format; the one of this library
             for TRPO, and rl-zoo3's own for another algorithm, if it is not given.
-        seed: Its seed.
-        n_timesteps: In place of the file's.
-        n_eval_episodes: Deterministic episodes over which its return is reported.
+        seed: The seed of its training.
+        n_timesteps: Steps of training, in place of the file's.
+        n_eval_episodes: Deterministic episodes over which its return is measured.
     """
 
     model: Path | None = None
@@ -112,8 +113,8 @@ class EvaluationConfig(Section):
 
     Attributes:
         episodes: Episodes per student, size and seed.
-        baseline_episodes: At most so many for each method by which a plain student is resized, but the
-            first; as many as for a student by default.
+        baseline_episodes: The most episodes for each method by which a plain student is resized, except
+            the first; by default as many as for a student.
         n_envs: Environments stepped at once.
         deterministic: Whether the student takes its most likely action.
     """

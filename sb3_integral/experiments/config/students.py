@@ -29,14 +29,14 @@ class RandomSizesConfig(Section):
     Attributes:
         distribution: ``uniform``, ``log-uniform``, ``power-law`` with the two settings below, or
             ``given``.
-        sizes: If given: each of these equally often, and none between.
-        low: The smallest size, unless sizes are given; :data:`SMALLEST_RANDOM_SIZE` by default.
-        high: The largest size, likewise; the student's full size by default.
+        sizes: The sizes of ``given``, each of which is drawn equally often.
+        low: The smallest size of the others; :data:`SMALLEST_RANDOM_SIZE` by default.
+        high: The largest size of the others; the student's full size by default.
         exponent: How fast the density of a power law falls.
-        largest: Its probability of the largest size, whatever the law says.
-        small: How many small sizes every step has beside the one that is drawn.
-        sandwich: Whether every step instead has the largest, the smallest and two random sizes, with
-            in-place distillation: how slimmable networks are trained.
+        largest: The probability of the largest size under a power law.
+        small: How many small sizes every step has in addition to the one that is drawn.
+        sandwich: Whether every step has the largest, the smallest and two random sizes instead, with
+            in-place distillation, as slimmable networks are trained.
     """
 
     distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
@@ -115,19 +115,20 @@ class StudentConfig(Section):
             what that size can hold.
         label: What tables and plots call it.
         hidden_sizes: Full size of each hidden layer.
-        activation: Of the hidden layers; SB3's own default is tanh, the paper has ReLU.
+        activation: The activation of the hidden layers. SB3's default is tanh; the paper has ReLU.
         standardize: Whether observations are standardised.
-        grid_size: λ nodes per hidden layer, if integral.
-        kernel: If integral.
-        quadrature: If integral.
-        nested: If integral: whether partitions nest; the paper's do not.
-        scale_levels: If nested: how far down λ has corrections that depend on the scale, one number or
-            one for each layer (``[0, 0, 9]`` corrects the output alone); null for the default.
-        random_sizes: If integral: sizes drawn in training; null trains at full size only.
-        smoothness: If integral: penalties on how fast weights vary along an axis.
-        start: If integral: the plain student of whose trained and permuted weights it is made at first.
-        cloning: What is other than in the experiment's :class:`CloningConfig` for this student.
-        resize: If plain: the methods by which it is resized; ``all`` stands for every known one.
+        grid_size: λ nodes per hidden layer of an integral student.
+        kernel: The kernel of an integral student.
+        quadrature: The quadrature of an integral student.
+        nested: Whether the partitions of an integral student nest. The paper's do not.
+        scale_levels: How far down λ a student with nested partitions has corrections that depend on the
+            scale: one number, or one for each layer (``[0, 0, 9]`` corrects the output alone); null for
+            the default.
+        random_sizes: The sizes at which an integral student is trained; null for the full size only.
+        smoothness: Penalties on how fast the weights of an integral student vary along an axis.
+        start: The plain student whose trained and permuted weights an integral student begins with.
+        cloning: Settings that differ from the experiment's :class:`CloningConfig` for this student.
+        resize: The methods by which a plain student is resized; ``all`` stands for every known one.
     """
 
     kind: Literal["integral", "plain", "scratch"]
@@ -217,7 +218,7 @@ class CloningConfig(Section):
     Attributes:
         epochs: Passes over the demonstrations.
         batch_size: Transitions in a step.
-        learning_rate: Adam's.
+        learning_rate: The learning rate of Adam.
         schedule: ``cosine`` to zero, or ``constant``.
         loss: ``clipped``, which sees actions as the environment does, ``paper``, or ``distribution``:
             how far the student's action distribution is from the expert's own.

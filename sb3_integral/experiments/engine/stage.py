@@ -15,7 +15,7 @@ from typing import Any
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_folder, check_folder_target
 from sb3_integral.experiments.engine.environment import Environment, current_versions
-from sb3_integral.experiments.engine.versions import differences, versions_of
+from sb3_integral.experiments.engine.versions import differences, versions_of, versions_of_modules
 
 RECORD = "stage.json"
 """Written last into a stage's folder: says what made it, and that it is whole."""
@@ -38,6 +38,7 @@ class Stage:
             the list of folders.
         environment: The environment that it uses.
         packages: Distributions whose versions the result depends on, besides the environment's own.
+        modules: Modules of the user's, such as a wrapper's, whose code the result depends on.
         amount: How much work it is, in a unit of its own, such as episodes; forecasts scale with it.
     """
 
@@ -47,6 +48,7 @@ class Stage:
     needs: Mapping[str, Stage | tuple[Stage, ...]] = field(default_factory=dict)
     environment: Environment | None = None
     packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
     amount: float = 1.0
 
     @cached_property
@@ -61,7 +63,7 @@ class Stage:
     @cached_property
     def versions(self) -> dict[str, str]:
         """The versions that the result depends on, in the process that plans the run."""
-        found = versions_of(self.packages)
+        found = versions_of(self.packages) | versions_of_modules(self.modules)
         return found if self.environment is None else found | self.environment.versions
 
     @cached_property
@@ -147,7 +149,7 @@ class Stage:
         return {**environment, **folders, **self.inputs}
 
     def _check_versions(self) -> None:
-        here = versions_of(self.packages)
+        here = versions_of(self.packages) | versions_of_modules(self.modules)
         if self.environment is not None:
             here |= current_versions(self.environment)
         if changes := differences(self.versions, here):

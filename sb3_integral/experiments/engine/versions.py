@@ -12,11 +12,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-SOURCE_SUFFIXES = {
-    *(".py", ".pyx", ".so", ".pyd", ".c", ".cpp", ".h", ".xml", ".urdf", ".stl", ".obj"),
-    *(".json", ".yml", ".yaml", ".toml", ".npy", ".npz"),
-}
-"""Files of a package that can change what it does; others may be logs or recordings."""
+SOURCE_SUFFIXES = frozenset(
+    (".py", ".pyx", ".so", ".pyd", ".c", ".cpp", ".h", ".xml", ".urdf", ".stl", ".obj")
+)
+"""Files of a package that decide what it does: code and models. Others may be results or logs."""
 
 CODE = "code of "
 """How the entry of a module without a version begins."""
@@ -52,7 +51,8 @@ def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, files in _walk(modules):
         if files is None:
-            found.update(versions_of(_distributions().get(name, ())))
+            names = _distributions().get(name, ())
+            found.update(versions_of(each.lower().replace("_", "-") for each in names))
         else:
             found[f"{CODE}{name}"] = _digest(files)
     return dict(sorted(found.items()))
@@ -118,8 +118,13 @@ def _local_files(name: str) -> dict[str, Path] | None:
         path.relative_to(folder.parent).as_posix(): path
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if path.suffix in SOURCE_SUFFIXES and path.is_file() and "__pycache__" not in path.parts
+        if path.suffix in SOURCE_SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(folder))
     }
+
+
+def _is_hidden(path: Path) -> bool:
+    """Return whether a path leads through a folder such as a virtual environment or a cache."""
+    return any(part.startswith((".", "__pycache__")) or part == "site-packages" for part in path.parts)
 
 
 def _is_installed(path: Path) -> bool:

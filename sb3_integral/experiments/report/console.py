@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -13,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.escaping import one_line
-from sb3_integral.experiments.report.markdown import p_value, rows_by_size, spread
-from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Column, columns_of
+from sb3_integral.experiments.report.markdown import p_value, spread
+from sb3_integral.experiments.report.tables import Column, Row, best_baselines, columns_of, rows_by_size
 
 HEADING_WIDTH = 8
 LABEL_WIDTH = 10
@@ -78,31 +79,6 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
     return Group(*tables, *([_table(table, "", detail, [], best)] if best else []))
 
 
-def best_baselines(table: pd.DataFrame) -> dict[Any, tuple[str, float, float]]:
-    """Return for each size which baseline has the highest return: its label, mean and deviation.
-
-    Only those are asked that are not larger than the leader; the label is empty where all are equal.
-    """
-    leader = rows_by_size(table, columns_of(table)[0])
-    baselines = table[table["kind"] == "baseline"]
-    # What all labels begin with says nothing about which it is.
-    networks = {label.rpartition(", ")[0] for label in baselines["label"]}
-    best = {}
-    for size, rows in baselines.groupby("n_hidden", sort=False):
-        fair = rows[rows["compression_pct"] >= leader[size]["compression_pct"] - COMPRESSION_TOLERANCE]
-        if fair.empty:
-            continue
-        row = fair.loc[fair["return_mean"].idxmax()]
-        all_equal = len(fair) > 1 and fair["return_mean"].nunique() == 1
-        label = row["label"].rpartition(", ")[2] if len(networks) == 1 else row["label"]
-        best[size] = (
-            "" if all_equal else label,
-            float(row["return_mean"]),
-            float(row["return_std"]),
-        )
-    return best
-
-
 def combined_console_table(table: pd.DataFrame, environments: Sequence[str], width: int) -> Table:
     """Return a table for a terminal: a row per column, a column per size.
 
@@ -145,7 +121,7 @@ def _table(
     title: str,
     detail: Detail,
     shown: Sequence[Column],
-    best: dict[Any, tuple[str, float, float]],
+    best: Mapping[Any, Row],
 ) -> Table:
     columns = columns_of(table)
     paper = [name for name in ("inn", "nn") if detail.paper and table["paper_inn_mean"].notna().any()]
@@ -167,9 +143,10 @@ def _table(
             if detail.p_values and column is not columns[0]:
                 cells.append(p_value(own))
         if best:
-            label, mean, std = best.get(size, ("", float("nan"), float("nan")))
+            row = best.get(size, {"short_label": "", "return_mean": math.nan, "return_std": math.nan})
+            label = row["short_label"]
             label = one_line(label) if detail.long_labels else _folded(label, LABEL_WIDTH)
-            cells += [_mean(mean, std, detail), escape(label) or "-"]
+            cells += [_mean(row["return_mean"], row["return_std"], detail), escape(label) or "-"]
         printed.add_row(*cells)
     return printed
 

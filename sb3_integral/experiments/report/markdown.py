@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from tabulate import tabulate
 
 from sb3_integral.escaping import markdown
-from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Column, Scale, columns_of
-
-Row = Mapping[Any, Any]
+from sb3_integral.experiments.report.tables import (
+    COMPRESSION_TOLERANCE,
+    Column,
+    Row,
+    Scale,
+    columns_of,
+    rows_by_size,
+)
 
 
 def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introduction: str) -> str:
@@ -55,14 +59,6 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
             _table(table, unequal, lambda row: f"{row['compression_pct']:.1f}"),
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def rows_by_size(table: pd.DataFrame, column: Column) -> dict[Any, dict[Any, Any]]:
-    """Return a column's row of each size."""
-    rows: dict[Any, dict[Any, Any]] = (
-        table[table["column"] == column.name].set_index("n_hidden").to_dict("index")
-    )
-    return rows
 
 
 def returns(row: Row) -> str:

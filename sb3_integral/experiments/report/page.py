@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,13 @@ from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
 from sb3_integral.experiments.report.plot import highlighted_columns
-from sb3_integral.experiments.report.tables import PAPER_LABELS
+from sb3_integral.experiments.report.tables import (
+    PAPER_LABELS,
+    Row,
+    best_baselines,
+    columns_of,
+    rows_by_size,
+)
 from sb3_integral.experiments.report.write import PLOT
 
 PAGE = "page"
@@ -32,9 +38,6 @@ INDEX = "index.html"
 SIGNIFICANT = 0.05
 GOOD_SCORE = 0.95
 TEMPLATE = "page.html.j2"
-
-
-Row = Mapping[Any, Any]
 
 
 class Cell(NamedTuple):
@@ -133,35 +136,28 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
         table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
         references: Returns of the expert and of random actions.
     """
-    rows = table[table["column"] == table["column"].iloc[0]]
-    label, full = str(rows["label"].iloc[0]), int(rows["n_hidden"].iloc[0])
-    small = small_size(rows["n_hidden"].tolist())
-    rows = rows[rows["n_hidden"] <= full]
+    leader = columns_of(table)[0]
+    full = int(table["n_hidden"].iloc[0])
+    rows = {size: row for size, row in rows_by_size(table, leader).items() if size <= full}
     numbers = []
+    small = small_size([full, *rows])
     if small is not None:
-        at_small = rows.set_index("n_hidden").loc[small]
+        removed = f"with {rows[small]['compression_pct']:.0f} % removed"
         numbers.append(
-            (
-                f"{at_small['score_mean']:.2f}",
-                f"score of {label} at N = {small}, with {at_small['compression_pct']:.0f} % removed",
-            )
+            (f"{rows[small]['score_mean']:.2f}", f"score of {leader.label} at N = {small}, {removed}")
         )
-        baselines = table[(table["kind"] != "student") & (table["n_hidden"] == small)]
-        if len(baselines):
-            best = baselines.sort_values("score_mean", ascending=False, kind="stable").iloc[0]
-            numbers.append(
-                (
-                    f"{best['score_mean']:.2f}",
-                    f"score of the best way to resize a plain network there: {best['label']}",
-                )
-            )
-    good = rows[rows["score_mean"] >= GOOD_SCORE]["n_hidden"]
-    failing = rows[rows["score_mean"] < GOOD_SCORE]["n_hidden"]
-    robust = good[good > failing.max()] if len(failing) else good
-    if len(robust):
-        numbers.append((f"N = {robust.min()}", f"down to which {label} scores {GOOD_SCORE} or more"))
-    at_full = rows.set_index("n_hidden").loc[full]
-    numbers.append((f"{at_full['return_mean']:,.0f}", f"average return of {label} at N = {full}"))
+        if small in (best := best_baselines(table)):
+            row = best[small]
+            words = "score of the best way to resize a plain network there"
+            numbers.append((f"{row['score_mean']:.2f}", f"{words}: {row['label']}"))
+    failing = [size for size, row in rows.items() if row["score_mean"] < GOOD_SCORE]
+    robust = [size for size in rows if size > max(failing, default=0)]
+    if robust:
+        words = f"down to which {leader.label} scores {GOOD_SCORE} or more"
+        numbers.append((f"N = {min(robust)}", words))
+    numbers.append(
+        (f"{rows[full]['return_mean']:,.0f}", f"average return of {leader.label} at N = {full}")
+    )
     for name, words in (("expert", "the expert's average return"), ("random", "that of random actions")):
         if name in references:
             numbers.append((f"{references[name]:,.0f}", words))
@@ -181,67 +177,47 @@ def small_size(sizes: Sequence[int]) -> int | None:
 
 def return_table(table: pd.DataFrame) -> SortableTable:
     """Return the average returns, ours and the paper's, a row for each size."""
-    columns = _ordered(table)
-    with_paper = [
-        (name, label) for name, label in PAPER_LABELS.items() if table[f"{name}_mean"].notna().any()
-    ]
-    rows = []
-    for start, by_column in _by_size(table):
-        cells = [
-            _spread(by_column[column]["return_mean"], by_column[column]["return_std"])
-            if column in by_column
-            else Cell("", "–")
-            for column in columns
-        ]
-        first = next(iter(by_column.values()))
-        cells += [_spread(first[f"{name}_mean"], first[f"{name}_std"]) for name, _ in with_paper]
-        rows.append([*start, *cells])
-    return SortableTable(
+    paper = {name: label for name, label in PAPER_LABELS.items() if table[f"{name}_mean"].notna().any()}
+    shown = _sortable(
+        table,
         "Average return",
         "Mean ± standard deviation over seeds of a run's average return.",
-        ["N", "removed %", *columns.values(), *(label for _, label in with_paper)],
-        rows,
+        lambda row: _spread(row["return_mean"], row["return_std"]),
     )
+    for cells, row in zip(shown.rows, rows_by_size(table, columns_of(table)[0]).values(), strict=True):
+        cells += [_spread(row[f"{name}_mean"], row[f"{name}_std"]) for name in paper]
+    return shown._replace(headings=[*shown.headings, *paper.values()])
 
 
 def score_table(table: pd.DataFrame) -> SortableTable:
     """Return the scores, a row for each size."""
-    columns = _ordered(table)
-    leader = next(iter(columns.values()))
-    rows = []
-    for start, by_column in _by_size(table):
-        cells = []
-        for column in columns:
-            if column not in by_column:
-                cells.append(Cell("", "–"))
-                continue
-            row = by_column[column]
-            mark = " *" if row["welch_p"] < SIGNIFICANT else ""
-            cells.append(_number(row["score_mean"], ".2f", mark))
-        rows.append([*start, *cells])
-    return SortableTable(
+    return _sortable(
+        table,
         "Score",
-        f"0: random actions, 1: the plain network at full size. * differs from {leader} at that size "
-        f"(Welch's t-test, p < {SIGNIFICANT}).",
-        ["N", "removed %", *columns.values()],
-        rows,
+        f"0: random actions, 1: the plain network at full size. * differs from {table['label'].iloc[0]} "
+        f"at that size (Welch's t-test, p < {SIGNIFICANT}).",
+        lambda row: _number(row["score_mean"], ".2f", " *" if row["welch_p"] < SIGNIFICANT else ""),
     )
 
 
-def _ordered(table: pd.DataFrame) -> dict[str, str]:
-    """Return the labels by column, those that stand out in the plot first."""
-    everything = table.drop_duplicates("column").set_index("column")["label"].to_dict()
-    return highlighted_columns(table) | {str(name): str(label) for name, label in everything.items()}
-
-
-def _by_size(table: pd.DataFrame) -> list[tuple[list[Cell], dict[str, Row]]]:
-    found = []
-    for size, rows in table.groupby("n_hidden", sort=False):
-        removed = float(rows["compression_pct"].iloc[0])
-        start = [Cell(int(str(size)), f"{size}"), Cell(removed, f"{removed:.1f}")]
-        by_column: dict[str, Row] = {str(row["column"]): row for row in rows.to_dict("records")}
-        found.append((start, by_column))
-    return found
+def _sortable(
+    table: pd.DataFrame, title: str, explanation: str, cell: Callable[[Row], Cell]
+) -> SortableTable:
+    # Those that stand out in the plot come first.
+    first = list(highlighted_columns(table))
+    columns = sorted(columns_of(table), key=lambda column: column.name not in first)
+    by_column = [rows_by_size(table, column) for column in columns]
+    rows = [
+        [
+            Cell(size, str(size)),
+            _number(row["compression_pct"], ".1f"),
+            *(cell(own[size]) for own in by_column),
+        ]
+        for size, row in rows_by_size(table, columns_of(table)[0]).items()
+    ]
+    return SortableTable(
+        title, explanation, ["N", "removed %", *(column.label for column in columns)], rows
+    )
 
 
 def _spread(mean: float, std: float) -> Cell:

@@ -40,14 +40,17 @@ paper_welch_p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from sb3_integral.evaluation import Moments, interquartile_mean, normalized_score, welch_p
 from sb3_integral.experiments.files import SWEEP
+
+Row = Mapping[Any, Any]
+"""A row of a table: values by the names of columns."""
 
 PAPER = {
     "inn_ar": "paper_inn_mean",
@@ -229,3 +232,30 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
     """Return the columns that a table has, the leader first."""
     names = table[["column", "label", "kind"]].drop_duplicates("column")
     return [Column(*row) for row in names.itertuples(index=False)]
+
+
+def rows_by_size(table: pd.DataFrame, column: Column) -> dict[Any, Row]:
+    """Return a column's row of each size."""
+    rows: dict[Any, Any] = table[table["column"] == column.name].set_index("n_hidden").to_dict("index")
+    return rows
+
+
+def best_baselines(table: pd.DataFrame) -> dict[Any, Row]:
+    """Return for each size the row of the baseline with the highest return.
+
+    Only those are asked that are not larger than the leader. Each row has a ``short_label`` too: without
+    the name of the network where all baselines are of one, and empty where all are equal.
+    """
+    leader = rows_by_size(table, columns_of(table)[0])
+    baselines = table[table["kind"] == "baseline"]
+    one_network = baselines["label"].str.rpartition(", ")[0].nunique() == 1
+    best: dict[Any, Row] = {}
+    for size, rows in baselines.groupby("n_hidden", sort=False):
+        fair = rows[rows["compression_pct"] >= leader[size]["compression_pct"] - COMPRESSION_TOLERANCE]
+        if fair.empty:
+            continue
+        row = fair.loc[fair["return_mean"].idxmax()].to_dict()
+        all_equal = len(fair) > 1 and fair["return_mean"].nunique() == 1
+        short = row["label"].rpartition(", ")[2] if one_network else row["label"]
+        best[size] = {**row, "short_label": "" if all_equal else short}
+    return best

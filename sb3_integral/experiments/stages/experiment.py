@@ -13,7 +13,7 @@ from sb3_integral.experiments.stages.expert import expert_stage
 from sb3_integral.experiments.stages.references import references_stage
 from sb3_integral.experiments.stages.sweep import sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
-from sb3_integral.experiments.stages.visuals import presentation_stages
+from sb3_integral.experiments.stages.visuals import visual_stages
 
 
 class SweptColumn(NamedTuple):
@@ -66,7 +66,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         {"references_folder": references, "sweep_folders": tuple(order)},
         packages=("numpy", "scipy", "pandas"),
     )
-    return [*stages, report, *presentation_stages(config, report, first_students)]
+    return [*stages, report, *visual_stages(config, report, first_students)]
 
 
 def table_columns(config: ExperimentConfig) -> list[Column]:

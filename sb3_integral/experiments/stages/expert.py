@@ -33,6 +33,9 @@ Array = np.ndarray[Any, Any]
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
 """What decides how a trained expert acts."""
 
+NAMING_MODULES = ("env_wrapper", "vec_env_wrapper", "callback")
+"""Hyperparameters of rl-zoo3 that name classes by their modules."""
+
 EXPERT_PACKAGES = (*PACKAGES, "rl-zoo3")
 """What decides how an expert is trained."""
 
@@ -90,8 +93,18 @@ def expert_stage(config: ExperimentConfig, environment: Environment) -> Stage:
         },
         environment=environment,
         packages=EXPERT_PACKAGES,
+        modules=_named_modules([hyperparams.get(key) for key in NAMING_MODULES]),
         amount=float(own.n_timesteps or hyperparams.get("n_timesteps", 1.0)),
     )
+
+
+def _named_modules(value: Any) -> tuple[str, ...]:
+    """Return the modules of the classes that a value names: a string, a list, or keys of a mapping."""
+    if isinstance(value, str):
+        return (value.rpartition(".")[0],) if "." in value else ()
+    if isinstance(value, list | dict):
+        return tuple(sorted({module for each in value for module in _named_modules(each)}))
+    return ()
 
 
 def train_expert(
@@ -230,7 +243,7 @@ def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bo
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
     """Load what :func:`train_expert` or :func:`take_expert` left, by SB3's own loaders.
 
-    They unpickle: this is for experts of one's own, not for a stranger's.
+    They unpickle, which can run code: load experts that you trained yourself only.
 
     Args:
         folder: The folder that was given to :func:`train_expert`.

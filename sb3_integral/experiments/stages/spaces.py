@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 from gymnasium import spaces
-from stable_baselines3.common.env_util import make_vec_env
 
 
 def spaces_of(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
-    """Return the observation and the action space, as SB3 wraps the environment."""
-    venv = make_vec_env(env_id)
+    """Return the observation and the action space."""
+    environment = gym.make(env_id)
     try:
-        return venv.observation_space, venv.action_space
+        return environment.observation_space, environment.action_space
     finally:
-        venv.close()
+        environment.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +134,7 @@ def sweep_student(
         rng = np.random.default_rng(derived_seed(seed, "observations for resizing"))
         seen = load_demonstrations(demonstrations_folder / EPISODES).sample(RESIZE_SAMPLES, rng)
     policy = as_resizable(student, method, seen)
-    sizes_done = 0
-
-    def on_size_end() -> None:
-        nonlocal sizes_done
-        sizes_done += 1
-        report(sizes_done / len(sizes))
-
+    done = count(1)
     rows = evaluate_resize_sweep(
         policy,
         env_id,
@@ -147,6 +142,6 @@ def sweep_student(
         config.episodes,
         deterministic=config.deterministic,
         seed=derived_seed(seed, "evaluation"),
-        on_size_end=on_size_end,
+        on_size_end=lambda: report(next(done) / len(sizes)),
     )
     pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)

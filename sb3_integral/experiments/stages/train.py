@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,29 +101,22 @@ def train_student(
         seed: Of the run.
         smoothness: A :class:`SmoothnessConfig`.
         expert: The expert's algorithm, if its distribution is cloned.
-        expert_folder: The expert's, likewise.
-        start_folder: Of the plain student that it starts from, if it does.
+        expert_folder: The folder of the expert, if its distribution is cloned.
+        start_folder: The folder of the plain student whose weights it begins with, if there is one.
     """
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
-    student = StudentArchitecture(**architecture)
-    policy = student.build(*spaces_of(env_id), seed=derived_seed(seed, "initial weights"))
+    spaces, weights_seed = spaces_of(env_id), derived_seed(seed, "initial weights")
+    policy = StudentArchitecture(**architecture).build(*spaces, seed=weights_seed)
     targets = None
     if expert is not None and expert_folder is not None:
         trained = load_expert(expert_folder, env_id, expert, make_vec_env(env_id))
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        trained_before = load_policy(start_folder / STUDENT, *spaces_of(env_id))
-        begin_at(policy, cast(ActorCriticPolicy, trained_before))
-    epochs_done = 0
-
-    def on_epoch_end() -> None:
-        nonlocal epochs_done
-        epochs_done += 1
-        report(epochs_done / training.epochs)
-
+        begin_at(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+    epochs = count(1)
     clone(
         policy,
         demonstrations,
@@ -135,6 +129,6 @@ def train_student(
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=derived_seed(seed, "cloning"),
-        on_epoch_end=on_epoch_end,
+        on_epoch_end=lambda: report(next(epochs) / training.epochs),
     )
     save_policy(policy, folder / STUDENT)

@@ -14,10 +14,8 @@ SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 """How the plain network of the video is resized: the first of these that the experiment has."""
 
 
-def presentation_stages(
-    config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]
-) -> list[Stage]:
-    """Return the stages; the last is the page.
+def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]) -> list[Stage]:
+    """Return the stages that show an experiment; the last is the page.
 
     Args:
         config: The experiment.

@@ -21,9 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
 from sb3_integral.policies import IntegralPolicy
-
-STATISTICS = "vecnormalize.pkl"
-"""The file in which rl-zoo3 keeps the statistics of a normalised environment."""
+from sb3_integral.policies.saved_files import model_file, statistics_file
 
 
 class NormalizedPolicy(BasePolicy):
@@ -123,33 +121,3 @@ def reconstruct_policy(
             f"{policy_path} holds an object of class {type(policy).__name__}, expected a policy"
         )
     return policy
-
-
-def model_file(path: Path) -> Path:
-    """Return the model in a folder of rl-zoo3's, or the file itself.
-
-    Raises:
-        ValueError: If there is none, or more than one.
-    """
-    if path.is_file():
-        return path
-    if not path.is_dir():
-        raise ValueError(f"{path} does not exist, expected a zip file that SB3 saved, or its folder")
-    if (path / "model.zip").is_file():
-        return path / "model.zip"
-    # rl-zoo3 keeps a run's settings in a folder that is named as its model.
-    found = sorted(file for file in path.glob("*.zip") if file.with_suffix("").is_dir())
-    if len(found) != 1:
-        raise ValueError(
-            f"{path} holds {len(found)} models, expected a model.zip, or one <environment>.zip beside "
-            f"its folder <environment> as rl-zoo3 saves it"
-        )
-    return found[0]
-
-
-def statistics_file(model: Path) -> Path | None:
-    """Return where the statistics of a model's observations are; None if there are none."""
-    places = [model.with_suffix(""), model.parent]
-    if model.name == "best_model.zip":
-        places += sorted(folder for folder in model.parent.iterdir() if folder.is_dir())
-    return next((place / STATISTICS for place in places if (place / STATISTICS).is_file()), None)

@@ -41,19 +41,17 @@ def test_a_mistake_is_told_before_torch_is_loaded(tmp_path, text, said):
     # given
     (tmp_path / "mine.yml").write_text(text)
     code = (
-        "import sys; sys.argv[0] = 'sb3-integral'\n"
-        "from pathlib import Path\n"
-        "from rich.console import Console\n"
-        "from sb3_integral.cli.run import RunError, run_experiments\n"
+        "import sys; sys.argv = ['sb3-integral', 'run', 'mine.yml']\n"
+        "from sb3_integral.cli import main\n"
         "try:\n"
-        "    run_experiments([Path('mine.yml')], None, Path('runs'), 1, [], None, Console())\n"
-        "except RunError as error:\n"
-        "    print(error)\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    print(end.code)\n"
         "print([name for name in ('torch', 'stable_baselines3', 'pandas') if name in sys.modules])\n"
     )
     # when
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     # then
-    assert said in done.stdout, done.stderr
-    assert done.stdout.endswith("\n[]\n")
+    assert said in done.stderr
+    assert done.stdout == "1\n[]\n"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yml"]

@@ -51,12 +51,15 @@ def test_a_local_module_is_known_by_its_code_and_by_what_it_imports(modules):
         ("local_package/body.py", True),
         ("local_package/body.xml", True),
         ("local_package/training.log", False),
+        ("local_package/runs/stage.json", False),
+        ("local_package/.venv/lib/other.py", False),
         ("local_other.py", False),
         ("local_walker.py", False),
     ],
 )
 def test_a_change_of_any_file_behind_a_package_is_seen(modules, file, is_changed):
     before = versions_of_modules(["local_package"])
+    (modules / file).parent.mkdir(parents=True, exist_ok=True)
     with (modules / file).open("a") as text:
         text.write("\n# changed\n")
     assert (versions_of_modules(["local_package"]) != before) is is_changed

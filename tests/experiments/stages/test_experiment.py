@@ -9,7 +9,7 @@ from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, loa
 from sb3_integral.resize import RESIZE_METHODS
 
 SHOWN = {"figures", "video", "page"}
-"""Stages that test_presentation.py is about."""
+"""Stages that test_visuals.py is about."""
 
 
 @pytest.fixture
@@ -314,3 +314,22 @@ def test_a_penalty_costs_its_student_only(remade):
 
     made = {f"seed-{seed}/inn/{what}" for seed in (0, 1) for what in ("student", "sweep")}
     assert remade(smooth) == {*made, "report"}
+
+
+def test_the_code_of_a_wrapper_of_the_users_costs_everything(
+    content, write_config, tmp_path, monkeypatch
+):
+    # given an expert that is trained with a wrapper
+    (tmp_path / "my_wrappers.py").write_text("class Mine: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = load_config(write_config(content))
+    entry = {"n_timesteps": 64, "env_wrapper": ["my_wrappers.Mine", {"rl_zoo3.wrappers.Other": {}}]}
+    config.expert.hyperparams.write_text(json.dumps({"CartPole-v1": entry}))
+    before = build_stages(config)
+    assert "code of my_wrappers" in before[0].versions
+
+    # when the wrapper is another
+    (tmp_path / "my_wrappers.py").write_text("class Mine: changed = True\n")
+
+    # then no stage is the same
+    assert not {stage.key for stage in before} & {stage.key for stage in build_stages(config)}
