@@ -23,11 +23,8 @@ def coarseness(sizes: Sequence[int], full: Sequence[int]) -> float:
 
 def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
     """Return a sort key: the finest sizes first, and of equally fine ones the most balanced first."""
-    return (
-        round(coarseness(sizes, full), DIGITS),
-        max(sizes, default=0) - min(sizes, default=0),
-        tuple(sizes),
-    )
+    spread = max(sizes, default=0) - min(sizes, default=0)
+    return round(coarseness(sizes, full), DIGITS), spread, tuple(sizes)
 
 
 def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:

@@ -132,7 +132,7 @@ def evaluate_resize_sweep(
     rows: list[SweepEpisode] = []
     with closing(episodes):
         for size, of_size in zip(all_sizes, episodes, strict=True):
-            label = size[0] if len(set(size)) == 1 else "x".join(map(str, size))
+            label = size[0] if len(set(size)) == 1 else "x".join(map(str, size)) or "full"
             compression = policy.compression(size)
             rows += [
                 SweepEpisode(label, compression, number, *episode)

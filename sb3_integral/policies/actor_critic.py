@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from stable_baselines3.common.policies import (
@@ -13,6 +12,7 @@ from stable_baselines3.common.policies import (
 
 from sb3_integral.nn import Axes, Size
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.integral_layers import make_network_integral
 from sb3_integral.policies.layout import dense, find_layout
 
 Self = TypeVar("Self", bound="IntegralOnPolicy")
@@ -34,24 +34,24 @@ class IntegralOnPolicy(IntegralPolicy):
         self.integral_critic = integral_critic
         super().__init__(*args, **kwargs)
 
-    def _string(self, sizes: Sequence[int]) -> None:
-        super()._string(sizes)
+    def _make_integral(self) -> None:
+        super()._make_integral()
         critic = find_layout(self).critics[0]
         widths = [dense(self, name).out_features for name in critic.hidden]
         self.critic_axes = Axes(
-            self._axis(width, width) for width in (widths if self.integral_critic else [])
+            self._new_axis(width) for width in (widths if self.integral_critic else [])
         )
         if self.integral_critic:
             first = self.get_submodule(critic.first[0])
             in_axis = getattr(first, "in_axis", None)  # features that the actor reads too
-            self._string_net(critic, in_axis, list(self.critic_axes))
+            make_network_integral(self, critic, in_axis, list(self.critic_axes), self._integral_norm)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), "integral_critic": self.integral_critic}
 
     @property
     def critic_sizes(self) -> tuple[int, ...]:
-        """The critic's hidden sizes in force; empty if it is not integral."""
+        """The current hidden sizes of the critic; empty if it is not integral."""
         return self.critic_axes.sizes
 
     def resize_critic(self: Self, size: Size) -> Self:

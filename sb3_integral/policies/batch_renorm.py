@@ -20,15 +20,15 @@ class IntegralBatchRenorm1d(BatchRenorm1d):
     _axes: tuple[Axis]  # a tuple, so that the axis is not registered here
 
     @classmethod
-    def adopt(cls, plain: BatchRenorm1d, axis: Axis) -> IntegralBatchRenorm1d:
-        """String a layer on an axis, sharing its parameters and statistics."""
+    def from_plain(cls, plain: BatchRenorm1d, axis: Axis) -> IntegralBatchRenorm1d:
+        """Return a layer on an axis that shares another one's parameters and statistics."""
         layer = cls.__new__(cls)
         layer.__dict__.update(plain.__dict__)
         layer._axes = (axis,)
         return layer
 
     def discrete_functions(self) -> dict[str, Tensor]:
-        """Return scale, bias and statistics at the size in force, by name. Shapes: (size,)."""
+        """Return scale, bias and statistics at the current size, by name. Shapes: (size,)."""
         values = {name: getattr(self, name) for name in FUNCTIONS}
         sampling = self._axes[0].matrices(self.scale).sampling
         if sampling is None:

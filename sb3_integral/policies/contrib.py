@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymnasium import spaces
 from sb3_contrib.ars.policies import ARSPolicy
 from sb3_contrib.common.maskable import policies as maskable
 from sb3_contrib.common.recurrent import policies as recurrent
@@ -14,7 +13,7 @@ from sb3_contrib.qrdqn import policies as qrdqn
 from sb3_contrib.tqc import policies as tqc
 from torch import nn
 
-from sb3_integral.nn import Axis, Size
+from sb3_integral.nn import Axis
 from sb3_integral.policies.actor_critic import IntegralOnPolicy
 from sb3_integral.policies.batch_renorm import IntegralBatchRenorm1d
 from sb3_integral.policies.integral import IntegralPolicy
@@ -80,9 +79,9 @@ class IntegralCrossQPolicy(IntegralPolicy, CrossQPolicy):
             another ``grid_size`` than the hidden sizes, or a kernel that does not interpolate.
     """
 
-    def _norm_on(self, axis: Axis, norm: nn.Module) -> nn.Module:
+    def _integral_norm(self, norm: nn.Module, axis: Axis) -> nn.Module:
         if not isinstance(norm, BatchRenorm1d):
-            return super()._norm_on(axis, norm)
+            return super()._integral_norm(norm, axis)
         if axis.grid_size != axis.max_size:
             raise ValueError(
                 f"CrossQ keeps statistics on the λ grid, so grid_size must be the hidden sizes, "
@@ -93,40 +92,12 @@ class IntegralCrossQPolicy(IntegralPolicy, CrossQPolicy):
                 f"CrossQ keeps statistics on the λ grid, so kernel and quadrature must sample its nodes "
                 f"at full size, got {axis.kernel} and {axis.quadrature}"
             )
-        return IntegralBatchRenorm1d.adopt(norm, axis)
-
-
-ARS_ARCH = (64, 64)
-"""The hidden sizes that ARS takes where none are given."""
+        return IntegralBatchRenorm1d.from_plain(norm, axis)
 
 
 class IntegralARSPolicy(IntegralPolicy, ARSPolicy):
     """ARS' ``MlpPolicy``. Its ``LinearPolicy`` has no hidden layer to resize."""
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        net_arch: list[int] | None = None,
-        activation_fn: type[nn.Module] = nn.ReLU,
-        with_bias: bool = True,
-        squash_output: bool = True,
-        *,
-        grid_size: Size | None = None,
-        **kwargs: Any,
-    ) -> None:
-        arch = list(ARS_ARCH if net_arch is None else net_arch)
-        sizes, grids = self._sizes_and_grids(arch, grid_size)
-        super().__init__(
-            observation_space,
-            action_space,
-            list(grids),
-            activation_fn,
-            with_bias,
-            squash_output,
-            grid_size=grid_size,
-            **kwargs,
-        )
-        self.net_arch = arch
-        self.with_bias = with_bias
-        self._string(sizes)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._make_integral()  # ARS builds its policy in the constructor

@@ -5,9 +5,10 @@ SB3 has no common names for the parts of its policies. This file is the only one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
@@ -142,6 +143,20 @@ def replace_submodule(policy: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of another."""
     parent, _, own = name.rpartition(".")
     setattr(policy.get_submodule(parent), own, module)
+
+
+def exchange_in_optimizers(policy: nn.Module, exchanged: Mapping[int, nn.Parameter]) -> None:
+    """Have a policy's optimizers train other parameters.
+
+    Args:
+        policy: The policy.
+        exchanged: The new parameters, by the identities of those in whose places they are.
+    """
+    for module in policy.modules():
+        optimizer = getattr(module, "optimizer", None)
+        if isinstance(optimizer, torch.optim.Optimizer):
+            for group in optimizer.param_groups:
+                group["params"] = [exchanged.get(id(p), p) for p in group["params"]]
 
 
 def _actor_critic(policy: nn.Module) -> PolicyLayout:

@@ -28,8 +28,8 @@ class AxisNoise(StateDependentNoiseDistribution):
     _axis: Axis
 
     @classmethod
-    def adopt(cls, plain: StateDependentNoiseDistribution, axis: Axis) -> AxisNoise:
-        """Take a distribution over.
+    def from_plain(cls, plain: StateDependentNoiseDistribution, axis: Axis) -> AxisNoise:
+        """Return the noise on an axis that has the state of SB3's noise.
 
         Args:
             plain: The distribution, built for as many latent features as the axis' grid has nodes.
@@ -41,7 +41,7 @@ class AxisNoise(StateDependentNoiseDistribution):
         return noise
 
     def proba_distribution(self, mean_actions: Tensor, log_std: Tensor, latent_sde: Tensor) -> Any:
-        """See SB3; the latent is that of the size in force. Shape: (batch, size)."""
+        """See SB3; the latent is that of the current size. Shape: (batch, size)."""
         if self._axis.matrices(latent_sde).integration is not None:
             latent_sde = latent_sde[:, self._nearest(latent_sde)]
         return super().proba_distribution(mean_actions, log_std, latent_sde)
@@ -55,7 +55,7 @@ class AxisNoise(StateDependentNoiseDistribution):
         return torch.searchsorted(middles + 1e-9, nodes)
 
     def discrete_log_std(self, log_std: Tensor) -> Tensor:
-        """Return the log-std of an ordinary distribution at the size in force.
+        """Return the log-std of an ordinary distribution at the current size.
 
         A sample has the variance of all nodes that it stands for; one that stands for none, where
         there are more samples than nodes, has next to none.

@@ -23,6 +23,7 @@ from sb3_integral.policies.layout import (
     NetworkLayout,
     PolicyLayout,
     dense,
+    exchange_in_optimizers,
     find_layout,
     replace_submodule,
 )
@@ -269,11 +270,7 @@ def _fit(plain: nn.Module, state: State) -> None:
         layer = _layer_like(old, weight)
         replace_submodule(plain, owner, layer.to(weight.device))
         exchanged |= {id(p): q for p, q in zip(old.parameters(), layer.parameters(), strict=True)}
-    for module in plain.modules():
-        optimizer = getattr(module, "optimizer", None)
-        if isinstance(optimizer, torch.optim.Optimizer):
-            for group in optimizer.param_groups:
-                group["params"] = [exchanged.get(id(p), p) for p in group["params"]]
+    exchange_in_optimizers(plain, exchanged)
 
 
 def _layer_like(old: nn.Module, weight: Tensor) -> nn.Module:

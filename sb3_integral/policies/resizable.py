@@ -37,7 +37,7 @@ class Resizable(Protocol):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The hidden sizes in force."""
+        """The current hidden sizes."""
         ...
 
     @property
@@ -174,7 +174,7 @@ class ResizablePolicy:
         return 100.0 * (1.0 - kept / full)
 
     def discretize(self, size: Size | None = None) -> BasePolicy:
-        """Return an ordinary SB3 policy of a size (that in force by default)."""
+        """Return an ordinary SB3 policy of a size (the current one by default)."""
         sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
         return self._resized(sizes).policy
 
@@ -217,7 +217,7 @@ class ResizablePolicy:
         deterministic: bool = False,
         **kwargs: Any,
     ) -> tuple[np.ndarray[Any, Any], tuple[np.ndarray[Any, Any], ...] | None]:
-        """Return the actions of the policy at the size in force.
+        """Return the actions of the policy at the current size.
 
         Args:
             observation: As for SB3's ``predict``, like what follows.

@@ -299,7 +299,7 @@ def test_compression_is_the_papers_for_halfcheetah(size: int, printed: str) -> N
     policy = IntegralActorCriticPolicy(
         spaces.Box(-1, 1, (17,)), spaces.Box(-1, 1, (6,)), lambda _: 1e-3, net_arch=[100, 100]
     )
-    # when / then: of a size that is asked for, and of the one in force
+    # when / then: of a size that is asked for, and of the current one
     assert f"{policy.compression(size):.1f}" == printed
     assert policy.sizes == (100, 100)
     assert policy.compression() == 0.0
@@ -428,7 +428,7 @@ def test_a_model_comes_back_at_the_size_it_was_saved_at_and_grows_again(
     assert (policy.sizes, policy.max_sizes) == ((5, 7), (16, 12))
     np.testing.assert_array_equal(loaded.predict(observations.numpy(), deterministic=True)[0], actions)
     assert torch.equal(outputs(policy, observations), resized)
-    # and has kept what is not in force
+    # and has kept what is not of the current size
     assert torch.equal(outputs(policy.resize([16, 12]), observations), full)
     assert not torch.equal(full, resized)
 

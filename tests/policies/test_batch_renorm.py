@@ -48,7 +48,7 @@ def test_it_shares_parameters_and_statistics_of_the_layer_that_it_adopts() -> No
     # given
     plain = trained_norm(9)
     # when
-    layer = IntegralBatchRenorm1d.adopt(plain, Axis(9))
+    layer = IntegralBatchRenorm1d.from_plain(plain, Axis(9))
     # then
     assert list(layer.state_dict()) == list(plain.state_dict())
     assert layer.scale is plain.scale
@@ -59,7 +59,7 @@ def test_it_shares_parameters_and_statistics_of_the_layer_that_it_adopts() -> No
 def test_at_full_size_it_is_that_layer(training: bool) -> None:
     # given
     plain = trained_norm(9).train(training)
-    layer = IntegralBatchRenorm1d.adopt(copy.deepcopy(plain), Axis(9)).train(training)
+    layer = IntegralBatchRenorm1d.from_plain(copy.deepcopy(plain), Axis(9)).train(training)
     before = state_of(plain)
     # when: into the time after the warm-up
     outputs = [(layer(inputs(9, seed)), plain(inputs(9, seed))) for seed in range(5)]
@@ -76,7 +76,7 @@ def test_at_full_size_it_is_that_layer(training: bool) -> None:
 def test_at_any_other_size_it_normalises_by_the_sampled_statistics(size: int, training: bool) -> None:
     # given
     axis = Axis(9)
-    layer = IntegralBatchRenorm1d.adopt(trained_norm(9), axis).train(training)
+    layer = IntegralBatchRenorm1d.from_plain(trained_norm(9), axis).train(training)
     before = state_of(layer)
     axis.resize(size)
     # when
@@ -96,7 +96,7 @@ def test_at_any_other_size_it_normalises_by_the_sampled_statistics(size: int, tr
 def test_scale_and_bias_learn_at_every_size(size: int) -> None:
     # given
     axis = Axis(9)
-    layer = IntegralBatchRenorm1d.adopt(trained_norm(9), axis)
+    layer = IntegralBatchRenorm1d.from_plain(trained_norm(9), axis)
     axis.resize(size)
     # when
     layer(inputs(size)).square().sum().backward()
@@ -109,7 +109,7 @@ def test_scale_and_bias_learn_at_every_size(size: int) -> None:
 def test_an_undershoot_of_the_kernel_does_not_make_a_variance_negative() -> None:
     # given: a single peak, beside which a cubic kernel goes below zero
     axis = Axis(9)
-    layer = IntegralBatchRenorm1d.adopt(trained_norm(9), axis).eval()
+    layer = IntegralBatchRenorm1d.from_plain(trained_norm(9), axis).eval()
     variance = layer.get_buffer("ra_var")
     variance.zero_()
     variance[4] = 100.0
@@ -126,7 +126,7 @@ def test_an_undershoot_of_the_kernel_does_not_make_a_variance_negative() -> None
 def test_a_plain_layer_with_the_discrete_functions_computes_the_same(size: int) -> None:
     # given
     axis = Axis(9)
-    layer = IntegralBatchRenorm1d.adopt(trained_norm(9), axis).eval()
+    layer = IntegralBatchRenorm1d.from_plain(trained_norm(9), axis).eval()
     axis.resize(size)
     plain = BatchRenorm1d(size).eval()
     # when

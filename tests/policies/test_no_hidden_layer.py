@@ -14,8 +14,21 @@ from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_integral import IntegralActorCriticPolicy, RandomSizeCallback, ResizablePolicy
-from sb3_integral.policies import begin_at, make_integral
+from sb3_integral import (
+    IntegralActorCriticPolicy,
+    RandomSizeCallback,
+    ResizablePolicy,
+    evaluate_resize_sweep,
+)
+from sb3_integral.deploy import (
+    BudgetError,
+    export_sb3,
+    fit_to_budget,
+    load_policy,
+    quickest_actor,
+    save_policy,
+)
+from sb3_integral.policies import as_resizable, begin_at, make_integral
 from sb3_integral.resize import RESIZE_METHODS
 
 MakeModel = Callable[..., Any]
@@ -136,3 +149,44 @@ def test_random_sizes_change_nothing(make_model: MakeModel) -> None:
     # then
     for one, other in zip(plain.policy.parameters(), random.policy.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["IntegralMlpPolicy", "MlpPolicy"])
+def test_it_fits_a_budget_or_it_does_not(make_model: MakeModel, kind: str) -> None:
+    # given
+    policy: Any = as_resizable(make_model(PPO, kind, net_arch=[]), "bicubic")
+    # when
+    fitted = [fit_to_budget(policy, max_parameters=100, score=score) for score in (None, lambda _: 1.0)]
+    # then
+    assert [each.sizes for each in fitted] == [(), ()]
+    assert fitted[0].parameters == 2 * (4 + 1)
+    with pytest.raises(BudgetError):
+        fit_to_budget(policy, max_parameters=3)
+
+
+def test_its_size_in_a_sweep_is_called_full(make_model: MakeModel) -> None:
+    model = make_model(PPO, net_arch=[])
+    rows = evaluate_resize_sweep(model.policy, model.get_env(), [(), 4], 1)
+    assert [(row.size, row.compression) for row in rows] == [("full", 0.0), ("full", 0.0)]
+
+
+@pytest.mark.parametrize("algorithm", [PPO, SAC, DQN])
+def test_its_actor_is_exported(
+    make_model: MakeModel, act: Act, tmp_path: Path, algorithm: type[BaseAlgorithm]
+) -> None:
+    # given
+    model = make_model(algorithm, net_arch=[])
+    observations = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+    expected, _ = model.predict(observations, deterministic=True)
+    # when
+    path = tmp_path / "policy.safetensors"
+    save_policy(model.policy, path)
+    actor = quickest_actor(model.policy)
+    plain = export_sb3(model, tmp_path / "model.zip")
+    # then
+    for index, observation in enumerate(observations):
+        np.testing.assert_allclose(actor(observation), expected[index], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(plain.predict(observations, deterministic=True)[0], expected)
+    loaded: Any = load_policy(path)
+    assert loaded.sizes == ()
+    np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], expected)

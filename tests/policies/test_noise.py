@@ -76,7 +76,7 @@ def of_grid(
     plain = StateDependentNoiseDistribution(2, full_std=full_std, use_expln=use_expln)
     _, log_std = plain.proba_distribution_net(grid_size, log_std_init)
     spread = torch.linspace(-0.5, 0.5, log_std.numel()).view(log_std.shape)
-    return AxisNoise.adopt(plain, axis), axis, log_std.detach() + spread
+    return AxisNoise.from_plain(plain, axis), axis, log_std.detach() + spread
 
 
 # ---------------------------------------------------------------- at full size
