@@ -11,7 +11,7 @@ from imitation.data.types import DictObs
 from torch import Tensor
 
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.observations import Observations, as_arrays, map_observations
+from sb3_integral.imitation.observations import Observations, map_observations
 
 
 @dataclass(frozen=True)
@@ -60,5 +60,9 @@ class TensorBatches:
             take = partial(Tensor.index_select, dim=0, index=chosen)
             obs = map_observations(self._observations, take)
             # imitation knows how many steps there are in a DictObs, not in a dictionary of tensors.
-            batch = DictObs(as_arrays(obs)) if isinstance(obs, dict) else obs
+            batch = (
+                DictObs({name: part.numpy() for name, part in obs.items()})
+                if isinstance(obs, dict)
+                else obs
+            )
             yield {"obs": batch, "acts": take(actions)}
