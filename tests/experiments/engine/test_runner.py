@@ -320,6 +320,8 @@ def test_an_interrupted_run_ends_its_processes_and_leaves_nothing_half_done(func
         [sys.executable, str(tmp_path / "script.py"), str(folder), str(tmp_path)],
         stderr=subprocess.PIPE,
         text=True,
+        # Shells start what is in the background with this signal ignored, the tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid_file = tmp_path / "pid"
     wait_until(lambda: pid_file.is_file() and pid_file.read_text().endswith("."))
