@@ -74,6 +74,8 @@ clean:
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Python 3.10 or newer is needed, $(PYTHON) is `$(PYTHON) -V`" >&2; exit 1; }
+	@test -x $(BIN)/python || test ! -e "$(VENV)" || test -f "$(VENV)/.made-by-make" || \
+		{ echo "$(VENV) exists and is no environment, expected a new folder" >&2; exit 1; }
 	test -x $(BIN)/python || { $(PYTHON) -m venv $(VENV) && touch $(VENV)/.made-by-make; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[all]' --group dev

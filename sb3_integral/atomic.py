@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -123,7 +123,9 @@ def check_folder_target(path: Path | str, marker: str | None) -> Path:
 
 
 @contextmanager
-def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
+def atomic_folder(
+    path: Path | str, marker: str | None, check: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
     """Give an empty folder to fill, and move it to ``path`` when the block succeeds.
 
     A folder that stands there and carries the marker is replaced as a whole; any other that is not empty
@@ -135,6 +137,8 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
     Args:
         path: Where the folder will be; its parent is created.
         marker: Name of the file that shows that an existing folder may be replaced; if None, none is.
+        check: Raises if an existing folder must not be replaced. It is called before the block and again
+            right before the old folder is replaced, because the block may take hours.
 
     Yields:
         An empty folder beside it.
@@ -149,8 +153,14 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
         for replaced in target.parent.glob(f"{REPLACED_PREFIX}*"):
             match = LEFTOVER.fullmatch(replaced.name)
             if match and match["name"] == target.name:
-                _settle(replaced, target)
-    check_folder_target(path, marker)
+                _settle(replaced, target, marker)
+
+    def check_target() -> None:
+        check_folder_target(path, marker)
+        if check is not None and target.is_dir():
+            check(target)
+
+    check_target()
     _make_parents(path, target)
     partial = _beside(target, PARTIAL_PREFIX)
     try:
@@ -161,23 +171,27 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
         yield partial
         if not any(partial.iterdir()):
             raise FileNotFoundError(f"nothing was written to {partial}, which was to become {path}")
-        check_folder_target(path, marker)
-        _swap(partial, target)
+        check_target()
+        _swap(partial, target, marker)
     finally:
         _remove(partial)
 
 
-def remove_leftovers(root: Path) -> None:
+def remove_leftovers(root: Path, marker: str | None) -> None:
     """Remove what processes that were killed had begun to write in a folder, at any depth.
 
     A folder that was being replaced is put back first. Nobody else may be writing there.
+
+    Args:
+        root: The folder to search.
+        marker: Name of the file that shows that a folder in the place of an old one is complete.
     """
     for folder, folders, names in os.walk(root):
         for name in [*folders, *names]:
             match = LEFTOVER.fullmatch(name)
             leftover = Path(folder, name)
             if match and match["prefix"] == REPLACED_PREFIX:
-                _settle(leftover, leftover.with_name(match["name"]))
+                _settle(leftover, leftover.with_name(match["name"]), marker)
             elif match:
                 _remove(leftover)
 
@@ -246,7 +260,7 @@ def _beside(target: Path, prefix: str) -> Path:
     return target.with_name(f"{prefix}{uuid.uuid4().hex[:8]}-{target.name[-KEPT_CHARACTERS:]}")
 
 
-def _swap(partial: Path, target: Path) -> None:
+def _swap(partial: Path, target: Path, marker: str | None) -> None:
     """Put a folder in the place of an old one, which is away from its name for a moment at most."""
     if not target.exists():
         partial.rename(target)
@@ -260,17 +274,20 @@ def _swap(partial: Path, target: Path) -> None:
         target.rename(replaced)
         partial.rename(target)
     finally:
-        _settle(replaced, target)
+        _settle(replaced, target, marker)
 
 
-def _settle(replaced: Path, target: Path) -> None:
-    """Remove an old folder whose new one is there, or give it its name back."""
+def _settle(replaced: Path, target: Path, marker: str | None) -> None:
+    """Remove an old folder whose new one is complete, or give it its name back.
+
+    If somebody else has put something else in its place, both stay as they are.
+    """
     if replaced.is_symlink() or not replaced.is_dir():
         return
-    if target.exists():
+    if marker is not None and (target / marker).is_file():
         _remove(replaced)
-    else:
-        replaced.rename(target)
+    elif not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        replaced.rename(target)  # takes the place of an empty folder too
 
 
 def _remove(own: Path) -> None:

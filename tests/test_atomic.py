@@ -401,6 +401,48 @@ def test_a_file_block_that_writes_nothing_fails_and_keeps_what_was_there(tmp_pat
     assert names(tmp_path) == ["result"]
 
 
+def test_a_folder_that_the_check_refuses_is_kept_though_it_was_filled_during_the_block(
+    tmp_path: Path,
+) -> None:
+    # given
+    path = tmp_path / "stage"
+    write_stage(path, "old")
+
+    def check(folder: Path) -> None:
+        if (folder / "mine").exists():
+            raise FileExistsError("mine")
+
+    def replace() -> None:
+        with atomic_folder(path, MARKER, check) as partial:
+            write_stage(partial, "new")
+            (path / "mine").write_text("notes")
+
+    # when / then
+    with pytest.raises(FileExistsError, match="mine"):
+        replace()
+    assert names(path) == ["mine", "old", MARKER]
+    assert names(tmp_path) == ["stage"]
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_replaced_folder_survives_a_folder_of_somebody_else_in_its_place(
+    tmp_path: Path, filled: bool
+) -> None:
+    # given an old folder that a killed process had moved away
+    replaced = tmp_path / ".replaced-01234567-stage"
+    write_stage(replaced, "old")
+    (tmp_path / "stage").mkdir()
+    if filled:
+        (tmp_path / "stage" / "mine").write_text("notes")
+    # when
+    with pytest.raises((RuntimeError, FileExistsError)), atomic_folder(tmp_path / "stage", MARKER):
+        raise RuntimeError
+    remove_leftovers(tmp_path, MARKER)
+    # then
+    assert names(tmp_path / "stage") == (["mine"] if filled else ["old", MARKER])
+    assert names(tmp_path) == ([replaced.name, "stage"] if filled else ["stage"])
+
+
 KILLED_AT_A_RENAME = """
 import os, pathlib, signal, sys
 from atomic import atomic_folder
@@ -430,7 +472,7 @@ def test_nothing_is_lost_when_killed_between_two_renames(
     assert subprocess.run(process, env=package, check=False).returncode == -signal.SIGKILL
     # when
     if cure == "leftovers":
-        remove_leftovers(tmp_path)
+        remove_leftovers(tmp_path, MARKER)
         # then
         assert names(path) == ["old", MARKER]
         assert names(tmp_path) == ["stage"]
@@ -449,7 +491,7 @@ def test_only_what_was_begun_here_is_a_leftover(tmp_path: Path) -> None:
     (tmp_path / ".partial-89abcdef-half.txt").write_text("half")
     (tmp_path / ".partial-89abcdef-link").symlink_to("deep")
     # when
-    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path, MARKER)
     # then
     assert names(tmp_path / "deep") == sorted(mine)
     assert names(tmp_path) == [".partial-89abcdef-link", "deep"]
@@ -477,6 +519,23 @@ def test_kept_results_leave_a_folder_of_other_things_alone(tmp_path: Path) -> No
     assert (tmp_path / "mine" / "table.csv").read_text() == "mine"
     assert [keep("kept"), keep("kept")] == [0, 0]
     assert names(tmp_path / "kept") == ["provenance.json", "table.csv"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_puts_no_environment_into_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    # given
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(Path(__file__).parents[1] / name, tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").write_text("years")
+    # when
+    make = ["make", "-C", str(tmp_path), "VENV=own", f"PYTHON={sys.executable}"]
+    made = subprocess.run([*make, "own/.ready"], check=False, capture_output=True, text=True)
+    subprocess.run([*make, "clean"], check=True, capture_output=True)
+    # then
+    assert made.returncode != 0
+    assert "expected a new folder" in made.stderr
+    assert names(tmp_path / "own") == ["thesis.txt"]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

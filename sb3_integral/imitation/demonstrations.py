@@ -151,9 +151,8 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         ValueError: If there are none, or a number in them is NaN or infinite; nothing is written.
         OSError: If a folder stands there that this function did not write, or that holds other files.
     """
-    _check_only_ours(path)
     remaining = iter(episodes)
-    with atomic_folder(path, MANIFEST) as partial, no_progress_bars():
+    with atomic_folder(path, MANIFEST, _check_only_ours) as partial, no_progress_bars():
         shards = partial / "shards"
         n_episodes = n_transitions = 0
         parts: list[Path] = []

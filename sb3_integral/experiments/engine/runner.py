@@ -15,6 +15,7 @@ from sb3_integral.experiments.engine.cache import reuse
 from sb3_integral.experiments.engine.executor import Executor, Failure
 from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
 from sb3_integral.experiments.engine.plan import Plan, Task
+from sb3_integral.experiments.engine.stage import RECORD
 
 POLL_SECONDS = 0.2
 """How long the runner waits before it looks for progress."""
@@ -191,7 +192,7 @@ def _check_targets(tasks: Sequence[Task]) -> None:
 def _remove_leftovers(tasks: Sequence[Task]) -> None:
     # A process that was killed had no chance to remove what it had begun.
     for root in {task.root for task in tasks}:
-        remove_leftovers(root)
+        remove_leftovers(root, RECORD)
     for task in tasks:
         if task.stage.folder(task.root).is_symlink():
             remove_partials_of(task.stage.folder(task.root))
