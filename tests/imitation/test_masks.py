@@ -109,7 +109,7 @@ def test_an_expert_without_masks_takes_others() -> None:
 def test_a_student_without_masks_drives_by_valid_actions(
     space: spaces.Space[Any], maker: str, kind: Any
 ) -> None:
-    # given a student that prefers the last value of each part of an action
+    # given a student that knows nothing of masks
     venv = MAKERS[maker](space)
     expert = masked_expert(venv)
     venv.seed(0)
