@@ -87,7 +87,7 @@ class OriginalEnv(VecEnvWrapper):
         observations, infos = self._original(self.seen, dones, infos)
         if self._normalizers:
             rewards = self._normalizers[-1].get_original_reward()
-        return observations, rewards, dones, infos
+        return observations, rewards, dones, [_with_terminal_array(info) for info in infos]
 
     def _original(self, seen: Any, dones: np.ndarray | None, infos: Infos) -> tuple[Any, Infos]:
         if self._replays is None:
@@ -100,6 +100,14 @@ class OriginalEnv(VecEnvWrapper):
         for replay in self._replays:
             observations, originals = replay(observations, dones, originals)
         return observations, [info | own for info, own in zip(infos, originals, strict=True)]
+
+
+def _with_terminal_array(info: dict[str, Any]) -> dict[str, Any]:
+    # imitation does not take the plain number that is the last observation of a discrete space.
+    terminal = info.get("terminal_observation")
+    if isinstance(terminal, np.generic | int):
+        return info | {"terminal_observation": np.asarray(terminal)}
+    return info
 
 
 class _TerminalObservations(VecEnvWrapper):

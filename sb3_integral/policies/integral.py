@@ -117,6 +117,11 @@ class IntegralPolicy(BasePolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         """See SB3, whose constructors call this."""
+        attributes = vars(self)
+        owner = attributes.get("actor_kwargs") or attributes.get("net_args") or attributes
+        arch = owner["net_arch"]
+        actor_arch = list(arch.get("pi", [])) if isinstance(arch, dict) else list(arch)
+        as_sizes(actor_arch, len(actor_arch), "net_arch")
         super()._build(lr_schedule)  # type: ignore[misc]
         self._make_integral()
 

@@ -192,7 +192,7 @@ def test_an_unknown_wrapper_around_a_normaliser_is_refused() -> None:
         def step_wait(self) -> Any:
             return self.venv.step_wait()
 
-    with pytest.raises(ValueError, match="a Doubling is wrapped around VecNormalize"):
+    with pytest.raises(ValueError, match="Doubling is wrapped around VecNormalize"):
         OriginalEnv(Doubling(VecNormalize(make())))
     # where observations are not normalised, it does no harm
     OriginalEnv(Doubling(VecNormalize(make(), norm_obs=False)))
