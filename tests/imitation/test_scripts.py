@@ -357,7 +357,9 @@ def test_an_expert_that_is_not_there_is_an_error_that_says_what_is_expected(
         load_trpo_expert(venv)
     with pytest.raises(ValueError, match="nowhere does not exist, expected a zip of SB3"):
         load_trpo_expert(venv, str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match=r"holds 0 models, expected a model\.zip, one \.safetensors file"):
+    with pytest.raises(
+        ValueError, match=r"holds 0 models, expected a model\.zip, one \.safetensors file"
+    ):
         load_trpo_expert(venv, str(tmp_path))
 
 
