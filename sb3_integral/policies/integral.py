@@ -148,7 +148,7 @@ class IntegralPolicy(BasePolicy):
 
     def _integral_norm(self, norm: nn.Module, axis: Axis) -> nn.Module:
         """Return a normalisation layer of a hidden layer on the layer's axis."""
-        raise ValueError(f"expected no normalisation of hidden layers, got a {type(norm).__name__}")
+        raise ValueError(f"expected no normalisation of hidden layers, got {type(norm).__name__}")
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = constructor_arguments(self, self.plain_class())
