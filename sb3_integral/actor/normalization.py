@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
+from sb3_integral.nn.copying import copied
 from sb3_integral.policies.layout import find_layout, submodules
 from sb3_integral.policies.plain import fold_features
 from sb3_integral.policies.standardize import StandardizeExtractor
@@ -121,7 +121,7 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
         scale, shift = _affine(extractor, statistics)
         folded[f"{name}.scale"] = exact[f"{name}.scale"] * scale
         folded[f"{name}.shift"] = exact[f"{name}.scale"] * shift + exact[f"{name}.shift"]
-    result = copy.deepcopy(policy)
+    result = copied(policy)
     result.load_state_dict(folded)
     return result
 
