@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -81,9 +82,9 @@ class Plan:
         """Let every finished stage be made anew; the folders stay until then."""
         for stage in self.stages:
             if stage.is_done(self.root):
-                # A new file, because the old one may be linked to another experiment's.
+                record = {k: v for k, v in stage.record(self.root).items() if k != "key"}
                 with atomic_file(stage.folder(self.root) / RECORD) as partial:
-                    partial.write_text("{}\n", encoding="utf-8")
+                    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
