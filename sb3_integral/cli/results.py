@@ -68,6 +68,7 @@ def figure(
     from sb3_integral.experiments.report.plot import plot_results
 
     try:
+        check_file_target(output, (file for each in results for file in each.folder.iterdir()))
         with atomic_file(output) as partial:
             plot_results(partial, results, "score" if score else "return")
     except (ValueError, OSError) as error:
