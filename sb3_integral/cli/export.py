@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -117,22 +118,27 @@ def export(
     """
     errors = Console(stderr=True)
     with errors_as_messages(errors), _status(errors, "reading and writing"):
+        from sb3_integral.actor import DrawbackWarning
         from sb3_integral.atomic import check_file_target
         from sb3_integral.cli.loading import make_environment
         from sb3_integral.deploy.sources import read_source
-        from sb3_integral.policies.saved_files import model_file
 
-        if check_file_target(target) == model_file(source).resolve():
-            raise ValueError(f"{target} is the source itself, expected another file to write")
+        check_file_target(target)
         loaded = read_source(source, algo, vecnormalize)
+        check_file_target(target, loaded.files)
         cost = None
         if size is not None:
             loaded, cost = _resized(loaded, size, method, env, episodes)
         elif env is not None:
             make_environment(loaded.policy, env, loaded.normalize).close()
-        written = EXPORTERS[format](Export(loaded, target, algo, env, name))
+        with warnings.catch_warnings(record=True) as drawbacks:
+            warnings.simplefilter("always", DrawbackWarning)
+            written = EXPORTERS[format](Export(loaded, target, algo, env, name))
     if cost is not None:
         note(errors, cost)
+    for drawback in drawbacks:
+        if issubclass(drawback.category, DrawbackWarning):
+            note(errors, str(drawback.message))
     typer.echo(f"{target}: {written}, {target.stat().st_size} bytes")
 
 
@@ -238,25 +244,20 @@ def _write_onnx(job: Export) -> str:
 
 def _write_int8(job: Export) -> str:
     import tempfile
-    import warnings
 
     from sb3_integral import deploy
     from sb3_integral.cli.loading import make_environment
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
-        warnings.simplefilter("always", UserWarning)
+    with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "exact.onnx"
         deploy.export_onnx(job.loaded.source, exact, normalize=job.loaded.normalize)
         if job.env is None:
             deploy.quantize_onnx(exact, job.target)
-            written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
-        else:
-            venv = make_environment(job.loaded.policy, job.env)
-            seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
-            deploy.quantize_onnx(exact, job.target, seen)
-            written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
-    notes = [str(own.message) for own in drawbacks if issubclass(own.category, deploy.DrawbackWarning)]
-    return "; ".join([written, *notes])
+            return "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
+        venv = make_environment(job.loaded.policy, job.env)
+        seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
+        deploy.quantize_onnx(exact, job.target, seen)
+        return f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
 
 
 def _write_torch(job: Export) -> str:
