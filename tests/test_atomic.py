@@ -22,7 +22,7 @@ from sb3_integral.atomic import (
     check_folder_target,
     remove_leftovers,
 )
-from sb3_integral.file_list import listed_files
+from sb3_integral.file_list import listed_files, unlisted_files
 
 MARKER = "stage.json"
 
@@ -634,6 +634,13 @@ def test_kept_results_are_replaced_as_a_whole(tmp_path: Path, keep: Callable[[st
     assert keep("kept") == ""
     # then
     assert names(tmp_path / "kept") == ["figures.png", "provenance.json", "table.csv"]
+
+
+def test_the_kept_results_of_the_project_are_as_they_were_kept() -> None:
+    results = Path(__file__).parents[1] / "results"
+    kept = [path.parent for path in results.rglob("provenance.json")]
+    assert kept
+    assert [unlisted_files(folder, "provenance.json") for folder in kept] == [[] for _ in kept]
 
 
 def test_kept_results_leave_what_is_not_theirs_alone(tmp_path: Path, keep: Callable[[str], str]) -> None:
