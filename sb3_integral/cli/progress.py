@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from sb3_integral.experiments.engine import Failure
+from sb3_integral.experiments.engine.executor import Failure
 from sb3_integral.experiments.engine.plan import Task
 
 UNKNOWN_SECONDS = 10.0

@@ -21,7 +21,10 @@ from sb3_integral.cli.durations import about
 from sb3_integral.experiments.config.load import ConfigError, load_config
 
 if TYPE_CHECKING:
-    from sb3_integral.experiments import Executor, Experiment, Forecast, Plan
+    from sb3_integral.experiments.engine.executor import Executor
+    from sb3_integral.experiments.engine.forecast import Forecast
+    from sb3_integral.experiments.engine.plan import Plan
+    from sb3_integral.experiments.load import Experiment
 
 
 class RunError(RuntimeError):
@@ -131,7 +134,7 @@ def _load(
     try:
         for path in paths:  # a mistake in a file is told before torch is loaded
             load_config(path, preset)
-        from sb3_integral.experiments import load_experiments
+        from sb3_integral.experiments.load import load_experiments
 
         experiments = load_experiments(paths, preset, runs)
         if patterns:
@@ -160,7 +163,8 @@ def _run(
     fresh: bool,
 ) -> None:
     from sb3_integral.cli.progress import ProgressDisplay
-    from sb3_integral.experiments import ExperimentError, PastStages, run_stages, tasks_of
+    from sb3_integral.experiments.engine.forecast import PastStages
+    from sb3_integral.experiments.engine.runner import ExperimentError, run_stages, tasks_of
 
     plans = [experiment.plan for experiment in experiments]
     past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
@@ -189,7 +193,7 @@ def _run(
 
 def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) -> Executor:
     if ray is None:
-        from sb3_integral.experiments import LocalExecutor
+        from sb3_integral.experiments.engine.local import LocalExecutor
 
         return LocalExecutor(workers)
     from sb3_integral.experiments.engine.on_ray import RayExecutor
@@ -205,7 +209,7 @@ def _executor(experiments: Sequence[Experiment], workers: int, ray: str | None) 
 def _tell(
     experiments: Sequence[Experiment], forecasts: Sequence[Forecast], workers: int, console: Console
 ) -> None:
-    from sb3_integral.experiments import wall_seconds
+    from sb3_integral.experiments.engine.forecast import wall_seconds
 
     for experiment, expected in zip(experiments, forecasts, strict=True):
         pending = len(expected.seconds) + len(expected.unknown)
@@ -241,7 +245,7 @@ def _list_stages(plan: Plan, expected: Forecast, console: Console) -> None:
 
 
 def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> Mapping[str, float]:
-    from sb3_integral.experiments import tasks_of
+    from sb3_integral.experiments.engine.runner import tasks_of
 
     by_root = {plan.root: expected.seconds for plan, expected in zip(plans, forecasts, strict=True)}
     return {
@@ -254,7 +258,7 @@ def _by_label(plans: Sequence[Plan], forecasts: Sequence[Forecast]) -> Mapping[s
 def _finished(plans: Sequence[Plan]) -> list[Path]:
     if not plans:  # then nothing has loaded torch yet
         return []
-    from sb3_integral.experiments import REPORT
+    from sb3_integral.experiments.report.write import REPORT
 
     return [
         plan.root

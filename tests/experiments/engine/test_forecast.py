@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sb3_integral.experiments import PastStages, Plan, build_stages, load_config, wall_seconds
-from sb3_integral.experiments.engine import Forecast
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.engine.forecast import Forecast, PastStages, wall_seconds
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.stages.experiment import build_stages
 
 
 def pretend_done(plan: Plan, seconds_of: Mapping[str, float]) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sb3_integral.experiments import paper_table
 from sb3_integral.experiments.report.console import console_table
 from sb3_integral.experiments.report.markdown import markdown_report
+from sb3_integral.experiments.report.paper import paper_table
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,

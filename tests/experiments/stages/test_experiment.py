@@ -5,7 +5,10 @@ import json
 
 import pytest
 
-from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, load_config, table_columns
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.report.write import REPORT
+from sb3_integral.experiments.stages.experiment import build_stages, table_columns
 from sb3_integral.resize import RESIZE_METHODS
 
 SHOWN = {"figures", "video", "page"}
