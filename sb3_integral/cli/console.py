@@ -1,4 +1,4 @@
-"""How the verbs print: what they found, and what is wrong."""
+"""The output of the verbs: what they found, and what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def results_console() -> Console:
 
 
 def note(console: Console, message: str) -> None:
-    """Print what a user may want to know; a terminal breaks it between words."""
+    """Print a remark, in which a terminal breaks lines between words."""
     console.print(
         escape(lines(message)), style="dim", highlight=False, soft_wrap=not console.is_terminal
     )

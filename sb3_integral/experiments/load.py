@@ -1,4 +1,4 @@
-"""Experiments as their files describe them at one scale, ready to run."""
+"""Experiments at one scale, read from their files and ready to run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ from sb3_integral.imitation import check_student_spaces
 
 @dataclass(frozen=True)
 class Experiment:
-    """One environment at one scale.
-
-    Attributes:
-        config: What is to be done.
-        plan: Its stages.
-    """
+    """One environment at one scale: its configuration, and its stages."""
 
     config: ExperimentConfig
     plan: Plan
@@ -37,17 +32,27 @@ class Experiment:
         ]
 
 
-def load_experiments(paths: Sequence[Path], preset: str | None, runs: Path) -> list[Experiment]:
+def load_experiments(
+    paths: Sequence[Path],
+    preset: str | None,
+    runs: Path,
+    patterns: Sequence[str] = (),
+    *,
+    fresh: bool = False,
+) -> list[Experiment]:
     """Read configurations, and check that their environments can be cloned.
 
     Args:
         paths: The files.
         preset: The scale; None takes each file's own default.
         runs: Where results go: one folder for each experiment.
+        patterns: Which stages are to be made, with what they need; none for all.
+        fresh: Whether no stage is taken from other experiments in that folder.
 
     Raises:
         ConfigError: If a file cannot be used, if students cannot be trained for its environment, or if
             two would write to the same folder.
+        ValueError: If a pattern matches no stage.
     """
     experiments = [_load(path, preset, runs) for path in paths]
     roots = [experiment.plan.root for experiment in experiments]
@@ -56,12 +61,12 @@ def load_experiments(paths: Sequence[Path], preset: str | None, runs: Path) -> l
             raise ConfigError(
                 f"{path} is not the only one that writes to {root}; give it another `name`"
             )
-    there = sorted(folder for folder in runs.iterdir() if folder.is_dir()) if runs.is_dir() else []
-    neighbours = tuple(dict.fromkeys([*there, *roots]))
-    return [
-        replace(experiment, plan=replace(experiment.plan, neighbours=neighbours))
-        for experiment in experiments
-    ]
+    others = sorted(folder for folder in runs.glob("*/") if folder.is_dir() and not fresh)
+    neighbours = tuple(dict.fromkeys([*others, *roots]))
+    plans = [replace(experiment.plan, neighbours=neighbours) for experiment in experiments]
+    if patterns:
+        plans = [plan.selected(patterns) for plan in plans]
+    return [replace(own, plan=plan) for own, plan in zip(experiments, plans, strict=True)]
 
 
 def _load(path: Path, preset: str | None, runs: Path) -> Experiment:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import gymnasium as gym
 import imageio.v2 as imageio
@@ -44,8 +43,7 @@ class CannotRenderError(RuntimeError):
     """This machine cannot draw the environment."""
 
 
-@dataclass(frozen=True)
-class Agent:
+class Agent(TypedDict):
     """A student at a size.
 
     Attributes:
@@ -61,60 +59,39 @@ class Agent:
     size: int
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What to record.
-
-    Attributes:
-        env_id: The environment.
-        seed: Draws the start of the episode, the same for every agent.
-        seconds: At most so long.
-        agents: From left to right.
-        packages: Modules that register the environment.
-    """
-
-    env_id: str
-    seed: int
-    seconds: float
-    agents: tuple[Agent, ...]
-    packages: tuple[str, ...] = ()
-
-    def to_json(self) -> str:
-        """Return it as text for another process."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Recording:
-        """Read what :meth:`to_json` returned."""
-        content = json.loads(text)
-        agents = tuple(Agent(**agent) for agent in content.pop("agents"))
-        packages = tuple(content.pop("packages"))
-        return cls(**content, agents=agents, packages=packages)
-
-
-def record(recording: Recording, mp4: Path, gif: Path) -> None:
+def record(
+    mp4: Path,
+    gif: Path,
+    *,
+    env_id: str,
+    seed: int,
+    seconds: float,
+    agents: Sequence[Agent],
+    packages: Sequence[str] = (),
+) -> None:
     """Let the agents play an episode each, and write them side by side.
 
     Args:
-        recording: What to record.
         mp4: The video.
         gif: The same, smaller.
+        env_id: The environment.
+        seed: Draws the start of the episode, the same for every agent.
+        seconds: The most that is recorded.
+        agents: From left to right.
+        packages: Modules that register the environment.
 
     Raises:
         CannotRenderError: If the environment cannot be drawn here.
     """
-    for package in recording.packages:
+    for package in packages:
         import_module(package)
-    environment = _make_environment(recording.env_id)
+    environment = _make_environment(env_id)
     steps_a_second = int(environment.metadata.get("render_fps", 30))
     every = -(-steps_a_second // PICTURES_A_SECOND)
     fps = steps_a_second / every
-    steps = round(recording.seconds * steps_a_second)
+    steps = round(seconds * steps_a_second)
     try:
-        episodes = [
-            list(_pictures(environment, agent, recording.seed, steps, every))
-            for agent in recording.agents
-        ]
+        episodes = [list(_pictures(environment, agent, seed, steps, every)) for agent in agents]
     finally:
         environment.close()
     length = max(map(len, episodes))
@@ -165,11 +142,12 @@ def _follow(environment: gym.Env[Any, Any]) -> None:
 def _pictures(
     environment: gym.Env[Any, Any], agent: Agent, seed: int, steps: int, every: int
 ) -> Iterator[Array]:
-    student = load_policy(Path(agent.student), environment.observation_space, environment.action_space)
-    policy = as_resizable(student, agent.method).resize(agent.size)
+    spaces = environment.observation_space, environment.action_space
+    policy = as_resizable(load_policy(Path(agent["student"]), *spaces), agent["method"])
+    policy.resize(agent["size"])
     total = 0.0
     observation, _ = environment.reset(seed=seed)
-    yield _captioned(environment.render(), agent.label, total, "")
+    yield _captioned(environment.render(), agent["label"], total, "")
     for step in range(1, steps + 1):
         action, _ = policy.predict(observation, deterministic=True)
         observation, reward, terminated, truncated, _ = environment.step(action)
@@ -177,7 +155,7 @@ def _pictures(
         ended = terminated or truncated
         if ended or step % every == 0:
             ending = ", episode over" if ended else ""
-            yield _captioned(environment.render(), agent.label, total, ending)
+            yield _captioned(environment.render(), agent["label"], total, ending)
         if ended:
             return
 
@@ -205,30 +183,20 @@ def _small_gif(frames: Sequence[Array], fps: float) -> bytes:
 
 
 def _gif(frames: Sequence[Array], scale: float, colours: int, milliseconds: int) -> bytes:
-    images = [Image.fromarray(frame) for frame in frames]
-    size = (round(images[0].width * scale), round(images[0].height * scale))
+    size = (round(frames[0].shape[1] * scale), round(frames[0].shape[0] * scale))
+    images = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in frames]
     # One palette for all, without dithering: then what stands still costs nothing.
-    palette = images[len(images) // 2].resize(size, Image.Resampling.LANCZOS).quantize(colours)
-    small = [
-        image.resize(size, Image.Resampling.LANCZOS).quantize(palette=palette, dither=Image.Dither.NONE)
-        for image in images
-    ]
+    palette = images[len(images) // 2].quantize(colours)
+    first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    options: Any = {"save_all": True, "append_images": others, "duration": milliseconds}
     buffer = BytesIO()
-    small[0].save(
-        buffer,
-        "GIF",
-        save_all=True,
-        append_images=small[1:],
-        duration=milliseconds,
-        loop=0,
-        optimize=True,
-    )
+    first.save(buffer, "GIF", loop=0, optimize=True, **options)
     return buffer.getvalue()
 
 
 if __name__ == "__main__":
     try:
-        record(Recording.from_json(sys.stdin.read()), Path(sys.argv[1]), Path(sys.argv[2]))
+        record(*map(Path, sys.argv[1:]), **json.load(sys.stdin))
     except CannotRenderError as error:
         print(error, file=sys.stderr)
         sys.exit(CANNOT_RENDER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.files import STUDENT
-from sb3_integral.experiments.report.recording import CANNOT_RENDER, Agent, CannotRenderError, Recording
+from sb3_integral.experiments.report.recording import CANNOT_RENDER, CannotRenderError
 
 MP4 = "agents.mp4"
 GIF = "agents.gif"
@@ -39,14 +40,7 @@ REMEDY = (
 
 
 def record_agents(
-    folder: Path,
-    report: Report,
-    student_folders: Sequence[Path],
-    *,
-    env_id: str,
-    agents: list[dict[str, Any]],
-    seed: int,
-    packages: Sequence[str] = (),
+    folder: Path, report: Report, student_folders: Sequence[Path], *, agents: list[Any], **episode: Any
 ) -> None:
     """Write a video and a GIF, or a note if this machine cannot render.
 
@@ -54,55 +48,42 @@ def record_agents(
         folder: Where to write.
         report: Is told of progress.
         student_folders: The student of each agent.
-        env_id: The environment.
-        agents: The label, method and size of each
-            :class:`~sb3_integral.experiments.report.recording.Agent`.
-        seed: Draws the start of the episode.
-        packages: Modules that register the environment.
+        agents: Each :class:`~sb3_integral.experiments.report.recording.Agent`, without its file.
+        **episode: ``env_id``, ``seed`` and ``packages``, as for
+            :func:`~sb3_integral.experiments.report.recording.record`.
     """
-    students = [str(student_folder / STUDENT) for student_folder in student_folders]
-    recorded = tuple(
-        Agent(student=student, **agent) for agent, student in zip(agents, students, strict=True)
-    )
-    recording = Recording(env_id, seed, SECONDS, recorded, tuple(packages))
+    students = [{"student": str(student / STUDENT)} for student in student_folders]
+    recorded = [agent | student for agent, student in zip(agents, students, strict=True)]
     try:
-        record_anywhere(recording, folder / MP4, folder / GIF)
+        record_anywhere(folder / MP4, folder / GIF, agents=recorded, seconds=SECONDS, **episode)
     except CannotRenderError as error:
         (folder / NOTE).write_text(f"{error}\n", encoding="utf-8")
 
 
-def record_anywhere(recording: Recording, mp4: Path, gif: Path) -> None:
+def record_anywhere(mp4: Path, gif: Path, *, env_id: str, **recording: Any) -> None:
     """Record without a screen, by the first way to OpenGL that works.
 
-    Args:
-        recording: What to record.
-        mp4: The video.
-        gif: The same, smaller.
+    The arguments are those of :func:`~sb3_integral.experiments.report.recording.record`.
 
     Raises:
         CannotRenderError: If the environment cannot be drawn; with what to install.
         RuntimeError: If something else went wrong.
     """
     backend = find_backend()
+    variables = {"SDL_VIDEODRIVER": "dummy", "LP_NUM_THREADS": "1"}
     # A process of its own: MuJoCo decides when it is imported, and drivers may crash.
     done = _python(
-        "-m",
-        "sb3_integral.experiments.report.recording",
-        str(mp4),
-        str(gif),
-        text=recording.to_json(),
-        variables={"SDL_VIDEODRIVER": "dummy", "LP_NUM_THREADS": "1"}
-        | ({"MUJOCO_GL": backend} if backend else {}),
+        *("-m", "sb3_integral.experiments.report.recording", str(mp4), str(gif)),
+        text=json.dumps({"env_id": env_id, **recording}),
+        variables=variables | ({"MUJOCO_GL": backend} if backend else {}),
     )
     if done.returncode == 0:
         return
     cause = (done.stderr.strip().splitlines() or ["no message"])[-1]
     if done.returncode != CANNOT_RENDER and done.returncode > 0:
-        raise RuntimeError(f"{recording.env_id} could not be recorded: {cause}")
+        raise RuntimeError(f"{env_id} could not be recorded: {cause}")
     opengl = "" if backend else f"; no OpenGL by {', '.join(BACKENDS)}"
-    raise CannotRenderError(
-        f"{recording.env_id} cannot be drawn on this machine ({cause}{opengl}). {REMEDY}"
-    )
+    raise CannotRenderError(f"{env_id} cannot be drawn on this machine ({cause}{opengl}). {REMEDY}")
 
 
 def find_backend() -> str | None:

@@ -27,7 +27,7 @@ from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
-"""What decides how a student is trained."""
+"""Packages whose versions decide how a student is trained."""
 
 
 def student_stage(
@@ -39,7 +39,7 @@ def student_stage(
         config: The experiment.
         name: The student's.
         seed: Of the run.
-        demonstrations: What is cloned.
+        demonstrations: The demonstrations that are cloned.
         size: Of its hidden layers, in place of its full sizes.
     """
     student = config.students[name]
@@ -90,19 +90,9 @@ def train_student(
 ) -> None:
     """Clone the expert into one student.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        demonstrations_folder: What to clone.
-        env_id: The environment.
-        architecture: A :class:`StudentArchitecture`.
-        random_sizes: A :class:`RandomSizesConfig`.
-        cloning: A :class:`CloningConfig`.
-        seed: Of the run.
-        smoothness: A :class:`SmoothnessConfig`.
-        expert: The expert's algorithm, if its distribution is cloned.
-        expert_folder: The folder of the expert, if its distribution is cloned.
-        start_folder: The folder of the plain student whose weights it begins with, if there is one.
+    The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
+    :class:`CloningConfig` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
+    its distribution is cloned, and ``start_folder`` if the student begins with a plain one's weights.
     """
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)

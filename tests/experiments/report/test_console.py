@@ -166,7 +166,7 @@ def test_every_column_is_in_every_table():
     text = markdown_report(make_table(), SCALE, "Acrobot-v1", "Three runs.")
     students, baselines, student_scores, scores, p_values, _ = cells(text)
     # then
-    paper = ["N", "removed %", "paper INN", "paper NN"]
+    paper = ["N", "removed %", "INN, paper", "NN, paper"]
     assert students[0] == [*paper, "INN", "INN, one size"]
     assert baselines[0] == [*paper, "NN, bicubic", "NN, prune l2", "NN, svd"]
     assert student_scores[0] == [*paper[:2], "INN", "INN, one size"]
