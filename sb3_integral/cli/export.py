@@ -6,9 +6,8 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.box import SIMPLE
@@ -27,17 +26,9 @@ CALIBRATION_STEPS = 1000
 """Observations from which the ranges of an int8 form are taken."""
 
 
-class Format(str, Enum):
-    """The formats that a policy can be exported to."""
-
-    sb3 = "sb3"
-    onnx = "onnx"
-    onnx_int8 = "onnx-int8"
-    torch = "torch"
-    c = "c"
-    safe = "safe"
-
-
+Format = Annotated[
+    Literal["sb3", "onnx", "onnx-int8", "torch", "c", "safe"], option("What to write; see above.")
+]
 Size = Annotated[
     str | None,
     option("Hidden size, such as 30, or one per layer: 30x20.", show_default="the current size"),
@@ -78,7 +69,7 @@ class Export(NamedTuple):
 def export(
     source: PolicyPath,
     target: Annotated[Path, argument("The file to write.")],
-    format: Annotated[Format, option("What to write; see above.")],
+    format: Format,
     size: Size = None,
     method: Method = None,
     algo: Algorithm = None,
@@ -203,12 +194,12 @@ def _write_sb3(job: Export) -> str:
     source, normalize = job.loaded.source, job.loaded.normalize
     kind = None
     if not isinstance(source, BaseAlgorithm):
-        if job.algo not in algorithms():
+        kind = algorithms().get(job.algo or "")
+        if kind is None:
             known = ", ".join(sorted(algorithms()))
             raise ValueError(
                 f"a policy alone becomes a model of --algo, got {job.algo}, expected {known}"
             )
-        kind = algorithms()[job.algo]
     model = export_sb3(source, job.target, normalize=normalize, algorithm=kind)
     clipped = "" if normalize is None else " on raw observations, not clipped as VecNormalize does"
     return f"a model of {type(model).__name__} for plain SB3{clipped}"
@@ -262,12 +253,12 @@ def _write_safe(job: Export) -> str:
     return f"a safe file of the policy {type(policy).__name__}"
 
 
-EXPORTERS: dict[Format, Callable[[Export], str]] = {
-    Format.sb3: _write_sb3,
-    Format.onnx: _write_onnx,
-    Format.onnx_int8: _write_int8,
-    Format.torch: _write_torch,
-    Format.c: _write_c,
-    Format.safe: _write_safe,
+EXPORTERS: dict[str, Callable[[Export], str]] = {
+    "sb3": _write_sb3,
+    "onnx": _write_onnx,
+    "onnx-int8": _write_int8,
+    "torch": _write_torch,
+    "c": _write_c,
+    "safe": _write_safe,
 }
 """The function that writes each format, and returns in words what it wrote."""

@@ -17,7 +17,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.cli.console import fail
-from sb3_integral.cli.durations import about
 from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments.config.load import load_config
 from sb3_integral.experiments.engine.executor import Executor
@@ -31,16 +30,11 @@ if TYPE_CHECKING:
     from sb3_integral.experiments.load import Experiment
 
 
+UNITS = {"day": 86400.0, "hour": 3600.0, "minute": 60.0, "second": 1.0}
+
+
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop.
-
-    Args:
-        number: The signal's.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
+    """A signal, whose number is the argument, asked the run to stop."""
 
 
 def run_experiments(
@@ -86,12 +80,10 @@ def run_experiments(
     except Stopped as stopped:
         done = sum(stage.is_done(plan.root) for plan in plans for stage in plan.stages)
         total = sum(len(plan.stages) for plan in plans)
-        kept = (
-            f"{done} of {total} stages are finished and kept in {runs}" if plans else "nothing was begun"
-        )
-        said = f"{stopped}: {kept}; run the same command again to go on"
-        console.print(said, markup=False, soft_wrap=True)
-        raise typer.Exit(128 + stopped.number) from None
+        number, kept = stopped.args[0], f"{done} of {total} stages are finished and kept in {runs}"
+        said = f"stopped by {signal.Signals(number).name}: {kept if plans else 'nothing was begun'}"
+        console.print(f"{said}; run the same command again to go on", markup=False, soft_wrap=True)
+        raise typer.Exit(128 + number) from None
     except (ValueError, ImportError, OSError, ExperimentError) as error:
         problem = str(error)
     if plans and not dry_run:  # otherwise nothing has loaded torch and pandas yet
@@ -204,6 +196,14 @@ def _print_finished(plans: Sequence[Plan]) -> None:
     for plan in plans:
         if any(stage.name == REPORT and stage.is_done(plan.root) for stage in plan.stages):
             print_results([load_results(plan.root)])
+
+
+def about(seconds: float) -> str:
+    """Return a duration in its largest fitting unit: ``3 days``, ``1.5 hours``, ``40 seconds``."""
+    name = next((name for name, length in UNITS.items() if seconds >= length), "second")
+    number = seconds / UNITS[name]
+    text = f"{number:.0f}" if number >= 10 or name == "second" else f"{number:.2g}"
+    return f"{text} {name}{'' if text == '1' else 's'}"
 
 
 def _count(number: int, what: str) -> str:

@@ -6,8 +6,10 @@ refused before that. A test holds each tuple equal to the registry that it repea
 
 from __future__ import annotations
 
-ALGORITHMS = ("a2c", "ars", "crossq", "ddpg", "dqn", "ppo", "ppo_lstm", "qrdqn", "sac")
-ALGORITHMS += ("td3", "tqc", "trpo")
+ALGORITHMS = (
+    *("a2c", "ars", "crossq", "ddpg", "dqn", "ppo", "ppo_lstm", "qrdqn"),
+    *("sac", "td3", "tqc", "trpo"),
+)
 SUCCESS_CRITERIA = ("any", "terminated", "truncated")
 ACTIVATIONS = ("relu", "tanh", "elu", "silu")
 LOSSES = ("clipped", "paper", "distribution")

@@ -62,7 +62,7 @@ class RayExecutor(Executor):
                 shutil.copyfile(source, copy)
             # Ray packs the folder here, and adds it to the module path of every worker.
             environment = {"working_dir": folder} if self._sources else {}
-            options = {"log_to_driver": False, "logging_level": logging.ERROR}
+            options: Any = {"log_to_driver": False, "logging_level": logging.ERROR}
             try:
                 ray.init(address=self._address, runtime_env=environment, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:

@@ -13,22 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.escaping import one_line
-from sb3_integral.experiments.report.tables import (
-    Column,
-    Row,
-    best_baselines,
-    columns_of,
-    rows_by_size,
-)
-from sb3_integral.experiments.report.text import (
-    MISSING,
-    cells,
-    number,
-    p_value,
-    paper_cells,
-    returns,
-    size_cells,
-)
+from sb3_integral.experiments.report import text
+from sb3_integral.experiments.report.tables import Column, Row, best_baselines, columns_of, rows_by_size
 
 HEADING_WIDTH = 8
 """Characters of a heading's line, where its words and the cells below it are not longer."""
@@ -68,7 +54,7 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
         parts[-1].append(column)
     frames = [_columns(table, part, detail) for part in parts]
     if len(best):
-        frames.append(pd.concat([size_cells(table), best], axis=1))
+        frames.append(pd.concat([text.size_cells(table), best], axis=1))
     return Group(*(_table("" if place else title, frame) for place, frame in enumerate(frames)))
 
 
@@ -83,7 +69,7 @@ def combined_console_table(table: pd.DataFrame, environments: Sequence[str], wid
     title = f"{', '.join(environments)}: interquartile mean of scores"
     for between in (" to ", "\n"):
         texts = table.assign(text=[_score(row, between) for row in table.to_dict("records")])
-        texts = texts.pivot(index="label", columns="n_hidden", values="text").fillna(MISSING)
+        texts = texts.pivot(index="label", columns="n_hidden", values="text").fillna(text.MISSING)
         texts = texts.loc[table["label"].unique(), table["n_hidden"].unique()].rename(index=one_line)
         printed = _table(title, texts.reset_index(names="N"))
         if _fits(printed, width):
@@ -95,25 +81,25 @@ def combined_console_table(table: pd.DataFrame, environments: Sequence[str], wid
 
 def _score(row: Row, between: str) -> str:
     if pd.isna(row["score_low"]):
-        return number(row["score_iqm"], ".2f")
+        return text.number(row["score_iqm"], ".2f")
     return f"{row['score_iqm']:.2f}\n{row['score_low']:.2f}{between}{row['score_high']:.2f}"
 
 
 def _columns(table: pd.DataFrame, shown: Sequence[Column], detail: Collection[str]) -> pd.DataFrame:
-    parts = [size_cells(table)]
+    parts = [text.size_cells(table)]
     if "paper" in detail:
-        parts.append(paper_cells(table, ".0f"))
+        parts.append(text.paper_cells(table, ".0f"))
     for column in shown:
-        parts.append(cells(table, [column], returns))
+        parts.append(text.cells(table, [column], text.returns))
         if "p" in detail and column != columns_of(table)[0]:
-            parts.append(cells(table, [column._replace(label="p")], p_value))
+            parts.append(text.cells(table, [column._replace(label="p")], text.p_value))
     return pd.concat(parts, axis=1)
 
 
 def _best(table: pd.DataFrame) -> pd.DataFrame:
     rows = map(best_baselines(table).get, rows_by_size(table, columns_of(table)[0]))
-    texts = [(returns(row), one_line(row["short_label"])) if row else ("", "") for row in rows]
-    return pd.DataFrame(texts, columns=["best baseline", BEST_LABEL]).replace("", MISSING)
+    texts = [(text.returns(row), one_line(row["short_label"])) if row else ("", "") for row in rows]
+    return pd.DataFrame(texts, columns=["best baseline", BEST_LABEL]).replace("", text.MISSING)
 
 
 def _table(title: str, *parts: pd.DataFrame) -> Table:

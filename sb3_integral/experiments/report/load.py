@@ -31,11 +31,11 @@ NUMBERS = {
 
 
 class Results(NamedTuple):
-    """The results of an experiment.
+    """The results of an experiment in an environment.
 
     Attributes:
         env: The environment's id.
-        table: The result of :func:`~sb3_integral.experiments.report.tables.build_table`.
+        table: The content of ``table.csv``.
         references: Returns of the expert and of random actions, by ``expert`` and ``random``.
         folder: Holds the files of the report.
     """
@@ -56,10 +56,7 @@ class Results(NamedTuple):
 
 
 def load_results(folder: Path) -> Results:
-    """Read the results of an experiment.
-
-    Args:
-        folder: An experiment's folder, or one with the files of its report.
+    """Read the results in an experiment's folder, or in one with the files of its report.
 
     Raises:
         ValueError: If it holds no finished experiment, or files of another form.
@@ -80,9 +77,6 @@ def load_results(folder: Path) -> Results:
 
 def load_all_results(folders: Sequence[Path]) -> tuple[list[Results], list[Path]]:
     """Read the results of several experiments, such as those that ``runs/*`` names.
-
-    Args:
-        folders: As for :func:`load_results`.
 
     Returns:
         The results, and the files and folders that hold no report.
@@ -108,10 +102,10 @@ def read_csv(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""], encoding="utf-8")
     if missing := [name for name in dtypes if name not in frame]:
         raise ValueError(f"{path.name} lacks the columns {', '.join(missing)}")
-    curves = frame.assign(there=frame.get("return_mean", 0.0)).pivot(
-        index=["column", "label" if path.name == TABLE else "seed"], columns="n_hidden", values="there"
-    )
-    if curves.empty or curves.isna().any(axis=None):
+    key = ["column", "label" if path.name == TABLE else "seed"]
+    grid = frame.assign(there=frame.get("return_mean", 0.0))
+    grid = grid.pivot(index=key, columns="n_hidden", values="there")
+    if grid.empty or grid.isna().any(axis=None):
         raise ValueError(f"{path.name} needs one row for each column and size")
     if "label" in text:
         frame["label"] = frame["label"].map(from_csv)

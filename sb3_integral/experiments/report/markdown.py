@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from sb3_integral.escaping import markdown
-from sb3_integral.experiments.report.tables import (
-    COMPRESSION_TOLERANCE,
-    Scale,
-    columns_of,
-    rows_by_size,
-)
-from sb3_integral.experiments.report.text import (
-    cells,
-    number,
-    p_value,
-    paper_cells,
-    returns,
-    score,
-    size_cells,
-)
+from sb3_integral.experiments.report import text
+from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Scale, columns_of, rows_by_size
 
 
 def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introduction: str) -> str:
@@ -36,7 +25,7 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
     reference = next(column.label for column in columns if column.name == scale.column)
     groups = [[column for column in columns if column.kind == kind] for kind in ("student", "baseline")]
     groups = [group for group in groups if group]
-    sizes, paper = size_cells(table), paper_cells(table, ".0f")
+    sizes, paper = text.size_cells(table), text.paper_cells(table, ".0f")
     removed = rows_by_size(table, leader)
     unequal = [
         column
@@ -51,25 +40,25 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
         introduction,
         "## Average return",
         "Mean ± standard deviation over seeds of a run's average return; the paper's over its ten runs.",
-        *(_table(sizes, paper, cells(table, group, returns)) for group in groups),
+        *(_table(sizes, paper, text.cells(table, group, text.returns)) for group in groups),
         "## Normalised score",
         f"Interquartile mean over seeds, and its 95 % bootstrap interval. 0 is {scale.random:.1f}, the "
         f"return of random actions; 1 is {scale.reference:.1f}, that of {markdown(reference)} at full "
         "size, where every way to resize a plain network is the network itself; mean over seeds.",
-        *(_table(sizes, cells(table, group, score)) for group in groups),
+        *(_table(sizes, text.cells(table, group, text.score)) for group in groups),
     ]
     if others:
         explanation = (
             f"Welch's t-test of returns against {markdown(leader.label)}; - where neither sample varies."
         )
-        parts += ["## p-values", explanation, _table(sizes, cells(table, others, p_value))]
+        parts += ["## p-values", explanation, _table(sizes, text.cells(table, others, text.p_value))]
     if unequal:
-        own = cells(table, unequal, lambda row: number(row["compression_pct"]))
+        own = text.cells(table, unequal, lambda row: text.number(row["compression_pct"]))
         parts += ["## Parameters removed, where it is not the percentage above", _table(sizes, own)]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(*parts: pd.DataFrame) -> str:
     frame = pd.concat(parts, axis=1).rename(columns=markdown)
-    options = {"tablefmt": "github", "disable_numparse": True, "stralign": "right"}
-    return frame.to_markdown(index=False, **options)
+    options: Any = {"tablefmt": "github", "disable_numparse": True, "stralign": "right"}
+    return str(frame.to_markdown(index=False, **options))

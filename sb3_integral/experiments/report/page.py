@@ -44,13 +44,7 @@ def write_page(
 ) -> None:
     """Write ``index.html``, which needs no other file and no network, and the figures beside it.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        report_folder: The folder of :func:`~sb3_integral.experiments.report.write.write_report`.
-        figures_folder: The folder of :func:`~sb3_integral.experiments.report.weights.draw_figures`.
-        video_folder: The folder of :func:`~sb3_integral.experiments.report.video.record_agents`.
-        config: The experiment's configuration.
+    The folders are those of ``write_report``, ``draw_figures`` and ``record_agents``.
     """
     results = load_results(report_folder)
     provenance = json.loads((report_folder / PROVENANCE).read_text(encoding="utf-8"))
@@ -86,12 +80,7 @@ def write_page(
 
 
 def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Return the main results of an experiment: numbers, and what they are.
-
-    Args:
-        table: The result of :func:`~sb3_integral.experiments.report.tables.build_table`.
-        references: Returns of the expert and of random actions.
-    """
+    """Return the main results of an experiment: numbers, and what they are."""
     leader = columns_of(table)[0]
     full = int(table["n_hidden"].iloc[0])
     rows = {size: row for size, row in rows_by_size(table, leader).items() if size <= full}
@@ -118,11 +107,7 @@ def headline(table: pd.DataFrame, references: Mapping[str, float]) -> list[tuple
 
 
 def small_size(sizes: Sequence[int]) -> int | None:
-    """Return the size that stands for a compressed network: the nearest to a fifth of the full size.
-
-    Args:
-        sizes: The full size first.
-    """
+    """Return the size that stands for a compressed network: the nearest to a fifth of the first."""
     full, *others = sizes
     smaller = [size for size in others if size < full]
     return min(smaller, key=lambda size: abs(size - full / 5), default=None)

@@ -97,8 +97,8 @@ def plot_results(path: Path, results: Sequence[Results], measure: Measure = "ret
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     for axes in grid[:, 0]:
         axes.set_ylabel("average return" if measure == "return" else "score")
-    columns, place = min(3 if across == 1 else 5, len(handles)), "outside lower center"
-    figure.legend(handles.values(), [*handles], loc=place, ncols=columns, frameon=False, fontsize=9)
+    layout: Any = {"loc": "outside lower center", "ncols": min(3 if across == 1 else 5, len(handles))}
+    figure.legend(handles.values(), [*handles], frameon=False, fontsize=9, **layout)
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 
@@ -120,8 +120,8 @@ def _draw(axes: PlotAxes, results: Results, colours: Mapping[str, str], measure:
     references = results.references if measure == "return" else {"random": 0.0, "NN": 1.0}
     for name, value in references.items():
         axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":")
-        at = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 8, "color": "0.35"}
-        axes.text(1.01, value, plotted_text(name), **at)
+        beside: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
+        axes.text(1.01, value, plotted_text(name), fontsize=8, color="0.35", **beside)
     # Drawn last and without a say in the limits: a method that fails badly must not flatten the rest.
     limits = axes.get_ylim()
     others = rows[rows["role"] == "others"]

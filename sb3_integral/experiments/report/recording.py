@@ -1,4 +1,7 @@
-"""Agents at work as an MP4 and a GIF; a process of its own, because how to render is chosen at start."""
+"""Agents at work as an MP4 and a GIF.
+
+It is a program of its own, because MuJoCo decides how to render when it is imported.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +47,7 @@ class CannotRenderError(RuntimeError):
 
 
 class Agent(TypedDict):
-    """A student at a size.
-
-    Attributes:
-        label: Stands above its picture.
-        student: Its file.
-        method: How a plain student is resized; None for one that resizes itself.
-        size: Neurons in each hidden layer.
-    """
+    """A student's file, resized by a method if it is plain, with a label above its picture."""
 
     label: str
     student: str
@@ -107,7 +103,7 @@ def _make_environment(env_id: str) -> gym.Env[Any, Any]:
     # OpenGL in software takes its time for every pixel; other environments have no say in their size.
     is_mujoco = "mujoco" in str(gym.spec(env_id).entry_point)
     size: dict[str, Any] = {"width": HEIGHT, "height": HEIGHT} if is_mujoco else {}
-    # What is missing shows up in many forms, from no library to a driver's own errors.
+    # Missing parts show up in many forms, from an ImportError to a driver's own errors.
     try:
         environment = gym.make(env_id, render_mode="rgb_array", **size)
         environment.reset()

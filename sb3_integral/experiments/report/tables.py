@@ -1,41 +1,23 @@
 """The numbers of an experiment: a row per run, and a row per column and size.
 
-Both are files of the report, and tidy: what does not exist is an empty cell.
+Both are files of the report, and tidy: a value that does not exist is an empty cell. ``runs.csv`` has
+a row per ``column`` (``inn``, ``nn_bicubic``), ``seed``, and ``n_hidden``, the neurons in each hidden
+layer, N:
 
-``runs.csv``, a row per column, seed and size:
+- ``compression_pct``: the percentage of the actor's parameters that is gone;
+- ``n_episodes``, and ``return_mean`` and ``return_std`` over them;
+- ``score``: 0 for random actions, 1 for the mean over seeds of the plain network at full size.
 
-==================  ================================================================================
-column              short name: ``inn``, ``nn_bicubic``
-seed                of the run
-n_hidden            neurons in each hidden layer, N
-compression_pct     percentage of the actor's parameters that is gone
-n_episodes          how many were evaluated
-return_mean         mean return of an episode
-return_std          standard deviation over the run's episodes
-score               0 for random actions, 1 for the mean over seeds of the plain network at full size
-==================  ================================================================================
+``table.csv`` has a row per ``column`` and ``n_hidden``, columns in order, the leader first:
 
-``table.csv``, a row per column and size, columns in order, the leader first:
-
-==================  ================================================================================
-column, label       short name, and the name that people read
-kind                ``student``, or ``baseline``: a plain network resized with no retraining
-n_hidden            N
-compression_pct     of this column: it is not that of others of the same N for ``svd``
-n_runs              seeds
-return_mean         mean over seeds of a run's mean return
-return_std          standard deviation over seeds
-score_mean          mean over seeds of the score
-score_iqm           interquartile mean of the scores
-score_low           ends of its 95 % bootstrap interval
-score_high
-welch_p             Welch's t-test against the leader at the same N
-paper_inn_mean      the paper's figures for this environment and N, in every row of that N
-paper_inn_std
-paper_nn_mean
-paper_nn_std
-paper_welch_p
-==================  ================================================================================
+- ``label``, and ``kind``: ``student``, or ``baseline`` for a plain network resized with no retraining;
+- ``compression_pct`` of this column, which for ``svd`` is not that of others of the same N;
+- ``n_runs``, and ``return_mean`` and ``return_std`` over the runs' mean returns;
+- ``score_mean``, and the interquartile mean ``score_iqm`` with its 95 % bootstrap interval from
+  ``score_low`` to ``score_high``;
+- ``welch_p``: Welch's t-test against the leader at the same N;
+- ``paper_inn_mean``, ``paper_inn_std``, ``paper_nn_mean``, ``paper_nn_std`` and ``paper_welch_p``: the
+  paper's figures for this environment and N, in every row of that N.
 """
 
 from __future__ import annotations
@@ -70,13 +52,7 @@ COMPRESSION_TOLERANCE = 0.05
 
 
 class Column(NamedTuple):
-    """A network that is evaluated at every size.
-
-    Attributes:
-        name: Short name, in files.
-        label: The name that people read.
-        kind: ``student``, or ``baseline``: a plain network resized with no retraining.
-    """
+    """A network that is evaluated at every size: its name in files, its label, and its kind."""
 
     name: str
     label: str
@@ -100,13 +76,7 @@ class Scale(NamedTuple):
 def read_runs(
     sweep_folders: Sequence[Path], columns: Sequence[Column], seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Read each run at each size: the rows of ``runs.csv`` without the scores.
-
-    Args:
-        sweep_folders: A sweep per column and seed, seeds within columns.
-        columns: The columns.
-        seeds: The seeds.
-    """
+    """Read the rows of ``runs.csv``, without the scores, from a sweep per column and seed within it."""
     frames = []
     for (column, seed), sweep in zip(product(columns, seeds), sweep_folders, strict=True):
         by_size = pd.read_csv(sweep / SWEEP).groupby("size", sort=False)
@@ -131,7 +101,7 @@ def score_scale(runs: pd.DataFrame, columns: Sequence[Column], random_return: fl
 
     Args:
         runs: Of :func:`read_runs`; the first size is the full one.
-        columns: The columns, the leader first.
+        columns: The leader first.
         random_return: Return of random actions.
     """
     plain = next((column for column in columns if column.kind == "baseline"), columns[0])
@@ -146,13 +116,7 @@ def with_scores(runs: pd.DataFrame, scale: Scale) -> pd.DataFrame:
 
 
 def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``table.csv``.
-
-    Args:
-        runs: With scores.
-        columns: The columns, the leader first.
-        paper: The paper's table; empty if it has none.
-    """
+    """Return the rows of ``table.csv``, from runs with scores, and the paper's table or an empty one."""
     samples = dict(iter(runs.groupby(["column", "n_hidden"], sort=False)))
     rows = []
     for column, size in product(columns, runs["n_hidden"].unique().tolist()):
@@ -180,15 +144,8 @@ def combined_scores(runs: Sequence[pd.DataFrame], columns: Sequence[Column]) -> 
     """Return the interquartile mean of scores over environments and seeds, per column and size.
 
     The bootstrap draws runs again within their environment. Columns and sizes that an environment lacks
-    are left out.
-
-    Args:
-        runs: The runs of each environment, with scores.
-        columns: The columns, in the order of the result.
-
-    Returns:
-        ``column``, ``label``, ``kind``, ``n_hidden``, ``n_environments``, ``n_runs``, ``score_iqm``,
-        ``score_low``, ``score_high``.
+    are left out. The result has the key and the scores of ``table.csv``, ``n_environments``, and
+    ``n_runs`` over all of them.
     """
     samples = [
         {key: group["score"].tolist() for key, group in frame.groupby(["column", "n_hidden"])}

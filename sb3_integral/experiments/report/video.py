@@ -44,13 +44,8 @@ def record_agents(
 ) -> None:
     """Write a video and a GIF, or a note if this machine cannot render.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        student_folders: The student of each agent.
-        agents: Each :class:`~sb3_integral.experiments.report.recording.Agent`, without its file.
-        **episode: ``env_id``, ``seed`` and ``packages``, as for
-            :func:`~sb3_integral.experiments.report.recording.record`.
+    The agents are those of :func:`~sb3_integral.experiments.report.recording.record` without their
+    files, which are in the students' folders, and ``episode`` holds its other arguments.
     """
     students = [{"student": str(student / STUDENT)} for student in student_folders]
     recorded = [agent | student for agent, student in zip(agents, students, strict=True)]

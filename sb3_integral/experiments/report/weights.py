@@ -56,11 +56,7 @@ def draw_figures(
 def second_layer(student: BasePolicy) -> Tensor | None:
     """Return the weight from the first to the second hidden layer at full size; None if there is none.
 
-    Args:
-        student: Integral or plain.
-
-    Returns:
-        Shape: (neurons of the second, neurons of the first).
+    Its shape is (neurons of the second, neurons of the first).
     """
     policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
     hidden = find_layout(policy).actors[0].hidden

@@ -29,8 +29,10 @@ REPORT = "report"
 
 PLOT = "reward_vs_size.png"
 
-PACKAGES = ("sb3-integral", "torch", "stable-baselines3", "sb3-contrib", "rl-zoo3", "imitation")
-PACKAGES += ("gymnasium", "mujoco", "numpy", "scipy")
+PACKAGES = (
+    *("sb3-integral", "torch", "stable-baselines3", "sb3-contrib", "rl-zoo3", "imitation"),
+    *("gymnasium", "mujoco", "numpy", "scipy"),
+)
 """Packages whose versions decide the results."""
 
 
@@ -44,7 +46,7 @@ def write_report(
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
 ) -> None:
-    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and what made them.
+    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and how they were made.
 
     Args:
         folder: Where to write.
@@ -53,7 +55,7 @@ def write_report(
         sweep_folders: A sweep per column and seed, seeds within columns.
         config: The experiment's configuration.
         hyperparams: The expert's, if it was trained here.
-        columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
+        columns: The fields of each ``Column``.
     """
     all_columns = [tables.Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))

@@ -70,7 +70,7 @@ def _actor(expert: Expert, config: DemonstrationsConfig) -> Any:
             return expert.predict(observation, state, dones, config.deterministic)
         best, _ = expert.predict(observation, deterministic=True)
         drawn, _ = expert.predict(observation, deterministic=False)
-        own = noise[: len(best)]
+        own: Any = noise[: len(best)]
         is_continuous = np.issubdtype(best.dtype, np.floating)
         if not is_continuous:
             own = rng.random(len(best)) < own

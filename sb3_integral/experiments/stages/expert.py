@@ -113,14 +113,8 @@ def train_expert(
 ) -> None:
     """Train an expert as ``python -m rl_zoo3.train`` does.
 
-    Args:
-        folder: Will hold rl-zoo3's log folder, and what it printed as ``train.log``.
-        report: Called with the fraction that is done.
-        env_id: The environment.
-        algo: An algorithm of rl-zoo3.
-        hyperparams: An entry of rl-zoo3's YAML.
-        seed: The seed of everything.
-        n_timesteps: In place of the hyperparameters' own, if given.
+    The folder will hold rl-zoo3's log folder, and its output as ``train.log``. The hyperparameters are
+    an entry of rl-zoo3's YAML; ``n_timesteps`` replaces theirs, if it is given.
     """
     config = folder / f"{algo}.yml"
     config.write_text(yaml.safe_dump({env_id: hyperparams}), encoding="utf-8")
@@ -161,14 +155,8 @@ def take_expert(
 ) -> None:
     """Copy an expert that is there already to the place where :func:`train_expert` would leave it.
 
-    Args:
-        folder: Will hold the copies, as rl-zoo3's log folder does.
-        report: Not called.
-        env_id: The environment.
-        algo: The algorithm of the model, as rl-zoo3 calls it.
-        digests: Of each file, by the name of its argument: it must still be the same.
-        model: The file that an SB3 model's ``save`` wrote.
-        vecnormalize: The file that ``VecNormalize.save`` wrote, if observations were normalised.
+    The digests are those of the files ``model`` and ``vecnormalize``, which SB3's ``save`` wrote, by the
+    names of these arguments.
 
     Raises:
         ValueError: If a file has changed.
