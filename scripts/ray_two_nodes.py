@@ -43,7 +43,7 @@ STORE_BYTES = 200 * 2**20
 
 
 def run(arguments: argparse.Namespace, runs: Path, executor: Executor) -> Path:
-    plans = [each.plan for each in load_experiments([arguments.config], arguments.preset, runs)]
+    plans = load_experiments([arguments.config], arguments.preset, runs)
     with executor, ProgressDisplay(Console(stderr=True), tasks_of(plans)) as display:
         run_stages(plans, executor, display)
     return plans[0].root

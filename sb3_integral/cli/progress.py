@@ -27,10 +27,7 @@ UNKNOWN_SECONDS = 10.0
 class ProgressDisplay:
     """A bar for the whole run and one for each stage at work, in expected seconds; a :class:`Watcher`.
 
-    Args:
-        console: Where to draw.
-        tasks: All stages of all experiments.
-        seconds: How long each is expected to take, by its label, so far as that is known.
+    The seconds that a stage is expected to take are given by its label, so far as they are known.
     """
 
     def __init__(

@@ -46,8 +46,7 @@ def figure(
     folders: Folders,
     output: Annotated[Path, option("The PNG file.", "--output", "-o")] = Path("fig3.png"),
     score: Annotated[
-        bool,
-        option("Scores in place of returns: 0 is random actions, 1 the plain network.", "--score"),
+        bool, option("Scores in place of returns: 0 is random actions, 1 the plain network.", "--score")
     ] = False,
 ) -> None:
     """Draw reward against size of several experiments in one picture, as Fig. 3 of the paper.

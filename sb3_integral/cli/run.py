@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import typer
 from rich.box import SIMPLE
@@ -25,10 +24,6 @@ from sb3_integral.experiments.engine.local import LocalExecutor
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.engine.runner import ExperimentError, run_stages, tasks_of
 from sb3_integral.experiments.engine.versions import local_sources
-
-if TYPE_CHECKING:
-    from sb3_integral.experiments.load import Experiment
-
 
 UNITS = {"day": 86400.0, "hour": 3600.0, "minute": 60.0, "second": 1.0}
 
@@ -51,16 +46,7 @@ def run_experiments(
 ) -> None:
     """Run experiments side by side, and print the tables of those whose reports are there then.
 
-    Args:
-        paths: Their configurations.
-        preset: The scale; None takes each file's own default.
-        runs: Where results go.
-        workers: How many stages are made at once on this machine.
-        patterns: Which stages are to be made, with what they need; none for all.
-        ray: Address of a Ray cluster; None for this machine.
-        console: Where to tell how it goes.
-        dry_run: Whether only to say what would be made, and how long it would take.
-        fresh: Whether to make again what is finished.
+    The arguments are those of the verb, and the console for its remarks.
 
     Raises:
         typer.Exit: With status 1 if a configuration cannot be used or a stage failed; if a signal
@@ -74,9 +60,8 @@ def run_experiments(
                 load_config(path, preset)
             from sb3_integral.experiments.load import load_experiments
 
-            experiments = load_experiments(paths, preset, runs, patterns, fresh=fresh)
-            plans += [experiment.plan for experiment in experiments]
-            _run(experiments, workers, ray, console, dry_run=dry_run, fresh=fresh)
+            plans += load_experiments(paths, preset, runs, patterns, fresh=fresh)
+            _run(plans, workers, ray, console, dry_run=dry_run, fresh=fresh)
     except Stopped as stopped:
         done = sum(stage.is_done(plan.root) for plan in plans for stage in plan.stages)
         total = sum(len(plan.stages) for plan in plans)
@@ -114,7 +99,7 @@ def _stopping_on_signals() -> Iterator[None]:
 
 
 def _run(
-    experiments: Sequence[Experiment],
+    plans: Sequence[Plan],
     workers: int,
     ray: str | None,
     console: Console,
@@ -122,18 +107,17 @@ def _run(
     dry_run: bool,
     fresh: bool,
 ) -> None:
-    plans = [experiment.plan for experiment in experiments]
     past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
     if fresh and not dry_run:
         for plan in plans:
             plan.forget()
     forecasts = [past.forecast(plan) for plan in plans]
     answer = Console() if dry_run else console  # in a dry run it is what was asked for, and no remark
-    for experiment, forecast in zip(experiments, forecasts, strict=True):
+    for plan, forecast in zip(plans, forecasts, strict=True):
         if dry_run:
-            answer.print(_stages_table(experiment.plan, forecast))
-        for note in (*experiment.notes(), experiment.plan.changes()):
-            if note and experiment.plan.pending():
+            answer.print(_stages_table(plan, forecast))
+        for note in (*plan.notes, plan.changes()):
+            if note and plan.pending():
                 answer.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
     with ExitStack() as stack:
         executor = stack.enter_context(_executor(plans, workers, ray))

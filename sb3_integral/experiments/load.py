@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sb3_integral.experiments.config.load import ConfigError, load_config
-from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.imitation import check_student_spaces
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One environment at one scale: its configuration, and its stages."""
-
-    config: ExperimentConfig
-    plan: Plan
-
-    def notes(self) -> list[str]:
-        """Return what a user should know before it runs."""
-        if self.config.environment.has_time_limit():
-            return []
-        return [
-            f"{self.config.env} has no time limit: episodes are cut after {DEFAULT_MAX_EPISODE_STEPS} "
-            f"steps; `max_episode_steps` in the configuration sets another limit"
-        ]
 
 
 def load_experiments(
@@ -39,7 +21,7 @@ def load_experiments(
     patterns: Sequence[str] = (),
     *,
     fresh: bool = False,
-) -> list[Experiment]:
+) -> list[Plan]:
     """Read configurations, and check that their environments can be cloned.
 
     Args:
@@ -54,8 +36,8 @@ def load_experiments(
             two would write to the same folder.
         ValueError: If a pattern matches no stage.
     """
-    experiments = [_load(path, preset, runs) for path in paths]
-    roots = [experiment.plan.root for experiment in experiments]
+    plans = [_load(path, preset, runs) for path in paths]
+    roots = [plan.root for plan in plans]
     for path, root in zip(paths, roots, strict=True):
         if roots.count(root) > 1:
             raise ConfigError(
@@ -63,16 +45,15 @@ def load_experiments(
             )
     others = sorted(folder for folder in runs.glob("*/") if folder.is_dir() and not fresh)
     neighbours = tuple(dict.fromkeys([*others, *roots]))
-    plans = [replace(experiment.plan, neighbours=neighbours) for experiment in experiments]
-    if patterns:
-        plans = [plan.selected(patterns) for plan in plans]
-    return [replace(own, plan=plan) for own, plan in zip(experiments, plans, strict=True)]
+    plans = [replace(plan, neighbours=neighbours) for plan in plans]
+    return [plan.selected(patterns) for plan in plans] if patterns else plans
 
 
-def _load(path: Path, preset: str | None, runs: Path) -> Experiment:
+def _load(path: Path, preset: str | None, runs: Path) -> Plan:
     config = load_config(path, preset)
+    environment = config.environment
     try:
-        with config.environment.registered() as spec:
+        with environment.registered() as spec:
             check_student_spaces(*spaces_of(spec.id))
     except Exception as error:  # it is the environment's own code
         raise ConfigError.of(path, f"env: {config.env} cannot be used: {error}") from error
@@ -80,4 +61,9 @@ def _load(path: Path, preset: str | None, runs: Path) -> Experiment:
         stages = build_stages(config)
     except ValueError as error:
         raise ConfigError.of(path, error) from error
-    return Experiment(config, Plan(runs / config.folder, tuple(stages)))
+    note = (
+        f"{config.env} has no time limit: episodes are cut after {DEFAULT_MAX_EPISODE_STEPS} "
+        f"steps; `max_episode_steps` in the configuration sets another limit"
+    )
+    notes = () if environment.has_time_limit() else (note,)
+    return Plan(runs / config.folder, tuple(stages), notes=notes)

@@ -19,10 +19,7 @@ Self = TypeVar("Self", bound="Executor")
 class Failure:
     """The reason why a stage is not there, as text: not every exception can be pickled.
 
-    Attributes:
-        cause: One line.
-        traceback: The whole of it.
-        lost: Whether the process died, which says nothing about the stage itself.
+    Where the process died, the stage is ``lost``, which says nothing about the stage itself.
     """
 
     cause: str

@@ -20,14 +20,7 @@ NAMED = 5
 
 
 class FailedTask(NamedTuple):
-    """A stage that failed.
-
-    Attributes:
-        task: The task that was to make it.
-        failure: The reason why it is not there.
-        report: The file with the traceback.
-        not_begun: The tasks that need it.
-    """
+    """A task that failed, the reason, the file with the traceback, and the tasks that need it."""
 
     task: Task
     failure: Failure

@@ -36,11 +36,7 @@ class Forecast:
 
 
 class PastStages:
-    """The times that the stages in some experiments' folders took.
-
-    Args:
-        folders: The folders.
-    """
+    """The times that the stages in some experiments' folders took."""
 
     def __init__(self, folders: Iterable[Path]) -> None:
         self._made: dict[Kind, tuple[float, float]] = {}

@@ -30,11 +30,7 @@ GRACE_SECONDS = 3.0
 
 
 class LocalExecutor(Executor):
-    """Makes each stage in a process with one thread, whatever the number of processes.
-
-    Args:
-        workers: How many stages are made at once.
-    """
+    """Makes each stage in a process with one thread, so many at once as there are workers."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers

@@ -26,11 +26,13 @@ class Plan:
         root: The experiment's folder.
         stages: With all that they need, those that others need first.
         neighbours: Folders of other experiments, from which a stage that is the same is taken.
+        notes: Remarks for the user before it runs.
     """
 
     root: Path
     stages: tuple[Stage, ...]
     neighbours: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def pending(self) -> list[Stage]:
         """Return the stages that are done neither here nor in a neighbour's folder."""
@@ -38,10 +40,7 @@ class Plan:
         return [stage for stage in self.stages if not any(map(stage.is_done, places))]
 
     def selected(self, patterns: Sequence[str]) -> Plan:
-        """Return the plan of the stages whose names match a pattern, and of all that they need.
-
-        Args:
-            patterns: As a shell's: ``seed-0/*``, ``*/student``.
+        """Return the plan of the stages whose names match a shell's pattern, and of all that they need.
 
         Raises:
             ValueError: If a pattern matches no stage.
@@ -84,13 +83,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A stage that is to be made in a folder.
-
-    Attributes:
-        root: The experiment's folder.
-        stage: The stage.
-        label: What people read, unlike that of any other task of the same run.
-    """
+    """A stage that is to be made in an experiment's folder; no two labels of a run are the same."""
 
     root: Path
     stage: Stage

@@ -42,12 +42,7 @@ class ExperimentError(RuntimeError):
 
 
 def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> None:
-    """Make every stage of some experiments that is not there yet.
-
-    Args:
-        plans: The experiments.
-        executor: Where stages are made; inside its ``with`` statement.
-        watcher: Is told of it all.
+    """Make every stage of some experiments that is not there yet, inside the executor's ``with`` block.
 
     Raises:
         ExperimentError: If a folder cannot be written, or is not a stage's; if another run is at work in

@@ -23,7 +23,7 @@ BEST_LABEL = "which is"
 """The heading of the column with the names of the best baselines, whose cells may have several lines."""
 
 DETAILS = (("p", "std", "paper"), ("std", "paper"), ("paper",), ())
-"""What a table has beside mean returns: p-values, standard deviations, and the paper's figures."""
+"""The figures beside mean returns: p-values, standard deviations, and the paper's."""
 
 
 def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
@@ -31,11 +31,6 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
 
     It is as detailed as the width allows: with p-values, with deviations, means alone, and those without
     the paper's. Columns for which even that is too narrow follow in more tables.
-
-    Args:
-        table: The result of :func:`~sb3_integral.experiments.report.tables.build_table`.
-        title: Stands above it.
-        width: Of the terminal, in characters.
     """
     columns = columns_of(table)
     baselines = [column for column in columns if column.kind == "baseline"]
@@ -59,12 +54,9 @@ def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
 
 
 def combined_console_table(table: pd.DataFrame, environments: Sequence[str], width: int) -> Table:
-    """Return a table for a terminal: a row per column, a column per size.
+    """Return a table of combined scores for a terminal: a row per column, a column per size.
 
-    Args:
-        table: The result of :func:`~sb3_integral.experiments.report.tables.combined_scores`.
-        environments: The environments that it is about.
-        width: Of the terminal, in characters; where it is narrow, bounds stand below each other.
+    Where the terminal is narrow, the bounds of an interval stand below each other.
     """
     title = f"{', '.join(environments)}: interquartile mean of scores"
     for between in (" to ", "\n"):

@@ -12,14 +12,7 @@ from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Scale,
 
 
 def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introduction: str) -> str:
-    """Return the tables of returns, scores and p-values, with every column, as Markdown.
-
-    Args:
-        table: The result of :func:`~sb3_integral.experiments.report.tables.build_table`.
-        scale: The scale of its scores.
-        heading: The title.
-        introduction: The paragraph below it, as Markdown.
-    """
+    """Return the tables of returns, scores and p-values, below a heading and a paragraph of Markdown."""
     columns = columns_of(table)
     leader, *others = columns
     reference = next(column.label for column in columns if column.name == scale.column)

@@ -62,10 +62,7 @@ class Column(NamedTuple):
 class Scale(NamedTuple):
     """The returns that scores refer to.
 
-    Attributes:
-        random: Return of random actions, whose score is 0.
-        reference: Return whose score is 1.
-        column: The column whose mean over seeds at full size is the reference.
+    The score of random actions is 0, that of the reference 1: a column's mean over seeds at full size.
     """
 
     random: float
@@ -96,13 +93,8 @@ def score_scale(runs: pd.DataFrame, columns: Sequence[Column], random_return: fl
     """Return the scale of scores: the plain network at full size, over all its seeds, has 1.
 
     It is one scale for the whole table, and a run that went wrong has a low score at every size. At
-    full size every baseline is the plain network itself, so the first is taken; without any, it is
-    the leader.
-
-    Args:
-        runs: Of :func:`read_runs`; the first size is the full one.
-        columns: The leader first.
-        random_return: Return of random actions.
+    full size, which comes first, every baseline is the plain network itself, so the first is taken;
+    without any, it is the first column, the leader.
     """
     plain = next((column for column in columns if column.kind == "baseline"), columns[0])
     full = runs[(runs["column"] == plain.name) & (runs["n_hidden"] == runs["n_hidden"].iloc[0])]

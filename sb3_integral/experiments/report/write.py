@@ -48,14 +48,8 @@ def write_report(
 ) -> None:
     """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and how they were made.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        references_folder: Returns of the expert and of random actions.
-        sweep_folders: A sweep per column and seed, seeds within columns.
-        config: The experiment's configuration.
-        hyperparams: The expert's, if it was trained here.
-        columns: The fields of each ``Column``.
+    There is a sweep per column and seed, seeds within columns. The hyperparameters are the expert's, if
+    it was trained here; ``columns`` has the fields of each ``Column``.
     """
     all_columns = [tables.Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))

@@ -39,15 +39,9 @@ def sweep_stage(
     students: tuple[Stage, ...],
     demonstrations: Stage,
 ) -> Stage:
-    """Declare the stage that evaluates a student at every size.
+    """Declare the stage that evaluates one student, or one for each size, at every size.
 
-    Args:
-        config: The experiment.
-        name: The student's.
-        method: How a plain student is resized; None for others.
-        seed: Of the run.
-        students: The student; one for each size if it is trained from scratch at each.
-        demonstrations: The demonstrations that the student was trained on.
+    A plain student is resized by the method, which may look at the demonstrations.
     """
     # The first method stands for the plain student itself: scores refer to it at full size.
     is_baseline = method is not None and method != config.students[name].resize[0]

@@ -17,13 +17,8 @@ from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.imitation import (
-    FullSize,
-    StudentArchitecture,
-    clone,
-    load_demonstrations,
-)
-from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
+from sb3_integral.imitation import FullSize, StudentArchitecture, clone, load_demonstrations
+from sb3_integral.policies import IntegralActorCriticPolicy, init_from
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
@@ -33,15 +28,7 @@ PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
 def student_stage(
     config: ExperimentConfig, name: str, seed: int, demonstrations: Stage, size: int | None = None
 ) -> Stage:
-    """Declare the stage that trains a student.
-
-    Args:
-        config: The experiment.
-        name: The student's.
-        seed: Of the run.
-        demonstrations: The demonstrations that are cloned.
-        size: Of its hidden layers, in place of its full sizes.
-    """
+    """Declare the stage that trains a student, or a network of one size in its place."""
     student = config.students[name]
     sizes, cloning = student.random_sizes, config.cloning_of(student)
     # What a student does not have is not among its inputs, so a new ingredient changes no other student.
@@ -105,16 +92,13 @@ def train_student(
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        begin_at(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+        init_from(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
     epochs = count(1)
     clone(
         policy,
         demonstrations,
         n_epochs=training.epochs,
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        schedule=training.schedule,
-        loss=training.loss,
+        **training.model_dump(exclude={"epochs"}),
         sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,

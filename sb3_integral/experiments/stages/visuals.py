@@ -15,13 +15,7 @@ SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 
 
 def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]) -> list[Stage]:
-    """Return the stages that show an experiment; the last is the page.
-
-    Args:
-        config: The experiment.
-        report: The stage that writes the table.
-        students: The first seed's students, by name.
-    """
+    """Return the stages that show an experiment, by its report and the first seed's students."""
     drawn = {n: own.label for n, own in config.students.items() if own.kind != "scratch"}
     figures = Stage(
         "figures",
@@ -38,11 +32,7 @@ def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str
     video = Stage(
         "video",
         record_agents,
-        {
-            "agents": agents,
-            "seed": config.seeds[0],
-            "packages": list(config.environment.packages),
-        },
+        {"agents": agents, "seed": config.seeds[0], "packages": list(config.environment.packages)},
         {"student_folders": tuple(students[name] for name, *_ in shown)},
         config.environment,
     )

@@ -8,9 +8,11 @@ import imageio_ffmpeg
 import pytest
 from PIL import Image
 
-from sb3_integral.experiments.report.recording import CAPTION, GIF_BYTES, HEIGHT
 from sb3_integral.experiments.report.video import (
+    CAPTION,
     GIF,
+    GIF_BYTES,
+    HEIGHT,
     MP4,
     NOTE,
     SECONDS,
@@ -105,7 +107,7 @@ def test_what_is_not_the_machines_fault_is_an_error(tmp_path):
 FAR_AWAY = """
 import sys
 import numpy as np
-from sb3_integral.experiments.report.recording import _make_environment
+from sb3_integral.experiments.report.video import _make_environment
 
 environment = _make_environment(sys.argv[1])
 simulation = environment.unwrapped
