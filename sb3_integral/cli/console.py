@@ -12,8 +12,7 @@ from rich.markup import escape
 
 from sb3_integral.escaping import lines
 
-WIDE_TERMINAL = 190
-"""Characters of a line where no terminal says how many it has."""
+WIDE_TERMINAL = 190  # characters of a line where no terminal says how many it has
 
 
 def results_console() -> Console:

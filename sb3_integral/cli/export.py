@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from sb3_integral.cli.loading import LoadedPolicy
     from sb3_integral.deploy.sources import Loaded
 
-CALIBRATION_STEPS = 1000
-"""Observations from which the ranges of an int8 form are taken."""
+CALIBRATION_STEPS = 1000  # observations from which the ranges of an int8 form are taken
 
 
 Format = Annotated[

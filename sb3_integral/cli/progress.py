@@ -20,8 +20,7 @@ from rich.progress import Task as Bar
 from sb3_integral.experiments.engine.executor import Failure
 from sb3_integral.experiments.engine.plan import Task
 
-UNKNOWN_SECONDS = 10.0
-"""The weight of a stage of unknown duration in the bar of the whole."""
+UNKNOWN_SECONDS = 10.0  # the weight of a stage of unknown duration in the bar of the whole
 
 
 class ProgressDisplay:

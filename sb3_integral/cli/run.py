@@ -19,7 +19,7 @@ from sb3_integral.cli.console import fail
 from sb3_integral.cli.progress import ProgressDisplay
 from sb3_integral.experiments.config.load import load_config
 from sb3_integral.experiments.engine.executor import Executor
-from sb3_integral.experiments.engine.forecast import Forecast, PastStages, wall_seconds
+from sb3_integral.experiments.engine.forecast import Forecast, forecast, past_stages, wall_seconds
 from sb3_integral.experiments.engine.local import LocalExecutor
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.engine.runner import ExperimentError, run_stages, tasks_of
@@ -107,15 +107,15 @@ def _run(
     dry_run: bool,
     fresh: bool,
 ) -> None:
-    past = PastStages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
+    past = past_stages(dict.fromkeys(root for plan in plans for root in (plan.root, *plan.neighbours)))
     if fresh and not dry_run:
         for plan in plans:
             plan.forget()
-    forecasts = [past.forecast(plan) for plan in plans]
+    forecasts = [forecast(plan, past) for plan in plans]
     answer = Console() if dry_run else console  # in a dry run it is what was asked for, and no remark
-    for plan, forecast in zip(plans, forecasts, strict=True):
+    for plan, expected in zip(plans, forecasts, strict=True):
         if dry_run:
-            answer.print(_stages_table(plan, forecast))
+            answer.print(_stages_table(plan, expected))
         for note in (*plan.notes, plan.changes()):
             if note and plan.pending():
                 answer.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)

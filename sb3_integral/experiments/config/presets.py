@@ -8,11 +8,8 @@ from typing import Any
 
 import yaml
 
-PRESETS = "presets"
-"""The key of a file's presets: by name, the keys that each replaces."""
-
-DEFAULT_PRESET = "default_preset"
-"""The key that names the preset to take where the user names none."""
+PRESETS = "presets"  # the key of a file's presets: by name, the keys that each replaces
+DEFAULT_PRESET = "default_preset"  # the key that names the preset to take where the user names none
 
 Content = dict[str, Any]
 

@@ -22,8 +22,7 @@ ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:)?[\w./-]+$")]
 """An id of Gymnasium's, with or without the module that registers it: ``Env-v0``, ``module:Env-v0``."""
 
-RESERVED_LABELS = ("INN, paper", "NN, paper")
-"""The labels of the paper's curves in plots."""
+RESERVED_LABELS = ("INN, paper", "NN, paper")  # the labels of the paper's curves in plots
 
 
 class ExpertConfig(Section):

@@ -10,8 +10,7 @@ from pathlib import Path
 from sb3_integral.atomic import atomic_folder
 from sb3_integral.experiments.engine.stage import RECORD
 
-PIECE_BYTES = 32 * 2**20
-"""Size of a piece, which is held in memory, however large the folder is."""
+PIECE_BYTES = 32 * 2**20  # size of a piece, which is held in memory, however large the folder is
 
 
 def packed(folder: Path) -> Iterator[bytes]:

@@ -15,8 +15,7 @@ from sb3_integral.experiments.engine.plan import Task
 FAILURES = "failures"
 """The folder, in an experiment's, with a file for each stage that failed in the last run."""
 
-NAMED = 5
-"""The most stages that are named of those that were not begun."""
+NAMED = 5  # the most stages that are named of those that were not begun
 
 
 class FailedTask(NamedTuple):

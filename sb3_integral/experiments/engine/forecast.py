@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_integral.experiments.engine.plan import Plan
-from sb3_integral.experiments.engine.stage import RECORD, Stage
+from sb3_integral.experiments.engine.stage import RECORD
 
 Kind = tuple[str, ...]
 """The properties that are the same for stages that take equally long for an equal amount of work."""
+
+Past = dict[Kind, tuple[float, float]]
+"""Seconds and amount of work of all stages that were made, by kind."""
 
 
 @dataclass(frozen=True)
@@ -35,44 +38,39 @@ class Forecast:
         return sum(self.seconds.values())
 
 
-class PastStages:
-    """The times that the stages in some experiments' folders took."""
+def past_stages(folders: Iterable[Path]) -> Past:
+    """Return how long the stages in some experiments' folders took, for how much work, by kind."""
+    past: Past = {}
+    for folder in folders:
+        for path in folder.rglob(RECORD):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                name = path.parent.relative_to(folder).as_posix()
+                kinds = _kinds(record["function"], record["environment"], name)
+                made = float(record["seconds"]), float(record["amount"])
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                continue
+            for kind in kinds:
+                seconds, amount = past.get(kind, (0.0, 0.0))
+                past[kind] = seconds + made[0], amount + made[1]
+    return past
 
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._made: dict[Kind, tuple[float, float]] = {}
-        for folder in folders:
-            for path in folder.rglob(RECORD):
-                try:
-                    record = json.loads(path.read_text(encoding="utf-8"))
-                    name = path.parent.relative_to(folder).as_posix()
-                    kinds = _kinds(record["function"], record["environment"], name)
-                    made = float(record["seconds"]), float(record["amount"])
-                except (OSError, ValueError, KeyError, TypeError, RecursionError):
-                    continue
-                for kind in kinds:
-                    seconds, amount = self._made.get(kind, (0.0, 0.0))
-                    self._made[kind] = seconds + made[0], amount + made[1]
 
-    def forecast(self, plan: Plan) -> Forecast:
-        """Predict how long the stages take that are still to be made."""
-        seconds: dict[str, float] = {}
-        ends: dict[str, float] = {}
-        pending = plan.pending()
-        for stage in pending:  # those that others need come first
-            if (own := self._predict(stage)) is not None:
-                seconds[stage.name] = own
-            begin = max((ends.get(need.name, 0.0) for need in stage.needed), default=0.0)
-            ends[stage.name] = begin + (own or 0.0)
-        unknown = tuple(stage.name for stage in pending if stage.name not in seconds)
-        return Forecast(seconds, max(ends.values(), default=0.0), unknown)
-
-    def _predict(self, stage: Stage) -> float | None:
+def forecast(plan: Plan, past: Past) -> Forecast:
+    """Predict how long the stages take that are still to be made."""
+    seconds: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    pending = plan.pending()
+    for stage in pending:  # those that others need come first
         environment = None if stage.environment is None else {"id": stage.environment.id}
-        for kind in _kinds(stage.function, environment, stage.name):
-            seconds, amount = self._made.get(kind, (0.0, 0.0))
+        kinds = _kinds(stage.function, environment, stage.name)
+        for took, amount in (past[kind] for kind in kinds if kind in past):
             if amount:
-                return stage.amount * seconds / amount
-        return None
+                seconds[stage.name] = stage.amount * took / amount
+        begin = max((ends.get(need.name, 0.0) for need in stage.needed), default=0.0)
+        ends[stage.name] = begin + seconds.get(stage.name, 0.0)
+    unknown = tuple(stage.name for stage in pending if stage.name not in seconds)
+    return Forecast(seconds, max(ends.values(), default=0.0), unknown)
 
 
 def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
@@ -82,6 +80,6 @@ def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
 
 
 def _kinds(function: str, environment: Mapping[str, str] | None, name: str) -> tuple[Kind, Kind]:
-    """Return the kinds of a stage, the closest first: the same of another seed, or its function."""
+    """Return the kinds of a stage: its function, and, which is closer, the same stage of any seed."""
     place = "" if environment is None else environment["id"]
-    return (function, place, re.sub(r"^seed-\d+/", "", name)), (function, place)
+    return (function, place), (function, place, re.sub(r"^seed-\d+/", "", name))

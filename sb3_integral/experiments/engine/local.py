@@ -25,8 +25,7 @@ OUTPUT = "output.log"
 PRELOAD = "sb3_integral.experiments.stages.experiment"
 """Imported once, by the process from which all others are forked: it brings torch and the trainers."""
 
-GRACE_SECONDS = 3.0
-"""How long a process may clean up before it is killed."""
+GRACE_SECONDS = 3.0  # how long a process may clean up before it is killed
 
 
 class LocalExecutor(Executor):

@@ -14,8 +14,7 @@ from sb3_integral.atomic import atomic_file
 from sb3_integral.experiments.engine.stage import RECORD, Stage
 from sb3_integral.experiments.engine.versions import differences
 
-NAMED_REASONS = 3
-"""The most reasons for making stages again that are named."""
+NAMED_REASONS = 3  # the most reasons for making stages again that are named
 
 
 @dataclass(frozen=True)

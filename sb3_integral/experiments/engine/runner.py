@@ -17,8 +17,7 @@ from sb3_integral.experiments.engine.failures import FailedTask, forget_failures
 from sb3_integral.experiments.engine.plan import Plan, Task
 from sb3_integral.experiments.engine.stage import RECORD
 
-POLL_SECONDS = 0.2
-"""How long the runner waits before it looks for progress."""
+POLL_SECONDS = 0.2  # how long the runner waits before it looks for progress
 
 
 class Watcher(Protocol):

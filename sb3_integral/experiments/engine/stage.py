@@ -17,8 +17,7 @@ from sb3_integral.atomic import atomic_folder, check_folder_target
 from sb3_integral.experiments.engine.environment import Environment, current_versions
 from sb3_integral.experiments.engine.versions import differences, versions_of, versions_of_modules
 
-RECORD = "stage.json"
-"""Written last into a stage's folder: says what made it, and that it is whole."""
+RECORD = "stage.json"  # written last into a stage's folder: says what made it, and that it is whole
 
 Report = Callable[[float], None]
 """Takes the fraction of a stage that is done."""

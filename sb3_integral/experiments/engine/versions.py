@@ -18,8 +18,7 @@ SOURCE_SUFFIXES = frozenset(
 )
 """Files of a package that decide what it does: code and models. Others may be results or logs."""
 
-CODE = "code of "
-"""How the entry of a module without a version begins."""
+CODE = "code of "  # how the entry of a module without a version begins
 
 _IGNORED = frozenset({*sys.stdlib_module_names, "sb3_integral", "__main__"})
 

@@ -26,8 +26,7 @@ from sb3_integral.experiments.report.tables import Row, best_baselines, columns_
 from sb3_integral.experiments.report.text import cells, number, paper_cells, size_cells, spread
 from sb3_integral.experiments.report.write import PLOT
 
-PAGE = "page"
-"""Name of the stage that writes it."""
+PAGE = "page"  # name of the stage that writes it
 
 SIGNIFICANT = 0.05
 GOOD_SCORE = 0.95

@@ -13,8 +13,7 @@ from matplotlib.axes import Axes as PlotAxes
 
 from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.report.load import Results
-from sb3_integral.experiments.report.paper import paper_table
-from sb3_integral.experiments.report.tables import PAPER_LABELS
+from sb3_integral.experiments.report.tables import PAPER_LABELS, paper_table
 
 Measure = Literal["return", "score"]
 """The value of a curve: average returns, or scores (0: random actions, 1: the plain network)."""

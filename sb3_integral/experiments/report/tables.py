@@ -23,6 +23,7 @@ layer, N:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -160,6 +161,17 @@ def _key(column: Column, size: int) -> dict[str, Any]:
 def _score(*strata: Sequence[float]) -> dict[str, float]:
     value, low, high = interquartile_mean(*strata)
     return {"score_iqm": value, "score_low": low, "score_high": high}
+
+
+def paper_table(env_id: str) -> pd.DataFrame:
+    """Return the paper's table for an environment (its Tables 1-4, Appendix III); empty if it has none.
+
+    It has a row per ``n_hidden``: ``compression_pct``, ``inn_ar``, ``inn_std``, ``nn_ar``, ``nn_std``
+    and ``welch_p``.
+    """
+    with (files(__package__) / "paper_tables.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    return table[table["env"] == env_id].drop(columns="env").reset_index(drop=True)
 
 
 def columns_of(table: pd.DataFrame) -> list[Column]:

@@ -12,8 +12,7 @@ import pandas as pd
 
 from sb3_integral.experiments.report.tables import PAPER_LABELS, Column, Row, columns_of, rows_by_size
 
-MISSING = "-"
-"""The text of a value that does not exist."""
+MISSING = "-"  # the text of a value that does not exist
 
 
 def size_cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -28,8 +28,7 @@ from sb3_integral.policies.serialization import load_policy
 
 MP4 = "agents.mp4"
 GIF = "agents.gif"
-NOTE = "no_video.txt"
-"""Why there is no video, and what to do."""
+NOTE = "no_video.txt"  # why there is no video, and what to do
 
 SECONDS = 8.0
 BACKENDS = ("egl", "osmesa", "glfw")
@@ -50,23 +49,15 @@ REMEDY = (
     "experiment and run it again."
 )
 
-HEIGHT = 256
-"""Pixels of one agent's picture in the video."""
-
-CAPTION = 44
-"""Pixels above it for two lines of text."""
-
-PICTURES_A_SECOND = 20
-"""At most; some environments make fifty steps a second."""
-
-GIF_BYTES = 200_000
-"""The most bytes of the GIF, which is part of a page, and of repositories."""
+HEIGHT = 256  # pixels of one agent's picture in the video
+CAPTION = 44  # pixels above it for two lines of text
+PICTURES_A_SECOND = 20  # at most; some environments make fifty steps a second
+GIF_BYTES = 200_000  # the most bytes of the GIF, which is part of a page, and of repositories
 
 GIF_FORMS = ((0.7, 10, 64), (0.6, 8, 48), (0.5, 6, 32), (0.4, 5, 24), (0.3, 4, 16), (0.25, 2, 8))
 """Scale, pictures a second and colours of the GIF; the first that is small enough is kept."""
 
-CANNOT_RENDER = 3
-"""Exit status where it is the machine that fails."""
+CANNOT_RENDER = 3  # exit status where it is the machine that fails
 
 Array = np.ndarray[Any, Any]
 

@@ -27,8 +27,7 @@ from sb3_integral.policies.serialization import load_policy
 
 WEIGHTS = "weights.png"
 SPECTRUM = "spectrum.png"
-NOTE = "left_out.json"
-"""Why a figure is not there: sentences."""
+NOTE = "left_out.json"  # why a figure is not there: sentences
 
 
 def draw_figures(

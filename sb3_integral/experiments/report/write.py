@@ -21,11 +21,10 @@ from sb3_integral.experiments.files import REFERENCES
 from sb3_integral.experiments.report import tables
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
 from sb3_integral.experiments.report.markdown import markdown_report
-from sb3_integral.experiments.report.paper import paper_table
 from sb3_integral.experiments.report.plot import plot_results
+from sb3_integral.experiments.report.tables import paper_table
 
-REPORT = "report"
-"""Name of the stage that writes it."""
+REPORT = "report"  # name of the stage that writes it
 
 PLOT = "reward_vs_size.png"
 

@@ -21,8 +21,7 @@ from sb3_integral.policies import as_resizable
 from sb3_integral.policies.serialization import load_policy
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
-RESIZE_SAMPLES = 20_000
-"""Observations of the demonstrations that a resize method sees, drawn at random."""
+RESIZE_SAMPLES = 20_000  # observations of the demonstrations that a resize method sees, drawn at random
 
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3")
 """Packages whose versions decide the return of a student."""

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from sb3_integral.experiments.report.console import console_table
 from sb3_integral.experiments.report.markdown import markdown_report
-from sb3_integral.experiments.report.paper import paper_table
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
     best_baselines,
     build_table,
+    paper_table,
     with_scores,
 )
 
