@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from sb3_integral.experiments import Stage
 from sb3_integral.experiments.engine.cache import reuse
+from sb3_integral.experiments.engine.stage import Stage
 
 
 @pytest.fixture

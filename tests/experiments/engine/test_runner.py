@@ -13,16 +13,12 @@ import pytest
 from filelock import FileLock
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments import (
-    Environment,
-    ExperimentError,
-    LocalExecutor,
-    Plan,
-    Stage,
-    Task,
-    run_stages,
-)
-from sb3_integral.experiments.engine import Failure
+from sb3_integral.experiments.engine.environment import Environment
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Plan, Task
+from sb3_integral.experiments.engine.runner import ExperimentError, run_stages
+from sb3_integral.experiments.engine.stage import Stage
 
 RUN_A_STAGE_THAT_SLEEPS = """
 import sys
@@ -32,7 +28,9 @@ sys.path.insert(0, sys.argv[1])
 
 import small_stage_functions as functions
 
-from sb3_integral.experiments import LocalExecutor, Stage, Task
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Task
+from sb3_integral.experiments.engine.stage import Stage
 
 if __name__ == "__main__":
     root = Path(sys.argv[2])
@@ -292,7 +290,10 @@ sys.path.insert(0, sys.argv[1])
 
 import small_stage_functions as functions
 
-from sb3_integral.experiments import LocalExecutor, Plan, Stage, run_stages
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.engine.runner import run_stages
+from sb3_integral.experiments.engine.stage import Stage
 
 if __name__ == "__main__":
     root = Path(sys.argv[2])

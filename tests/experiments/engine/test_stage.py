@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sb3_integral import __version__
-from sb3_integral.experiments import Stage
+from sb3_integral.experiments.engine.stage import Stage
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
