@@ -15,6 +15,7 @@ from rich.console import Console
 
 from sb3_integral._version import __version__
 from sb3_integral.cli.budget import drive, fit, smallest
+from sb3_integral.cli.compress import compress
 from sb3_integral.cli.console import fail
 from sb3_integral.cli.export import export, rewards
 from sb3_integral.cli.results import figure, print_results, show
@@ -177,7 +178,7 @@ def imitation(
     main([script, *(arguments or [])])
 
 
-for _verb in (show, figure, export, rewards, fit, smallest, drive):
+for _verb in (compress, show, figure, export, rewards, fit, smallest, drive):
     _command(_verb)
 
 

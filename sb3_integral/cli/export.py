@@ -118,7 +118,7 @@ def export(
     errors = Console(stderr=True)
     with errors_as_messages(errors), _status(errors, "reading and writing"):
         from sb3_integral.atomic import check_file_target
-        from sb3_integral.cli.loading import make_environment
+        from sb3_integral.deploy.environment import make_environment
         from sb3_integral.deploy.sources import read_source
         from sb3_integral.policies.saved_files import model_file
 
@@ -241,7 +241,7 @@ def _write_int8(job: Export) -> str:
     import warnings
 
     from sb3_integral import deploy
-    from sb3_integral.cli.loading import make_environment
+    from sb3_integral.deploy.environment import make_environment
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as drawbacks:
         warnings.simplefilter("always", UserWarning)
