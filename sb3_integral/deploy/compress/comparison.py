@@ -19,6 +19,9 @@ from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, episode_seeds
 BATCH = 16
 """Episodes between two looks of the test."""
 
+AGENT_EPISODES = 64
+"""Episodes from which the agent's mean return is taken."""
+
 AGENT = "agent"
 RANDOM = "random"
 
@@ -85,7 +88,7 @@ class Comparer:
         self._checkpoints = checkpoints
         self._confidence = confidence
         self._max_episodes = math.ceil(max_episodes / BATCH) * BATCH
-        self._seeds = episode_seeds(seed, self._max_episodes)
+        self._seeds = episode_seeds(seed, max(self._max_episodes, AGENT_EPISODES))
         self._max_episode_steps = max_episode_steps
 
     @property

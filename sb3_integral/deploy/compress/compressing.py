@@ -18,7 +18,7 @@ from sb3_integral.actor import example_observation, ordinary_policy
 from sb3_integral.atomic import check_file_target
 from sb3_integral.deploy.compress.candidates import Candidate, candidates
 from sb3_integral.deploy.compress.checkpoints import Checkpoints, digest
-from sb3_integral.deploy.compress.comparison import BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.comparison import AGENT_EPISODES, BATCH, Comparer, Comparison
 from sb3_integral.deploy.compress.goal import Goal
 from sb3_integral.deploy.compress.report import write_report
 from sb3_integral.deploy.compress.result import Compressed, NotAsGoodError, Trial
@@ -37,9 +37,6 @@ from sb3_integral.policies.serialization import save_policy
 
 HIDDEN_SIZES = (100, 100)
 """The student's full size, as in the paper."""
-
-AGENT_EPISODES = 64
-"""Episodes from which the agent's mean return is taken."""
 
 
 def compress(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,13 @@ from sb3_integral.deploy.environment import make_environment
 from sb3_integral.deploy.sources import read_source
 from sb3_integral.evaluation import EnvFactory, evaluation_env
 from sb3_integral.evaluation.actors import ROWS, Actor, make_actor
-from sb3_integral.evaluation.environments import Env, WrappedFactory, env_factory, without_normalization
+from sb3_integral.evaluation.environments import (
+    Env,
+    WrappedFactory,
+    WrapperMaker,
+    env_factory,
+    without_normalization,
+)
 from sb3_integral.evaluation.episodes import EpisodeRules
 from sb3_integral.evaluation.workers import play_all
 from sb3_integral.imitation.observations import check_student_spaces
@@ -54,7 +61,7 @@ class Teacher:
 
     def environment(self, n_envs: int, seed: int) -> VecEnv:
         """Make environments for the agent, stepped as one batch."""
-        bare, makers = self.make_env, ()
+        bare, makers = self.make_env, tuple[WrapperMaker, ...]()
         if isinstance(self.make_env, WrappedFactory):
             bare, makers = self.make_env.factory, tuple(self.make_env.makers)
         venv: VecEnv = DummyVecEnv([partial(_monitored, bare)] * n_envs)
@@ -93,8 +100,6 @@ class RandomActor:
 
     def playing(self, seeds: Sequence[int]) -> Any:
         """Begin episodes."""
-        from contextlib import nullcontext
-
         self._space.seed(seeds[0])
         return nullcontext()
 
