@@ -14,74 +14,48 @@ from rich.console import Console
 from rich.table import Table
 
 from sb3_integral.cli.console import errors_as_messages, note, results_console
+from sb3_integral.cli.options import EnvId, PolicyPath, Seed, option
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 """Seconds in each unit of time."""
 
 
 def compress(
-    agent: Annotated[
-        Path,
-        typer.Argument(
-            help="A zip of SB3, a safe file, or the folder of a run of rl-zoo3.", show_default=False
-        ),
-    ],
+    agent: PolicyPath,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output", "-o", help="The file: .onnx, .h (C), .zip (plain SB3), .pt2 or .safetensors."
-        ),
+        option("The file: .onnx, .h (C), .zip (plain SB3), .pt2 or .safetensors.", "--output", "-o"),
     ] = Path("actor.onnx"),
-    env: Annotated[
-        str | None,
-        typer.Option(
-            help="The environment, such as module:MyEnv-v0; a run's folder knows its own.",
-            show_default=False,
-        ),
-    ] = None,
+    env: EnvId = None,
     gym_packages: Annotated[
-        list[str] | None,
-        typer.Option(help="A module that registers environments. Can be repeated.", show_default=False),
+        list[str] | None, option("A module that registers environments. Can be repeated.")
     ] = None,
     keep: Annotated[
-        float, typer.Option(help="The share of the return above random actions' that must be kept.")
+        float, option("The share of the return above random actions' that must be kept.")
     ] = 0.98,
     tolerance: Annotated[
-        float | None,
-        typer.Option(help="How much mean return may be lost, in place of --keep.", show_default=False),
+        float | None, option("How much mean return may be lost, in place of --keep.")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="How often the choice has to be right.")] = 0.95,
-    max_parameters: Annotated[
-        int | None, typer.Option(help="Most weights and biases.", show_default=False)
-    ] = None,
-    max_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes of these in float32.", show_default=False)
-    ] = None,
-    max_macs: Annotated[
-        int | None,
-        typer.Option(help="Most multiply-accumulates for an observation.", show_default=False),
-    ] = None,
+    confidence: Annotated[float, option("How often the choice has to be right.")] = 0.95,
+    max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
+    max_bytes: Annotated[int | None, option("Most bytes of these in float32.")] = None,
+    max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
     time: Annotated[
-        str | None,
-        typer.Option(
-            help="No more teaching begins after this time, such as 5m or 2h.", show_default=False
-        ),
+        str | None, option("No more teaching begins after this time, such as 5m or 2h.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Most rounds of teaching.")] = 6,
-    episodes: Annotated[int, typer.Option(min=16, help="Most episodes that test one size.")] = 1000,
+    rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
+    episodes: Annotated[int, option("Most episodes that test one size.", min=16)] = 1000,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            help="For the student, the report and what is not finished.",
-            show_default="<output>-compression",
+        option(
+            "For the student, the report and what is not finished.", show_default="<output>-compression"
         ),
     ] = None,
     format: Annotated[
-        str | None,
-        typer.Option(help="onnx, c, sb3, torch or safe.", show_default="the file's ending"),
+        str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")
     ] = None,
-    name: Annotated[str, typer.Option(help="How names in the C header begin.")] = "policy",
-    seed: Annotated[int, typer.Option(help="Draws everything.")] = 0,
+    name: Annotated[str, option("How names in the C header begin.")] = "policy",
+    seed: Seed = 0,
 ) -> None:
     """Write the smallest file that does what a trained agent does, and prove it.
 
@@ -94,7 +68,7 @@ def compress(
 
     SB3's zip files are pickles, which can run code: open only files that you trust.
 
-    Example: [bold]sb3-integral compress logs/ppo/LunarLander-v3_1 --keep 0.98 -o actor.h[/]
+    Example: `sb3-integral compress logs/ppo/LunarLander-v3_1 --keep 0.98 -o actor.h`
     """
     errors = Console(stderr=True)
     with errors_as_messages(errors):

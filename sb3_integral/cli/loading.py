@@ -15,13 +15,7 @@ from sb3_integral.resize import DEFAULT_METHOD
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy from a file, resizable.
-
-    Attributes:
-        policy: The policy.
-        env_id: The environment to act in, where that is known.
-        normalize: The statistics of the observations it was trained on, if it was on normalised.
-    """
+    """A resizable policy from a file, and its environment and statistics where it has some."""
 
     policy: Resizable
     env_id: str | None
@@ -33,15 +27,10 @@ class LoadedPolicy:
 
 
 def load_resizable(path: Path, env_id: str | None, method: str | None = None) -> LoadedPolicy:
-    """Load a policy.
+    """Load a policy from a zip file that SB3 saved, a safe file, or the folder of a run.
 
     Zip files of SB3 and the statistics of rl-zoo3 are pickles: reading one can run code. Safe files
-    run none.
-
-    Args:
-        path: A zip file that SB3 saved, a safe file, or the folder of a run.
-        env_id: The environment; by default that which the folder names.
-        method: How a plain policy is resized; None is ``DEFAULT_METHOD`` of ``sb3_integral.resize``.
+    run none. A folder names its environment; a plain policy is resized by the method, or the best one.
 
     Raises:
         ValueError: If it is none of these, or the method is unknown.
