@@ -16,7 +16,7 @@ from sb3_integral.imitation import Demonstrations, load_demonstrations, save_epi
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 SETTINGS = "compression.json"
-"""Holds what the folder was made with; also the mark of such a folder."""
+"""Holds what the folder was made with. A folder without it is not ours, and has to be empty."""
 
 RETURNS = "returns.json"
 """Holds the returns of all episodes that were played for the comparison."""
@@ -36,8 +36,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
-        check_folder_target(folder, SETTINGS)
         file = folder / SETTINGS
+        if not file.is_file():
+            check_folder_target(folder, None)
         if file.is_file():
             before = json.loads(file.read_text(encoding="utf-8"))
             differing = sorted(
