@@ -32,6 +32,8 @@ TOOLTIP = [
     alt.Tooltip("welch_p:N", title="Welch's p"),
 ]
 
+LEGEND = alt.Legend(orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1)
+
 
 def reward_chart(results: Results) -> dict[str, Any]:
     """Return the chart as a Vega-Lite specification that carries its data.
@@ -58,9 +60,7 @@ def reward_chart(results: Results) -> dict[str, Any]:
             domain=curve_labels["label"].tolist(),
             range=[colours.get(name, OTHERS_COLOUR) for name in curve_labels["column"]],
         ),
-        legend=alt.Legend(
-            orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1
-        ),
+        legend=LEGEND,
     )
     # A method that fails badly must not flatten the rest.
     known = [*loud["low"], *loud["high"], *results.references.values()]
