@@ -36,10 +36,7 @@ LEGEND = alt.Legend(orient="bottom", columns=2, labelLimit=150, symbolType="circ
 
 
 def reward_chart(results: Results) -> dict[str, Any]:
-    """Return the chart as a Vega-Lite specification that carries its data.
-
-    A click on an entry of the legend leaves that curve alone.
-    """
+    """Return the chart, whose legend singles out a curve, as a Vega-Lite specification with its data."""
     rows = curves(results)[FIELDS]
     rows = rows.assign(
         label=rows["label"].map(one_line),
