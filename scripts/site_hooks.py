@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 from sb3_integral.experiments.report.moving import render_moving_page
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 REPOSITORY = "https://github.com/sb3-integral/sb3-integral/blob/main/"
 LINK = re.compile(r"\]\(\.\./([^)\s#]+)")
 TABLE = re.compile(r"^<!-- (scores|returns) of (.+?): (.+?) at (.+?) -->$", re.M)
@@ -36,6 +37,8 @@ def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: File
 
     def target(match: re.Match[str]) -> str:
         name = match[1]
+        if (DOCS / name).exists():  # a page's in a folder of docs/
+            return match[0]
         if name.endswith((".png", ".gif")):
             return f"]({name}"
         if not (ROOT / name).exists():
@@ -49,7 +52,7 @@ def on_post_build(config: MkDocsConfig) -> None:
     """Write the pages that move."""
     folder = Path(config["site_dir"]) / "moving"
     folder.mkdir(exist_ok=True)
-    for source in sorted((ROOT / "docs" / "moving").glob("*.json")):
+    for source in sorted((DOCS / "moving").glob("*.json")):
         page = render_moving_page(json.loads(source.read_text(encoding="utf-8")))
         (folder / f"{source.stem}.html").write_text(page, encoding="utf-8")
 

@@ -77,7 +77,9 @@ SYBIL = Sybil(
     ]
 )
 DOCUMENTS = {
-    path.stem: document for path in sorted(DOCS.glob("*.md")) if list(document := SYBIL.parse(path))
+    path.relative_to(DOCS).with_suffix("").as_posix(): document
+    for path in sorted(DOCS.rglob("*.md"))
+    if list(document := SYBIL.parse(path))
 }
 
 
