@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["", "actor", "deploy", "evaluation", "experiments", "imitation", "nn", "policies", "resize"]
+PACKAGES = ["", "actor", "deploy", "evaluation", "imitation", "nn", "policies", "resize"]
 MAIN_PAGES = ["index.html", "get-started.html", "make-small.html", "reproduce.html", "api/deploy.html"]
 BIN = Path(sys.executable).parent
 
