@@ -35,6 +35,7 @@ from sb3_integral.policies.masking import action_masks, check_action_masks, has_
 
 Env = gym.Env[Any, Any]
 EnvFactory = Callable[[], Env]
+"""What makes an environment, called once for each copy."""
 
 WrapperMaker = Callable[[VecEnv], VecEnv]
 
