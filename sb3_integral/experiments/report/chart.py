@@ -32,12 +32,11 @@ TOOLTIP = [
     alt.Tooltip("welch_p:N", title="Welch's p"),
 ]
 
+LEGEND = alt.Legend(orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1)
+
 
 def reward_chart(results: Results) -> dict[str, Any]:
-    """Return the chart as a Vega-Lite specification that carries its data.
-
-    A click on an entry of the legend leaves that curve alone.
-    """
+    """Return the chart, whose legend singles out a curve, as a Vega-Lite specification with its data."""
     rows = curves(results)[FIELDS]
     rows = rows.assign(
         label=rows["label"].map(one_line),
@@ -58,9 +57,7 @@ def reward_chart(results: Results) -> dict[str, Any]:
             domain=curve_labels["label"].tolist(),
             range=[colours.get(name, OTHERS_COLOUR) for name in curve_labels["column"]],
         ),
-        legend=alt.Legend(
-            orient="bottom", columns=2, labelLimit=150, symbolType="circle", symbolOpacity=1
-        ),
+        legend=LEGEND,
     )
     # A method that fails badly must not flatten the rest.
     known = [*loud["low"], *loud["high"], *results.references.values()]
