@@ -40,7 +40,12 @@ class Checkpoints:
         if not file.is_file():
             check_folder_target(folder, None)
         if file.is_file():
-            before = json.loads(file.read_text(encoding="utf-8"))
+            try:
+                before = dict(json.loads(file.read_text(encoding="utf-8")))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ValueError(
+                    f"{file} was not written by a compression, expected another folder"
+                ) from error
             differing = sorted(
                 key for key in {*before, *settings} if before.get(key) != settings.get(key)
             )

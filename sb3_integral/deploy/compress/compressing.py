@@ -102,8 +102,11 @@ def compress(
     output = Path(output)
     kind = check_format(output, format)
     check_file_target(output)
-    teacher = read_teacher(agent, env)
     work = Path(folder) if folder is not None else output.with_name(f"{output.name}-compression")
+    if output.resolve().is_relative_to(work.resolve()):
+        raise ValueError(f"{output} is in {work}, the folder of the compression; expected another place")
+    teacher = read_teacher(agent, env)
+    check_file_target(output, teacher.files)
     checkpoints = Checkpoints(
         work,
         {

@@ -45,6 +45,7 @@ class Teacher:
         make_student_env: Makes the same with the original observations.
         observation_space: The original observations.
         action_space: The actions.
+        files: What the agent was read from.
     """
 
     source: BaseAlgorithm | BasePolicy
@@ -53,6 +54,7 @@ class Teacher:
     make_student_env: EnvFactory
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
+    files: tuple[Path, ...] = ()
 
     @property
     def policy(self) -> BasePolicy:
@@ -129,9 +131,11 @@ def read_teacher(
     """
     normalize: VecNormalize | None = None
     training_env: VecEnv | None = None
+    files: tuple[Path, ...] = ()
     if isinstance(agent, Path | str):
         loaded = read_source(Path(agent))
         source: Any = loaded.source
+        files = loaded.files
         normalize, env = loaded.normalize, loaded.env_id if env is None else env
     else:
         source = agent
@@ -149,7 +153,7 @@ def read_teacher(
     observation_space = with_raw.observation_space
     with_raw.close()
     check_student_spaces(observation_space, policy.action_space)
-    return Teacher(source, name, made, raw, observation_space, policy.action_space)
+    return Teacher(source, name, made, raw, observation_space, policy.action_space, files)
 
 
 def _factory(env: Any) -> tuple[EnvFactory, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,43 @@ def test_a_folder_with_other_settings_is_refused(cartpole: Path, tmp_path: Path)
     with pytest.raises(OSError, match="not empty"):
         sb3_integral.compress(cartpole, "CartPole-v1", tmp_path / "a.h", folder=other, **SMALL)
     assert (other / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "[1]", "{"])
+def test_a_folder_whose_settings_are_somebody_elses_is_refused(
+    cartpole: Path, tmp_path: Path, text: str
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "compression.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"compression\.json was not written by a comp|made with another"
+    ):
+        sb3_integral.compress(cartpole, "CartPole-v1", tmp_path / "a.h", folder=folder, **SMALL)
+    assert (folder / "compression.json").read_text() == text
+
+
+@pytest.mark.parametrize("alias", ["itself", "link", "hard link", "in the folder"])
+def test_the_agent_and_what_is_kept_are_not_replaced_by_the_file(
+    cartpole: Path, tmp_path: Path, alias: str
+) -> None:
+    # given
+    agent = tmp_path / "ppo.zip"
+    shutil.copy(cartpole, agent)
+    output = agent if alias == "itself" else tmp_path / "small.zip"
+    if alias == "link":
+        output.symlink_to(agent)
+    elif alias == "hard link":
+        output.hardlink_to(agent)
+    elif alias == "in the folder":
+        output = tmp_path / "folder" / "small.zip"
+    # when / then
+    with pytest.raises(
+        ValueError, match=r"which is read, expected another|the folder of the compression"
+    ):
+        sb3_integral.compress(agent, "CartPole-v1", output, folder=tmp_path / "folder", **SMALL)
+    assert agent.read_bytes() == cartpole.read_bytes()
+    assert not (tmp_path / "folder").exists()
 
 
 @pytest.mark.parametrize(
