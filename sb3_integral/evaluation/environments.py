@@ -78,6 +78,21 @@ def evaluation_env(
     return WrappedFactory(factory, tuple(makers)) if makers else factory
 
 
+def without_normalization(factory: EnvFactory, training_env: VecEnv) -> EnvFactory:
+    """Return what makes an environment with the training environment's wrappers but VecNormalize.
+
+    Args:
+        factory: Makes the bare environment.
+        training_env: The training environment.
+
+    Raises:
+        ValueError: If a wrapper can't be put around another environment.
+    """
+    wrappers = [wrapper for wrapper in vec_wrappers(training_env) if _matters(wrapper)]
+    makers = [_maker(wrapper) for wrapper in wrappers if not isinstance(wrapper, VecNormalize)]
+    return WrappedFactory(factory, makers) if makers else factory
+
+
 def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:
     """Return the wrappers of a vectorised environment, the innermost first."""
     wrappers = []
