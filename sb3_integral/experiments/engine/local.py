@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -26,7 +27,7 @@ PRELOAD = "sb3_integral.experiments.stages.experiment"
 """Imported once, by the process from which all others are forked: it brings torch and the trainers."""
 
 GRACE_SECONDS = 3.0
-"""How long a process may clean up before it is killed."""
+"""How long processes may clean up before they are killed, all of them together."""
 
 
 class LocalExecutor:
@@ -111,8 +112,9 @@ class LocalExecutor:
         self._running.clear()
         for worker in workers:
             worker.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
         for worker in workers:
-            worker.process.join(GRACE_SECONDS)
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
