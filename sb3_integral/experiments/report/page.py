@@ -76,6 +76,7 @@ def write_page(
     video_folder: Path,
     *,
     config: dict[str, Any],
+    command: str,
 ) -> None:
     """Write ``index.html``, which needs no other file and no network, and the figures beside it.
 
@@ -86,6 +87,7 @@ def write_page(
         figures_folder: What :func:`~sb3_integral.experiments.report.weights.draw_figures` wrote.
         video_folder: What :func:`~sb3_integral.experiments.report.video.record_agents` wrote.
         config: The experiment's configuration.
+        command: What makes the experiment again.
     """
     results = load_results(report_folder)
     table, references = results.table, results.references
@@ -116,7 +118,7 @@ def write_page(
         weights=_inlined(folder / weights.WEIGHTS, "image/png"),
         spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,
-        command=_command(config),
+        command=command,
         configuration=(report_folder / CONFIGURATION).read_text(encoding="utf-8"),
         versions={
             "python": provenance["python"],
@@ -230,11 +232,6 @@ def _number(value: float, form: str, behind: str = "") -> Cell:
     text = f"{value:{form}}"
     # What is rounded to zero has no sign.
     return Cell(float(value), f"{text if text.strip('-0.,') else text.lstrip('-')}{behind}")
-
-
-def _command(config: Mapping[str, Any]) -> str:
-    preset = f" --preset {config['preset']}" if "preset" in config else ""
-    return f"sb3-integral run zoo_configs/{config['name']}.yml{preset}"
 
 
 def _duration(seconds: float) -> str:
