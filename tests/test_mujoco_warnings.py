@@ -32,7 +32,7 @@ if __name__ == "__main__":
 
 STAGE = """
 import gymnasium
-from sb3_integral.experiments import Environment
+from sb3_integral.experiments.engine.environment import Environment
 
 with Environment("HalfCheetah-v4").registered():
     for _ in range(3):

@@ -3,8 +3,7 @@ from __future__ import annotations
 import gymnasium as gym
 import pytest
 
-from sb3_integral.experiments import Environment
-from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
+from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS, Environment
 
 
 @pytest.fixture
