@@ -39,7 +39,9 @@ def export_c(
     It defines ``void <name>_act(const float *observation, float *action)``, for discrete actions
     ``int <name>_act(const float *observation)``, and for several of them
     ``void <name>_act(const float *observation, int *action)``. Observations are raw, arrays are in C's
-    order, and actions are those of ``predict(deterministic=True)``.
+    order, and actions are those of ``predict(deterministic=True)``. Observations are of type ``double``
+    where single precision would lose digits that the normalisation needs; see
+    :meth:`~sb3_integral.actor.ActorSpec.observation_dtype`.
 
     Args:
         source: A model, a policy, or a ResizablePolicy.
@@ -68,6 +70,7 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     perceptron, head = spec.perceptron(), spec.head
     sizes = perceptron.widths
     observed, count = sizes[0], math.prod(head.shape)
+    real = "double" if spec.observation_dtype() is np.float64 else "float"
     one_choice = head.c_type == "int" and not head.shape
     result, output = ("int", "") if one_choice else ("void", f", {head.c_type} *action")
     parameters = sum(layer.weight.size + layer.bias.size for layer in perceptron.layers)
@@ -78,7 +81,7 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     widths = " - ".join(map(str, sizes))
     yield f" * layers:      {widths} ({parameters} parameters, {4 * parameters} bytes)"
     seen, done = (_described(space) for space in (spec.observation_space, spec.action_space))
-    yield f" * observation: const float observation[{observed}], raw, of {seen}"
+    yield f" * observation: const {real} observation[{observed}], raw, of {seen}"
     yield f" * action:      {returns}, of {done}"
     yield " * Nothing is allocated; two threads can call it at once. Activations may need -lm."
     yield " * NaN gives a float action of NaN, and is the largest choice; not with -ffast-math.\n */"
@@ -87,14 +90,14 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     yield f"#define {name.upper()}_OBSERVATIONS {observed}"
     yield f"#define {name.upper()}_ACTIONS {count}\n"
     yield from _constants(perceptron, spec, name)
-    yield f"static inline {result} {name}_act(const float *observation{output})\n{{"
+    yield f"static inline {result} {name}_act(const {real} *observation{output})\n{{"
     for index, width in enumerate(sizes):
         if index or perceptron.statistics is not None:
             yield f"    float layer_{index}[{width}];"
     yield "    int i, j;"
     before = "observation"
     if perceptron.statistics is not None:
-        yield from _normalized(perceptron.statistics, name, observed)
+        yield from _normalized(perceptron.statistics, name, observed, real)
         before = "layer_0"
     for index, layer in enumerate(perceptron.layers):
         yield from _layer(f"{name}_weight_{index}", f"{name}_bias_{index}", layer, before, index + 1)
@@ -116,21 +119,22 @@ def _constants(perceptron: Perceptron, spec: ActorSpec, name: str) -> Iterator[s
         yield array(f"{name}_weight_{index}", layer.weight.T)
         yield array(f"{name}_bias_{index}", layer.bias)
     if perceptron.statistics is not None:
-        for part, values in zip(("mean", "rest", "std"), perceptron.statistics.single, strict=True):
+        parts = perceptron.statistics.parts(spec.observation_dtype())
+        for part, values in zip(("mean", "rest", "std"), parts, strict=True):
             yield array(f"{name}_{part}", values)
     for part, bound in spec.head.bounds.items():
         yield array(f"{name}_{part}", inward(bound, up=part == "low"))
 
 
-def _normalized(statistics: Statistics, name: str, observed: int) -> Iterator[str]:
+def _normalized(statistics: Statistics, name: str, observed: int, real: str) -> Iterator[str]:
     yield f"    for (j = 0; j < {observed}; ++j) {{"
-    yield f"        const float centred = observation[j] - {name}_mean[j] - {name}_rest[j];"
-    yield f"        const float x = centred / {name}_std[j];"
+    yield f"        const {real} centred = observation[j] - {name}_mean[j] - {name}_rest[j];"
+    yield f"        const {real} x = centred / {name}_std[j];"
     if statistics.limit is None:
-        yield "        layer_0[j] = x;\n    }"
+        yield "        layer_0[j] = (float)x;\n    }"
     else:
-        low, high = literal(-statistics.limit), literal(statistics.limit)
-        yield f"        layer_0[j] = x < {low} ? {low} : x > {high} ? {high} : x;\n    }}"
+        low, high = (literal(sign * statistics.limit, real) for sign in (-1.0, 1.0))
+        yield f"        layer_0[j] = (float)(x < {low} ? {low} : x > {high} ? {high} : x);\n    }}"
 
 
 def _layer(weight: str, bias: str, layer: Layer, before: str, index: int) -> Iterator[str]:

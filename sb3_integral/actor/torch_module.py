@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.normalization import Statistics
-from sb3_integral.actor.spec import ActorSpec, observation_dtype
+from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 
@@ -29,7 +29,7 @@ class TorchActor(nn.Module):
     """What ``predict(deterministic=True)`` computes, without the rest of the policy.
 
     An observation is a tensor of shape (batch, ...), or a dictionary of them; images come with their
-    channels first. Whole numbers come as int64, images as uint8, all else as float32.
+    channels first. They are of the types that the actor's ``observation_dtype`` gives.
 
     Args:
         spec: The actor.
@@ -63,7 +63,9 @@ class Preprocess(nn.Module):
         self.space = spec.observation_space
         self.normalize_images = spec.normalize_images
         # A name of a dictionary's part can be none of a buffer.
-        self.normalizers = nn.ModuleList(map(Normalize, spec.statistics.values()))
+        self.normalizers = nn.ModuleList(
+            Normalize(own, spec.observation_dtype(name)) for name, own in spec.statistics.items()
+        )
         self.names = tuple(spec.statistics)
 
     def forward(self, observation: Any) -> Any:
@@ -81,24 +83,27 @@ class Normalize(nn.Module):
 
     Args:
         statistics: Its statistics.
+        dtype: The type in which it is computed; the result is in single precision.
     """
 
     mean: Tensor
     rest: Tensor
     std: Tensor
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, dtype: type[np.generic]) -> None:
         super().__init__()
-        for name, values in zip(("mean", "rest", "std"), statistics.single, strict=True):
+        for name, values in zip(("mean", "rest", "std"), statistics.parts(dtype), strict=True):
             self.register_buffer(name, torch.from_numpy(values))
         self.has_rest = bool(self.rest.any())
         self.limit = statistics.limit
 
     def forward(self, observation: Tensor) -> Tensor:
         """Normalise. Shape: (batch, ...) to (batch, ...)."""
-        centred = observation.float() - self.mean
+        centred = observation.to(self.mean.dtype) - self.mean
         normalized = (centred - self.rest if self.has_rest else centred) / self.std
-        return normalized if self.limit is None else normalized.clamp(-self.limit, self.limit)
+        if self.limit is not None:
+            normalized = normalized.clamp(-self.limit, self.limit)
+        return normalized.float()
 
 
 def deterministic_actor(
@@ -124,7 +129,7 @@ def exported_program(actor: TorchActor) -> ExportedProgram:
     shapes: Any = dict.fromkeys(space, batch) if isinstance(space, spaces.Dict) else batch
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`isinstance\\(treespec", FutureWarning)  # torch's own
-        program = torch.export.export(actor, (example(space),), dynamic_shapes=(shapes,))
+        program = torch.export.export(actor, (_example(actor.spec),), dynamic_shapes=(shapes,))
     for node in program.graph.nodes:
         for name in MACHINE_NOTES:
             node.meta.pop(name, None)
@@ -159,8 +164,13 @@ def export_torch(
     return program
 
 
-def example(space: spaces.Space[Any], batch: int = 2) -> Tensor | dict[str, Tensor]:
-    """Return a batch of zeros of a space, in the types that an actor takes."""
+def _example(spec: ActorSpec) -> Tensor | dict[str, Tensor]:
+    """Return a batch of zeros, in the types that an actor takes."""
+
+    def zeros(space: spaces.Space[Any], name: str | None = None) -> Tensor:
+        return torch.from_numpy(np.zeros((2, *(space.shape or ())), spec.observation_dtype(name)))
+
+    space = spec.observation_space
     if isinstance(space, spaces.Dict):
-        return {name: example(inner, batch) for name, inner in space.items()}  # type: ignore[misc]
-    return torch.from_numpy(np.zeros((batch, *(space.shape or ())), observation_dtype(space)))
+        return {name: zeros(inner, name) for name, inner in space.items()}
+    return zeros(space)

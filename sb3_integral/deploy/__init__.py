@@ -7,17 +7,14 @@ require("deploy", "safetensors")
 from sb3_integral.actor import (  # noqa: E402
     Actor,
     ActorSpec,
+    DrawbackWarning,
     NumpyActor,
     actor_spec,
     fold_normalization,
     quickest_actor,
 )
 from sb3_integral.actor.c_header import export_c  # noqa: E402
-from sb3_integral.actor.onnx_export import (  # noqa: E402
-    DrawbackWarning,
-    export_onnx,
-    quantize_onnx,
-)
+from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.actor.torch_module import (  # noqa: E402
     TorchActor,

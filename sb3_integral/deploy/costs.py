@@ -92,6 +92,11 @@ class CostModel:
         return Costs(parameters, total_bytes, macs)
 
 
+def actor_parameters(policy: BasePolicy) -> int:
+    """Return the number of weights and biases of an ordinary policy's deterministic actor."""
+    return sum(shape.numel() for shape, _ in _actor_shapes(policy).values())
+
+
 def _actor_shapes(policy: BasePolicy) -> dict[str, tuple[torch.Size, int]]:
     """Return shape and bytes per element of every parameter of the deterministic actor."""
     net = find_layout(policy).actors[0]

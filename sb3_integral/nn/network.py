@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axes
+from sb3_integral.nn.copying import copied
 from sb3_integral.nn.engine import KeptSamples, Parameters, renewed, sample_layers
 from sb3_integral.nn.layer import SAMPLED, IntegralLayer
 from sb3_integral.nn.plan import Tensors
@@ -126,9 +126,8 @@ class IntegralNetwork(nn.Module):
             ValueError: If a size is not a positive integer or their number is wrong.
         """
         at = None if size is None else self.axes.placements(size)
-        # What deepcopy is to copy is in its memory already: the layer's discrete form.
         ordinary = {id(layer): layer.discretize(at) for layer in self._layers}
-        return copy.deepcopy(self.module, ordinary)
+        return copied(self.module, ordinary)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

@@ -25,13 +25,14 @@ def act_in_c(
 
     def actions(header: Path, observations: Any, space: spaces.Space[Any]) -> np.ndarray[Any, Any]:
         folder = tmp_path_factory.mktemp("c")
+        real = "double" if "const double *observation" in header.read_text(encoding="ascii") else "float"
         one_choice = isinstance(space, spaces.Discrete)
         number, dtype = ("float", np.float32) if isinstance(space, spaces.Box) else ("int", np.int32)
         call = "action[0] = policy_act(observation)" if one_choice else "policy_act(observation, action)"
         (folder / "act.c").write_text(
             f'#include "{header}"\n'
-            f"void act(const float *observation, {number} *action);\n"
-            f"void act(const float *observation, {number} *action) {{ {call}; }}\n"
+            f"void act(const {real} *observation, {number} *action);\n"
+            f"void act(const {real} *observation, {number} *action) {{ {call}; }}\n"
         )
         warnings = ("-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wno-sign-conversion")
         flags = ("-std=c99", "-O1", "-shared", "-fPIC", *warnings)
@@ -46,7 +47,7 @@ def act_in_c(
         assert built.returncode == 0, built.stderr
         call_c = ctypes.CDLL(str(library)).act
         rows = []
-        for observation in np.asarray(observations, np.float32):
+        for observation in np.asarray(observations, np.float64 if real == "double" else np.float32):
             row = np.full(space.shape or (), -99, dtype)
             given_to_c = np.ascontiguousarray(observation)
             call_c(*(ctypes.c_void_p(array.ctypes.data) for array in (given_to_c, row)))
