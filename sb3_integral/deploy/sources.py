@@ -6,6 +6,7 @@ import copy
 import json
 import zipfile
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def read_source(
     name = algorithm or detect_algorithm(file)
     known = algorithms()
     if name not in known:
-        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}")
+        others = "" if find_spec("sb3_contrib") else "; `pip install sb3-contrib` brings others"
+        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}{others}")
     try:
         model = known[name].load(file, device="cpu")
     except Exception as error:  # unpickling can raise anything

@@ -30,6 +30,7 @@ from stable_baselines3.common.vec_env import (
     VecVideoRecorder,
 )
 
+from sb3_integral.mujoco_warnings import show_mujoco_warnings_once
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks, check_action_masks, has_action_masks
 
@@ -221,6 +222,7 @@ class FromSpec:
 
     def __call__(self) -> Env:
         """Make one."""
+        show_mujoco_warnings_once()
         try:
             return gym.make(self.spec, disable_env_checker=True)
         except Exception as error:  # its constructor may raise anything
@@ -299,6 +301,7 @@ def open_environments(factory: EnvFactory, count: int) -> Iterator[list[Env]]:
     Raises:
         ValueError: If the factory makes something else.
     """
+    show_mujoco_warnings_once()
     envs: list[Env] = []
     try:
         for _ in range(count):

@@ -11,6 +11,7 @@ import torch
 from sb3_integral.evaluation.actors import Actor
 from sb3_integral.evaluation.environments import Env, EnvFactory, FromSpec, open_environments
 from sb3_integral.evaluation.episodes import Episode, EpisodeRules, blocks, play
+from sb3_integral.mujoco_warnings import SHOWN, show_mujoco_warnings_once
 from sb3_integral.requirements import require
 
 
@@ -50,7 +51,7 @@ def play_all(
     # Environments of an id can serve the next sweep too; a function may make others next time.
     key = factory if isinstance(factory, FromSpec) else uuid.uuid4().hex
     played = Parallel(n_workers, return_as="generator", max_nbytes=None)(
-        delayed(_play_in_worker)((key, len(shares[0])), factory, actor, share, rules)
+        delayed(_play_in_worker)((key, len(shares[0])), factory, actor, share, rules, SHOWN)
         for actor, share in tasks
     )
     yield from _grouped(played, len(shares))
@@ -82,7 +83,9 @@ def _play_in_worker(
     actor: Actor,
     seeds: Sequence[int],
     rules: EpisodeRules,
+    shown_warnings: set[str],
 ) -> list[Episode]:
+    show_mujoco_warnings_once(shown_warnings)
     if _Opened.key != key:
         torch.set_num_threads(1)
         if _Opened.context is not None:
