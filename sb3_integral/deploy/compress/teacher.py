@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,9 @@ def _factory(env: Any) -> tuple[EnvFactory, str]:
             f"episodes are played in several copies"
         )
     if spec is not None:
-        return partial(gym.make, spec), str(spec.id)
+        # SB3 puts a Monitor around what it makes itself, which Gymnasium can't make again.
+        wrappers = tuple(own for own in spec.additional_wrappers if own.name != Monitor.__name__)
+        return partial(gym.make, replace(spec, additional_wrappers=wrappers)), str(spec.id)
     return env_factory(env), env if isinstance(env, str) else getattr(env, "__name__", "environment")
 
 
