@@ -1,17 +1,20 @@
 """Ways to give a dense network other hidden sizes with no retraining, behind one protocol."""
 
-from sb3_integral.resize.bicubic import Bicubic
-from sb3_integral.resize.dense import UNSIZED_PARAMETERS, DenseLayer, compression_rate, parameter_count
-from sb3_integral.resize.integral import IntegralSampling
+from sb3_integral.resize.dense import (
+    UNSIZED_PARAMETERS,
+    CountsParameters,
+    DataResizeMethod,
+    DenseLayer,
+    ResizeMethod,
+)
+from sb3_integral.resize.interpolation import Bicubic, IntegralSampling, Nearest
 from sb3_integral.resize.merging import KMeansMerging
 from sb3_integral.resize.method import DEFAULT_METHOD, RESIZE_METHODS, resize_method
-from sb3_integral.resize.nearest import Nearest
 from sb3_integral.resize.permuted import Permuted
-from sb3_integral.resize.protocol import CountsParameters, DataResizeMethod, ResizeMethod
 from sb3_integral.resize.pruning import (
-    ActivationPruning,
     Pruning,
     RandomScore,
+    activation_influence,
     l1_norm,
     l2_norm,
     spectral_norm,
@@ -23,7 +26,6 @@ __all__ = [
     "DEFAULT_METHOD",
     "RESIZE_METHODS",
     "UNSIZED_PARAMETERS",
-    "ActivationPruning",
     "Bicubic",
     "CountsParameters",
     "DataResizeMethod",
@@ -37,10 +39,9 @@ __all__ = [
     "RandomScore",
     "ResizeMethod",
     "TruncatedSVD",
-    "compression_rate",
+    "activation_influence",
     "l1_norm",
     "l2_norm",
-    "parameter_count",
     "resize_method",
     "spectral_norm",
 ]

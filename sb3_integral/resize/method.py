@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from sb3_integral.resize.bicubic import Bicubic
-from sb3_integral.resize.integral import IntegralSampling
+from sb3_integral.resize.dense import ResizeMethod
+from sb3_integral.resize.interpolation import Bicubic, IntegralSampling, Nearest
 from sb3_integral.resize.merging import KMeansMerging
-from sb3_integral.resize.nearest import Nearest
 from sb3_integral.resize.permuted import Permuted
-from sb3_integral.resize.protocol import ResizeMethod
 from sb3_integral.resize.pruning import (
-    ActivationPruning,
     Pruning,
     RandomScore,
+    activation_influence,
     l1_norm,
     l2_norm,
     spectral_norm,
@@ -29,7 +27,7 @@ RESIZE_METHODS: dict[str, ResizeMethod] = {
     "permuted-bicubic": Permuted(Bicubic()),
     "permuted-bicubic-rescaled": Permuted(Bicubic(rescale=True)),
     "permuted-integral": Permuted(IntegralSampling()),
-    "prune-activations": ActivationPruning(),
+    "prune-activations": Pruning(activation_influence),
     "prune-group": GroupMagnitudePruning(),
     "prune-l1": Pruning(l1_norm),
     "prune-l2": Pruning(l2_norm),
