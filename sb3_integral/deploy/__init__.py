@@ -21,7 +21,6 @@ from sb3_integral.actor.onnx_export import (  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.actor.torch_module import (  # noqa: E402
     TorchActor,
-    deterministic_actor,
     export_torch,
 )
 from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget  # noqa: E402
@@ -34,7 +33,7 @@ from sb3_integral.deploy.reward_comparison import (  # noqa: E402
     compare_rewards,
     observations_of,
 )
-from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest  # noqa: E402
+from sb3_integral.deploy.sequential import BettingTest, NormalTest, SequentialTest  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
@@ -51,9 +50,9 @@ __all__ = [
     "FittedSize",
     "Loaded",
     "MeasuredLatency",
+    "NormalTest",
     "NumpyActor",
     "OnnxPolicy",
-    "PairedTTest",
     "SequentialTest",
     "SizeController",
     "SizeTrial",
@@ -62,7 +61,6 @@ __all__ = [
     "actor_spec",
     "algorithms",
     "compare_rewards",
-    "deterministic_actor",
     "export_c",
     "export_onnx",
     "export_sb3",

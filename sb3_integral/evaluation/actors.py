@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +25,16 @@ depend on its shape, and an episode of MuJoCo depends on the last bits.
 """
 
 
-class Actor(Protocol):
-    """Acts in up to :data:`ROWS` episodes that run side by side, each in a row of its own."""
+class Actor(ABC):
+    """Acts in up to :data:`ROWS` episodes that run side by side, each in a row of its own.
+
+    Args:
+        observation_space: What it observes.
+        dtype: The type in which observations are kept; by default their own.
+    """
+
+    def __init__(self, observation_space: spaces.Space[Any], dtype: Any = None) -> None:
+        self._observations: Any = _zeros(observation_space, dtype)
 
     def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """Return a context in which new episodes are played, in the first rows.
@@ -33,19 +42,23 @@ class Actor(Protocol):
         Args:
             seeds: Of the random choices in each.
         """
-        ...
+        return nullcontext()
 
     def observe(self, row: int, observation: Any) -> None:
         """Take the newest observation of an episode."""
-        ...
+        if isinstance(self._observations, dict):
+            for name, values in self._observations.items():
+                values[row] = observation[name]
+        else:
+            self._observations[row] = observation
 
+    @abstractmethod
     def act(self, action_masks: Array | None = None) -> Array:
         """Return an action for each row, those without an episode included.
 
         Args:
             action_masks: Which choices are allowed in each row. Shape: (ROWS, choices).
         """
-        ...
 
 
 def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
@@ -68,7 +81,7 @@ def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
     return PredictActor(policy, deterministic)
 
 
-class PredictActor:
+class PredictActor(Actor):
     """Asks ``policy.predict``, keeping the state of a recurrent policy.
 
     Args:
@@ -77,29 +90,19 @@ class PredictActor:
     """
 
     def __init__(self, policy: BasePolicy, deterministic: bool = True) -> None:
+        super().__init__(policy.observation_space)
         self._policy = policy
         self._deterministic = deterministic
-        self._observations = _zeros(policy.observation_space)
-        self._state: tuple[Array, ...] | None = None
-        self._starts = np.ones(ROWS, dtype=bool)
 
     @contextmanager
     def playing(self, seeds: Sequence[int]) -> Iterator[None]:
         """See :meth:`Actor.playing`."""
-        self._state = None
+        self._state: tuple[Array, ...] | None = None
         self._starts = np.ones(ROWS, dtype=bool)
         with torch.random.fork_rng(devices=[], enabled=not self._deterministic):
             if not self._deterministic:
                 torch.manual_seed(seeds[0])
             yield
-
-    def observe(self, row: int, observation: Any) -> None:
-        """See :meth:`Actor.observe`."""
-        if isinstance(self._observations, dict):
-            for name, values in self._observations.items():
-                values[row] = observation[name]
-        else:
-            self._observations[row] = observation
 
     def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
@@ -111,7 +114,7 @@ class PredictActor:
         return actions
 
 
-class MlpActor:
+class MlpActor(Actor):
     """A multilayer perceptron in NumPy.
 
     Args:
@@ -123,21 +126,16 @@ class MlpActor:
     def __init__(
         self, actor: NumpyActor, observation_space: spaces.Space[Any], noise: Noise | None = None
     ) -> None:
+        super().__init__(observation_space, np.float32)
         self._actor = actor
         self._noise = noise
-        self._observations = np.zeros((ROWS, *(observation_space.shape or ())), dtype=np.float32)
         self._generators: list[np.random.Generator] = []
 
     def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """See :meth:`Actor.playing`."""
-        if self._noise is not None:
-            # The environment draws from a generator of the seed alone.
-            self._generators = [np.random.default_rng([seed, 1]) for seed in seeds]
+        # The environment draws from a generator of the seed alone.
+        self._generators = [np.random.default_rng([seed, 1]) for seed in seeds]
         return nullcontext()
-
-    def observe(self, row: int, observation: Any) -> None:
-        """See :meth:`Actor.observe`."""
-        self._observations[row] = observation
 
     def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
@@ -145,13 +143,10 @@ class MlpActor:
         if self._noise is not None:
             for row, generator in enumerate(self._generators):
                 outputs[row] += self._noise(generator)
-        return self._actor.head.numpy(outputs, action_masks)
+        return self._actor.act(outputs, action_masks)
 
 
-def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:
+def _zeros(space: spaces.Space[Any], dtype: Any) -> Any:
     if isinstance(space, spaces.Dict):
-        return {
-            name: np.zeros((ROWS, *(part.shape or ())), part.dtype)
-            for name, part in space.spaces.items()
-        }
-    return np.zeros((ROWS, *(space.shape or ())), space.dtype)
+        return {name: _zeros(part, dtype) for name, part in space.items()}
+    return np.zeros((ROWS, *(space.shape or ())), dtype or space.dtype)

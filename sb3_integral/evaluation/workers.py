@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 
 import torch
 
@@ -56,16 +57,8 @@ def play_all(
     yield from _grouped(played, len(shares))
 
 
-def _grouped(played: Iterator[list[Episode]], n_shares: int) -> Iterator[list[Episode]]:
-    while True:
-        episodes: list[Episode] = []
-        for number in range(n_shares):
-            share = next(played, None)
-            if share is None:
-                assert number == 0
-                return
-            episodes += share
-        yield episodes
+def _grouped(played: Iterable[list[Episode]], n_shares: int) -> Iterable[list[Episode]]:
+    return (list(chain(*shares)) for shares in zip(*[iter(played)] * n_shares, strict=True))
 
 
 class _Opened:

@@ -90,9 +90,7 @@ def test_sizes_meet_the_same_episodes(policy, kind):
     # Then it cancels, and the first episodes decide
     assert found.sizes == (7, 7)
     assert [trial.episodes for trial in found.trials] == [8, 8]
-    assert [found.full.mean_return - trial.mean_return for trial in found.trials] == pytest.approx(
-        [16, 10]
-    )
+    assert [trial.loss for trial in found.trials] == pytest.approx([16, 10])
     assert found.is_certain
 
 
