@@ -33,7 +33,6 @@ from sb3_integral.deploy.reward_comparison import (  # noqa: E402
     compare_rewards,
     observations_of,
 )
-from sb3_integral.deploy.sequential import BettingTest, NormalTest, SequentialTest  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
@@ -42,7 +41,6 @@ __all__ = [
     "Actor",
     "ActorReturns",
     "ActorSpec",
-    "BettingTest",
     "BudgetError",
     "DrawbackWarning",
     "DrivingPredictor",
@@ -50,10 +48,8 @@ __all__ = [
     "FittedSize",
     "Loaded",
     "MeasuredLatency",
-    "NormalTest",
     "NumpyActor",
     "OnnxPolicy",
-    "SequentialTest",
     "SizeController",
     "SizeTrial",
     "SmallestSize",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Block(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Logarithms of what two gamblers have.
+    """Logarithms of the capitals of two gamblers.
 
     Attributes:
         within: Of the one who bets that the smaller policy is within the tolerance.
@@ -50,95 +50,44 @@ class Evidence(NamedTuple):
     degraded: float = 0.0
 
 
-class SequentialTest(Protocol):
-    """A way to bet, valid however often one looks at its evidence."""
-
-    def evidence(self, blocks: Sequence[Block], tolerance: float) -> Evidence:
-        """Return the evidence of all episodes so far.
-
-        Args:
-            blocks: In the order in which they were played.
-            tolerance: How much less return is still within.
-        """
-        ...
-
-    def next_ratio(self, blocks: Sequence[Block], tolerance: float) -> int:
-        """Return the one of :data:`RATIOS` by which the next episodes are expected to say most."""
-        ...
-
-
-@dataclass(frozen=True)
-class NormalTest:
-    """Bets on the differences of pairs as if their mean was normal, with a mixture of all stakes.
-
-    It needs no range of returns, but holds only if mean differences are about normal: rare failures that
-    the first episodes do not show deceive it. The one-sided normal mixture of H. Robbins, with estimated
-    variances as in I. Waudby-Smith et al., *Time-uniform central limit theory and asymptotic confidence
-    sequences*, Annals of Statistics 52, 2024.
-
-    Args:
-        aim: The number of pairs at which the evidence is strongest.
-    """
-
-    aim: int = 30
-
-    def evidence(self, blocks: Sequence[Block], tolerance: float) -> Evidence:
-        """See :class:`SequentialTest`."""
-        margins = np.array([np.mean(block.smaller) - block.full + tolerance for block in blocks])
-        count = len(margins)
-        if count < FIRST_PAIRS or not margins.any():
-            return Evidence()
-        mean = float(margins.mean())
-        share = count / (count + self.aim)
-        spread = max(float(margins.std(ddof=1)), 1e-9 * abs(mean))
-        z = mean / spread * math.sqrt(count * share)
-        constant = 0.5 * math.log(1.0 - share)
-        return Evidence(constant + _log_mixture(z), constant + _log_mixture(-z))
-
-    def next_ratio(self, blocks: Sequence[Block], tolerance: float) -> int:
-        """See :class:`SequentialTest`."""
-        return 0
-
-
-def _log_mixture(z: float) -> float:
-    """Return the logarithm of 2 exp(z²/2) times the probability of a normal number below z."""
-    from scipy.special import erfcx  # `import sb3_integral` need not wait for it
-
-    return math.log(float(erfcx(-z / math.sqrt(2.0))))
-
-
 @dataclass(frozen=True)
 class BettingTest:
-    """Bets on returns that lie in a range: valid for every number of episodes and every distribution.
+    """Bets on returns, valid for every number of episodes and every distribution in a range.
 
     Each stake is as large as past wins and their variance suggest ("aGRAPA" in I. Waudby-Smith and
     A. Ramdas, *Estimating means of bounded random variables by betting*, JRSS B 86, 2024), and never
     risks all. So rare failures are no trap: few episodes without a failure prove little.
 
-    A pair of one seed is a bet on the difference of its returns. Episodes of different seeds are a bet
-    on each: with m and t for the full policy's mean return and the tolerance, 1 + s·(r − m + t) for an
-    episode r of the smaller policy, times 1 − k·s·(r − m) for one of the full policy to k of the smaller
-    one. Whatever the stake s, and whatever number is put for m, the expected product is at most 1 for a
-    policy that is not within. A pair is the better bet where the same seed makes returns alike.
+    A pair of one seed is a bet on the difference of its returns, which is best where the same seed makes
+    returns alike. Episodes of different seeds are a bet on each: with m for the full policy's mean
+    return and t for the tolerance, it multiplies the capital by 1 + s·(r - m + t) for an episode r of
+    the smaller policy, and by 1 - k·s·(r - m) for one of the full policy to k of the smaller one.
+    Whatever the stake s is, and whatever number is put for m, the product is 1 or less on average for a
+    policy that is not within.
 
     Args:
-        low: The smallest return an episode can have.
-        high: The largest.
+        return_range: The smallest and the largest return that an episode can have. Without it, none is
+            expected further from those seen than they are from each other: failures that are rare and
+            much worse than all else can go unseen.
 
     Raises:
-        ValueError: If ``low`` is not below ``high``, or one is not finite.
+        ValueError: If the range does not ascend, or is not finite.
     """
 
-    low: float
-    high: float
+    return_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check the range."""
-        if not -math.inf < self.low < self.high < math.inf:
-            raise ValueError(f"a range of returns must ascend, got ({self.low}, {self.high})")
+        low, high = self.return_range or (0.0, 1.0)
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"a range of returns must ascend, got {self.return_range}")
 
     def evidence(self, blocks: Sequence[Block], tolerance: float) -> Evidence:
-        """See :class:`SequentialTest`.
+        """Return the evidence of all episodes so far.
+
+        Args:
+            blocks: In the order in which they were played, the first :data:`FIRST_PAIRS` of them pairs.
+            tolerance: How much less return is still within.
 
         Raises:
             ValueError: If a return is outside the range, or the tolerance is not smaller than it.
@@ -150,17 +99,15 @@ class BettingTest:
             for side, sign in enumerate((1.0, -1.0)):
                 ratio = 0 if is_pair else len(smaller)
                 stake = sign * seen.stake(sign, ratio)[0]
+                wins = [one - seen.full + tolerance for one in smaller]
                 if is_pair:
-                    logs[side] += math.log1p(stake * (smaller[0] - full + tolerance))
-                else:
-                    logs[side] += math.log1p(-ratio * stake * (full - seen.full))
-                    logs[side] += sum(
-                        math.log1p(stake * (one - seen.full + tolerance)) for one in smaller
-                    )
+                    wins = [smaller[0] - full + tolerance]
+                wins.append(-ratio * (full - seen.full))
+                logs[side] += sum(math.log(max(1.0 + stake * win, 1.0 - BOLDEST)) for win in wins)
         return Evidence(*logs)
 
     def next_ratio(self, blocks: Sequence[Block], tolerance: float) -> int:
-        """See :class:`SequentialTest`."""
+        """Return the one of :data:`RATIOS` by which the next episodes are expected to say most."""
         if len(blocks) < FIRST_PAIRS:
             return 0
         seen = self._history(blocks, tolerance)[-1]
@@ -171,35 +118,43 @@ class BettingTest:
         """Return what has been seen after the first pairs, and after each block since then."""
         sums = np.zeros((3, 3))  # number, sum and squares of full returns, smaller ones and differences
         history = []
+        lowest, highest = math.inf, -math.inf
         for number, (full, smaller, is_pair) in enumerate(blocks, start=1):
+            lowest, highest = min(lowest, full, *smaller), max(highest, full, *smaller)
             for row, values in zip(sums, ([full], smaller, [smaller[0] - full] * is_pair), strict=True):
                 row += (len(values), sum(values), sum(value * value for value in values))
             if number >= FIRST_PAIRS:
                 means, squares = sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
                 margin = float(means[1] - means[0]) + tolerance
+                low, high = self.return_range or (2 * lowest - highest, 2 * highest - lowest)
                 variances = np.maximum(squares - means**2, 0.0).tolist()
-                history.append(_Seen(self, tolerance, float(means[0]), margin, *variances))
+                history.append(_Seen(low, high, tolerance, float(means[0]), margin, *variances))
         return history
 
     def _check(self, blocks: Sequence[Block], tolerance: float) -> None:
-        span = self.high - self.low
-        if tolerance >= span:
-            raise ValueError(f"the tolerance must be below {span}, the returns' range, got {tolerance}")
+        if self.return_range is None:
+            return
+        low, high = self.return_range
+        if tolerance >= high - low:
+            raise ValueError(
+                f"the tolerance must be below {high - low}, the returns' range, got {tolerance}"
+            )
         for block in blocks:
             for value in (block.full, *block.smaller):
-                if not self.low <= value <= self.high:
+                if not low <= value <= high:
                     raise ValueError(
-                        f"an episode returned {value}, expected returns from {self.low} to {self.high}"
+                        f"an episode returned {value}, expected returns from {low} to {high}"
                     )
 
 
 class _Seen(NamedTuple):
-    """What a gambler has seen, and how it bets then."""
+    """What a gambler knows when it bets."""
 
-    test: BettingTest
+    low: float
+    high: float
     tolerance: float
     full: float
-    margin: float  # above the tolerance
+    margin: float  # of the smaller policy's mean above the tolerance
     full_variance: float
     smaller_variance: float
     pair_variance: float
@@ -211,17 +166,15 @@ class _Seen(NamedTuple):
             sign: 1 for the gambler who bets that the smaller policy is within, -1 for the other.
             ratio: One of :data:`RATIOS`.
         """
-        low, high = self.test.low, self.test.high
         gain, count = sign * self.margin, max(ratio, 1)
-        if ratio == 0:
-            most_lost = high - low - sign * self.tolerance
-            variance = self.pair_variance
-        else:
-            worst, worst_full = (low, high) if sign > 0 else (high, low)
+        most_lost, variance = self.high - self.low - sign * self.tolerance, self.pair_variance
+        if ratio:
+            worst, worst_full = (self.low, self.high) if sign > 0 else (self.high, self.low)
             most_lost = max(
                 sign * (self.full - self.tolerance - worst), sign * ratio * (worst_full - self.full)
             )
             variance = ratio * self.smaller_variance + ratio**2 * self.full_variance
+        most_lost = max(most_lost, 0.1 * self.tolerance)
         squares = variance + count * gain**2
-        stake = min(max(count * gain, 0.0) / (squares + 1e-300), BOLDEST / max(most_lost, 1e-300))
+        stake = min(max(count * gain, 0.0) / (squares + 1e-300), BOLDEST / most_lost)
         return stake, (stake * count * gain - 0.5 * stake**2 * squares) / (1 + count)

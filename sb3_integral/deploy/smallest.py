@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.deploy.search import Sizes
-from sb3_integral.deploy.sequential import BettingTest, Block, Evidence, NormalTest, SequentialTest
+from sb3_integral.deploy.sequential import BettingTest, Block, Evidence
 from sb3_integral.evaluation import EnvFactory
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EpisodeRules
 from sb3_integral.evaluation.sweep import SizePlayer
@@ -95,8 +95,8 @@ def smallest_size(
         tolerance: How much mean return may be lost.
         confidence: The probability that the answer is right, if it is certain.
         return_range: The smallest and the largest return that an episode can have, such as (-500, 0) for
-            Acrobot. With it the confidence holds for all distributions; without it, for means that are
-            about normal, which rare failures are not. A narrow range needs fewer episodes.
+            Acrobot. With it the confidence holds for all distributions; without it, unless rare failures
+            are much worse than all episodes that were seen. A narrow range needs fewer episodes.
         sizes: The sizes to choose from besides the full size, each one integer for all layers or one
             per layer; by default all sizes in proportion to the full one.
         max_episodes: Most episodes at one size. What is undecided then is settled by the means.
@@ -117,7 +117,7 @@ def smallest_size(
     return _Search(
         player,
         _candidates(player.policy.max_sizes, sizes),
-        NormalTest() if return_range is None else BettingTest(*return_range),
+        BettingTest(return_range),
         tolerance,
         confidence,
         as_size(max_episodes, "max_episodes"),
@@ -142,7 +142,7 @@ class _Search:
 
     player: SizePlayer
     candidates: list[Sizes]
-    test: SequentialTest
+    test: BettingTest
     tolerance: float
     confidence: float
     max_episodes: int

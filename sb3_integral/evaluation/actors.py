@@ -26,22 +26,13 @@ depend on its shape, and an episode of MuJoCo depends on the last bits.
 
 
 class Actor(ABC):
-    """Acts in up to :data:`ROWS` episodes that run side by side, each in a row of its own.
-
-    Args:
-        observation_space: What it observes.
-        dtype: The type in which observations are kept; by default their own.
-    """
+    """Acts in up to :data:`ROWS` episodes that run side by side, each in a row of its own."""
 
     def __init__(self, observation_space: spaces.Space[Any], dtype: Any = None) -> None:
         self._observations: Any = _zeros(observation_space, dtype)
 
     def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
-        """Return a context in which new episodes are played, in the first rows.
-
-        Args:
-            seeds: Of the random choices in each.
-        """
+        """Return a context in which new episodes are played; the seeds are of their random choices."""
         return nullcontext()
 
     def observe(self, row: int, observation: Any) -> None:
@@ -54,11 +45,7 @@ class Actor(ABC):
 
     @abstractmethod
     def act(self, action_masks: Array | None = None) -> Array:
-        """Return an action for each row, those without an episode included.
-
-        Args:
-            action_masks: Which choices are allowed in each row. Shape: (ROWS, choices).
-        """
+        """Return an action for each row. Shape of the masks: (ROWS, choices)."""
 
 
 def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
@@ -66,10 +53,6 @@ def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
 
     A multilayer perceptron is computed by NumPy, to float tolerance the same. Every other policy is
     asked by ``predict``.
-
-    Args:
-        policy: An ordinary policy of SB3 or sb3-contrib.
-        deterministic: Whether the most likely action is taken, or one drawn.
     """
     try:
         spec = actor_spec(policy)
@@ -82,12 +65,7 @@ def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
 
 
 class PredictActor(Actor):
-    """Asks ``policy.predict``, keeping the state of a recurrent policy.
-
-    Args:
-        policy: What to ask.
-        deterministic: Whether the most likely action is taken, or one drawn.
-    """
+    """Asks ``policy.predict``, keeping the state of a recurrent policy."""
 
     def __init__(self, policy: BasePolicy, deterministic: bool = True) -> None:
         super().__init__(policy.observation_space)
@@ -115,13 +93,7 @@ class PredictActor(Actor):
 
 
 class MlpActor(Actor):
-    """A multilayer perceptron in NumPy.
-
-    Args:
-        actor: Computes the actions of a batch.
-        observation_space: What it observes.
-        noise: Added to the last layer's output, it draws actions; None for the most likely ones.
-    """
+    """A multilayer perceptron in NumPy. Noise that is added to its output draws actions."""
 
     def __init__(
         self, actor: NumpyActor, observation_space: spaces.Space[Any], noise: Noise | None = None

@@ -24,17 +24,13 @@ from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
 
 
 class Trainer(Protocol):
-    """The part of imitation's trainers that the callback needs."""
+    """The part of imitation's trainers that the callback needs: a policy in training and its logger."""
 
     @property
-    def policy(self) -> BasePolicy:
-        """The policy in training."""
-        ...
+    def policy(self) -> BasePolicy: ...  # noqa: D102
 
     @property
-    def logger(self) -> Logger:
-        """The logger of the training."""
-        ...
+    def logger(self) -> Logger: ...  # noqa: D102
 
 
 class ResizeSweepCallback(BaseCallback):
@@ -145,13 +141,10 @@ class ResizeSweepCallback(BaseCallback):
         return on_epoch_end
 
     def _check(self, policy: BasePolicy, training_env: VecEnv | None = None) -> None:
-        resizable = self._resizable(policy)
+        resizable = as_resizable(policy, self.method)
         for size in self.sizes:
             resizable.compression(size)
         evaluation_env(resizable, self.eval_env, training_env, self.use_masking)
-
-    def _resizable(self, policy: BasePolicy) -> Resizable:
-        return as_resizable(policy, self.method)
 
     def _evaluate(
         self,
@@ -160,7 +153,7 @@ class ResizeSweepCallback(BaseCallback):
         timesteps: int,
         training_env: VecEnv | None = None,
     ) -> None:
-        resizable = self._resizable(policy)
+        resizable = as_resizable(policy, self.method)
         was_training = policy.training
         try:
             rows = evaluate_resize_sweep(

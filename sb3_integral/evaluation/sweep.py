@@ -32,7 +32,7 @@ Sizes = tuple[int, ...]
 
 
 class SweepEpisode(NamedTuple):
-    """One episode of a sweep; a list of them is a table for ``pandas.DataFrame``.
+    """One episode of a sweep.
 
     Attributes:
         size: The hidden size; the sizes joined by "x" if the hidden layers differ.
@@ -88,8 +88,7 @@ def evaluate_resize_sweep(
         on_size_end: Called after each size.
         n_workers: Number of processes that play episodes, one thread each; one is this process. More
             need joblib, and an ``env`` that is an id or a function.
-        training_env: ``env`` gets its wrappers (frame stack, transposition, normalisation with its
-            statistics); by default the training environment of a model.
+        training_env: ``env`` gets its wrappers and statistics; by default that of a model.
         max_episode_steps: Steps after which an episode counts as one that never ends.
         use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
 
@@ -98,7 +97,7 @@ def evaluate_resize_sweep(
 
     Raises:
         ValueError: If a size or a number is not a positive integer, the policy can't be resized, the
-            environment can't be made or does not fit the policy, or several workers are to share one.
+            environment can't be made or does not fit the policy, or is one for several workers.
         EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
     player = SizePlayer.of(
@@ -141,13 +140,7 @@ def _rows(policy: Resizable, size: Sizes, episodes: Sequence[Episode]) -> list[S
 
 @dataclass(frozen=True)
 class SizePlayer:
-    """Plays episodes of one policy at several sizes.
-
-    Attributes:
-        policy: Chooses the actions.
-        env: A result of :func:`~sb3_integral.evaluation.evaluation_env`.
-        rules: How episodes are played.
-    """
+    """Plays episodes of one policy at several sizes, in a result of :func:`evaluation_env`."""
 
     policy: Resizable
     env: VecEnv | EnvFactory
@@ -161,7 +154,7 @@ class SizePlayer:
         training_env: VecEnv | None,
         rules: EpisodeRules,
     ) -> SizePlayer:
-        """Wrap the environment for a policy; see :func:`evaluate_resize_sweep`."""
+        """Wrap the environment for a policy."""
         if training_env is None and isinstance(policy, BaseAlgorithm):
             training_env = policy.get_env()
         resizable = as_resizable(policy)
@@ -172,16 +165,9 @@ class SizePlayer:
     def play(
         self, sizes: Sequence[Sizes], n_episodes: int, seed: int | None, n_workers: int = 1
     ) -> Generator[list[Episode], None, None]:
-        """Play the same episodes at each of several sizes; the policy has its own size again afterwards.
+        """Play the same episodes at each size, and yield them size by size.
 
-        Args:
-            sizes: The sizes.
-            n_episodes: Number of episodes at each size.
-            seed: Seeds the episodes of each size.
-            n_workers: Number of processes, if the environment is a function.
-
-        Yields:
-            The episodes of each size.
+        The policy has its own size again afterwards.
 
         Raises:
             EndlessEpisodeError: If an episode is too long.
@@ -194,8 +180,6 @@ class SizePlayer:
         with evaluating(env):
             for size in sizes:
                 with policy.resized(size):
-                    if (
-                        seed is not None
-                    ):  # SB3 would draw one from NumPy's generator, which training uses
+                    if seed is not None:  # SB3 would draw it from NumPy's generator, as training does
                         env.seed(seed)
                     yield play_vectorized(policy, env, n_episodes, rules)

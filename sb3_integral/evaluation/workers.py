@@ -22,22 +22,12 @@ def play_all(
     n_workers: int = 1,
     rules: EpisodeRules = EpisodeRules(),
 ) -> Generator[list[Episode], None, None]:
-    """Play the same episodes with each of several actors.
+    """Play the same episodes with each of several actors, and yield them actor by actor.
 
-    The result does not depend on the number of workers.
-
-    Args:
-        actors: They choose the actions.
-        factory: Makes an environment.
-        seeds: Seeds of the episodes.
-        n_workers: Number of processes; one is this process.
-        rules: How they are played.
+    The result does not depend on the number of workers; one is this process.
 
     Raises:
         EndlessEpisodeError: If an episode is too long.
-
-    Yields:
-        The episodes of each actor.
     """
     shares = blocks(seeds)
     tasks = [(actor, share) for actor in actors for share in shares]
