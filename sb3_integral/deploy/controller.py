@@ -25,10 +25,10 @@ class SizeController:
     Args:
         idle_us: The latency of each size while nothing else runs, in microseconds, smallest size first.
         target_us: The latency to stay below, in microseconds.
-        max_miss_share: The share of steps that may take longer than the target.
-        window: The number of last steps over which misses are counted.
+        max_miss_share: The share of the last ``window`` steps that may take longer than the target.
+        window: The number of these steps.
         headroom: The largest share of the target that a chosen size is expected to take.
-        patience: The number of steps without too many misses before a larger size is tried.
+        patience: Steps without too many misses before a larger size is tried.
         max_patience: The largest patience after doubling.
 
     Attributes:

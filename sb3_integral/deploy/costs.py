@@ -19,13 +19,7 @@ NOT_SHIPPED = ".log_std"
 
 
 class Costs(NamedTuple):
-    """The costs of one size.
-
-    Attributes:
-        parameters: Weights and biases of the deterministic actor.
-        bytes: Their size as they are stored by torch: 4 each in single precision.
-        macs: Multiply-accumulates of its dense, convolutional and recurrent layers for one observation.
-    """
+    """The parameters of a deterministic actor, their bytes, and multiply-accumulates per observation."""
 
     parameters: int
     bytes: int
@@ -53,32 +47,28 @@ class CostModel:
     """Costs as functions of the sizes, read off a policy at full size and one below it in each layer.
 
     It rests on one assumption: each dimension of a parameter grows in proportion to at most one size.
-
-    Args:
-        policy: An integral policy or a :class:`~sb3_integral.ResizablePolicy`; not changed.
+    The policy is not changed.
     """
 
     def __init__(self, policy: Resizable) -> None:
         full = policy.max_sizes
         ordinary = policy.discretize(full)
-        uses = _uses(ordinary)
-        shapes = _actor_shapes(ordinary)
+        uses, parameters = _uses(ordinary), _actor_parameters(ordinary)
         dimensions = {
-            name: [_Dimension(extent, 0, 0) for extent in shape] for name, (shape, _) in shapes.items()
+            name: [_Dimension(extent, 0, 0) for extent in own.shape] for name, own in parameters.items()
         }
         for axis, size in enumerate(full):
             if size == 1:
                 continue
-            probed = policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]])
-            for name, (shape, _) in _actor_shapes(probed).items():
-                for place, extent in enumerate(shape):
-                    slope = shapes[name][0][place] - extent
+            probed = _actor_parameters(policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]]))
+            for name, own in parameters.items():
+                for place, extent in enumerate(own.shape):
+                    slope = extent - probed[name].shape[place]
                     if slope:
-                        constant = shapes[name][0][place] - slope * size
-                        dimensions[name][place] = _Dimension(constant, slope, axis)
+                        dimensions[name][place] = _Dimension(extent - slope * size, slope, axis)
         self._tensors = [
-            _TensorCost(tuple(dimensions[name]), bytes_each, uses.get(name, 0))
-            for name, (_, bytes_each) in shapes.items()
+            _TensorCost(tuple(dimensions[name]), own.element_size(), uses.get(name, 0))
+            for name, own in parameters.items()
         ]
 
     def __call__(self, sizes: Sequence[int]) -> Costs:
@@ -92,13 +82,13 @@ class CostModel:
         return Costs(parameters, total_bytes, macs)
 
 
-def _actor_shapes(policy: BasePolicy) -> dict[str, tuple[torch.Size, int]]:
-    """Return shape and bytes per element of every parameter of the deterministic actor."""
+def _actor_parameters(policy: BasePolicy) -> dict[str, nn.Parameter]:
+    """Return every parameter of the deterministic actor."""
     net = find_layout(policy).actors[0]
     heads = [name for name in net.heads if not name.endswith(NOT_SHIPPED)]
     parts = (net.extractor, "lstm_actor", *net.hidden, *heads, *(name for name, _ in net.norms))
     return {
-        name: (parameter.shape, parameter.element_size())
+        name: parameter
         for name, parameter in policy.named_parameters(remove_duplicate=False)
         if name.startswith(tuple(f"{part}." for part in parts))
     }

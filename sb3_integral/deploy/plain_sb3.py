@@ -30,14 +30,13 @@ def plain_policy(
     """Return an ordinary policy of SB3 that acts on raw observations.
 
     Args:
-        source: Where it comes from; it is left as it is.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-        normalize: Statistics that the policy was trained with; see
-            :func:`~sb3_integral.actor.fold_normalization`.
+        source: As for :func:`~sb3_integral.actor.actor_spec`, like ``size``.
+        size: The size of the policy.
+        normalize: As for :func:`~sb3_integral.actor.fold_normalization`.
 
     Raises:
-        ValueError: If a size is wrong, or is given for a plain policy, which only
-            :class:`ResizablePolicy` resizes; or if the normalisation does not fit the policy.
+        ValueError: If a size is wrong, or is given for a plain policy; or if the normalisation does not
+            fit the policy.
     """
     return fold_normalization(ordinary_policy(source, size), normalize)
 
@@ -53,9 +52,9 @@ def plain_model(
     Its hyperparameters, counters and entropy coefficient are the source's; its optimizers are new.
 
     Args:
-        source: As for :func:`plain_policy`.
-        size: Likewise.
-        normalize: Likewise.
+        source: As for :func:`plain_policy`, like ``size`` and ``normalize``.
+        size: The size of the policy.
+        normalize: Statistics that the policy was trained with; the result acts on raw observations.
         algorithm: The class of the result where the source has none; by default the source's own.
 
     Raises:
@@ -102,14 +101,14 @@ def export_sb3(
     """Write a zip that plain SB3 loads with ``algorithm.load(path)``, atomically.
 
     Args:
-        source: A model, a policy, or a ResizablePolicy.
+        source: As for :func:`plain_model`, like all but the path.
         path: The file; it gets the ending that it is given.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-        normalize: Statistics that the policy was trained with; the result acts on raw observations.
+        size: The size of the policy.
+        normalize: Statistics that the policy was trained with.
         algorithm: The algorithm whose model it becomes, where the source is no model.
 
     Returns:
-        The model that was written; see :func:`plain_model`.
+        The model that was written.
 
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.

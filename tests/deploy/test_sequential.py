@@ -84,7 +84,7 @@ def test_bets_on_episodes_of_different_seeds_err_no_oftener_either(ratio):
 
 def test_pairs_are_played_where_the_same_seed_makes_returns_alike():
     rng, test = np.random.default_rng(3), BettingTest((-500.0, 0.0))
-    common, own = np.array(acrobot(rng, -150.0, 40)), rng.normal(size=40)
+    common, own = rng.uniform(-400.0, -50.0, 40), rng.normal(size=40)
     alike = pairs(common.tolist(), np.clip(common - 30.0 + own, -500.0, 0.0).tolist())
     unlike = pairs(acrobot(rng, -80.0, 40), np.clip(-110.0 + 40.0 * own, -500.0, 0.0).tolist())
     assert test.next_ratio(alike, 40.0) == 0
