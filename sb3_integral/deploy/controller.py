@@ -16,11 +16,8 @@ class SizeController:
     It goes **down** when more steps miss the target than allowed: to the largest size that is expected
     to meet the target with headroom, at least one size down. It goes **up** by one size when hardly any
     of ``patience`` steps missed the target and the next size is expected to meet it with headroom. If it
-    has to leave that size within its patience, the patience for the next try doubles. If the size lasts
-    for longer, the patience is reset.
-
-    A size is expected to take its idle latency times the recent slowdown: the median ratio of latency
-    to idle latency. The median ignores pauses in which the operating system runs other processes.
+    has to leave that size within its patience, the patience for the next try doubles. A size is expected
+    to take its idle latency times the median of recent latencies' ratios to idle ones.
 
     Args:
         idle_us: The latency of each size while nothing else runs, in microseconds, smallest size first.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
@@ -26,23 +26,6 @@ class Costs(NamedTuple):
     macs: int
 
 
-class _Dimension(NamedTuple):
-    """A dimension of a tensor: ``constant + slope * size`` of one axis."""
-
-    constant: int
-    slope: int
-    axis: int
-
-    def at(self, sizes: Sequence[int]) -> int:
-        return self.constant + (self.slope * sizes[self.axis] if self.slope else 0)
-
-
-class _TensorCost(NamedTuple):
-    dimensions: tuple[_Dimension, ...]
-    bytes_each: int
-    uses: int  # of each element, for one observation
-
-
 class CostModel:
     """Costs as functions of the sizes, read off a policy at full size and one below it in each layer.
 
@@ -54,32 +37,27 @@ class CostModel:
         full = policy.max_sizes
         ordinary = policy.discretize(full)
         uses, parameters = _uses(ordinary), _actor_parameters(ordinary)
-        dimensions = {
-            name: [_Dimension(extent, 0, 0) for extent in own.shape] for name, own in parameters.items()
-        }
+        self._bytes = np.array([own.element_size() for own in parameters.values()])
+        self._uses = np.array([uses.get(name, 0) for name in parameters])
+        shapes = _shapes(parameters)
+        self._slopes = np.zeros((*shapes.shape, len(full)), np.int64)  # of each dimension in each size
         for axis, size in enumerate(full):
-            if size == 1:
-                continue
-            probed = _actor_parameters(policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]]))
-            for name, own in parameters.items():
-                for place, extent in enumerate(own.shape):
-                    slope = extent - probed[name].shape[place]
-                    if slope:
-                        dimensions[name][place] = _Dimension(extent - slope * size, slope, axis)
-        self._tensors = [
-            _TensorCost(tuple(dimensions[name]), own.element_size(), uses.get(name, 0))
-            for name, own in parameters.items()
-        ]
+            if size > 1:
+                probed = policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]])
+                self._slopes[..., axis] = shapes - _shapes(_actor_parameters(probed))
+        self._constants = shapes - self._slopes @ np.array(full, np.int64)
 
     def __call__(self, sizes: Sequence[int]) -> Costs:
         """Return the costs at one size per layer."""
-        parameters = total_bytes = macs = 0
-        for dimensions, bytes_each, uses in self._tensors:
-            count = prod(dimension.at(sizes) for dimension in dimensions)
-            parameters += count
-            total_bytes += count * bytes_each
-            macs += count * uses
-        return Costs(parameters, total_bytes, macs)
+        counts = (self._constants + self._slopes @ np.array(sizes, np.int64)).prod(axis=1)
+        return Costs(int(counts.sum()), int(counts @ self._bytes), int(counts @ self._uses))
+
+
+def _shapes(parameters: dict[str, nn.Parameter]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the shapes of parameters, with ones behind those that have fewer dimensions than others."""
+    shapes = [tuple(own.shape) for own in parameters.values()]
+    longest = max(map(len, shapes))
+    return np.array([(*shape, *(1,) * (longest - len(shape))) for shape in shapes], np.int64)
 
 
 def _actor_parameters(policy: BasePolicy) -> dict[str, nn.Parameter]:

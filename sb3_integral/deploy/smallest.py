@@ -36,7 +36,7 @@ class SizeTrial:
         verdict: Whether the mean return is within the tolerance of the full size's, and how sure.
         episodes: Number of episodes.
         mean_return: Their mean return.
-        loss: How much the full size returned more in the episodes that were played against these.
+        loss: The mean return of the full size's episodes that were played against these, less theirs.
     """
 
     sizes: Sizes
@@ -56,7 +56,7 @@ class SmallestSize:
         trials: The tried sizes, in the order in which they were decided.
         episodes: Number of all episodes.
         confidence: The confidence that was asked for.
-        is_certain: Whether the tests left no other answer, so that this one has the confidence.
+        is_certain: Whether all other answers were rejected, so that this one has the confidence.
     """
 
     sizes: Sizes

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_integral.evaluation.actors import make_actor
-from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
+from sb3_integral.evaluation.actors import Actor, make_actor
+from sb3_integral.evaluation.environments import (
+    Env,
+    EnvFactory,
+    FromSpec,
+    evaluation_env,
+    open_environments,
+)
 from sb3_integral.evaluation.episodes import (
     MAX_EPISODE_STEPS,
     Episode,
     EpisodeRules,
+    blocks,
     episode_seeds,
     evaluating,
     monitored,
+    play,
     play_vectorized,
 )
-from sb3_integral.evaluation.workers import play_all
 from sb3_integral.nn import Size, as_size, as_sizes
 from sb3_integral.policies import Resizable, as_resizable
 from sb3_integral.policies.masking import takes_action_masks
+from sb3_integral.requirements import require
 
 Sizes = tuple[int, ...]
 
@@ -175,7 +186,7 @@ class SizePlayer:
         policy, env, rules = self.policy, self.env, self.rules
         if not isinstance(env, VecEnv):
             actors = [make_actor(policy.discretize(size), rules.deterministic) for size in sizes]
-            yield from play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, rules)
+            yield from _play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, rules)
             return
         with evaluating(env):
             for size in sizes:
@@ -183,3 +194,58 @@ class SizePlayer:
                     if seed is not None:  # SB3 would draw it from NumPy's generator, as training does
                         env.seed(seed)
                     yield play_vectorized(policy, env, n_episodes, rules)
+
+
+def _play_all(
+    actors: Sequence[Actor],
+    factory: EnvFactory,
+    seeds: Sequence[int],
+    n_workers: int,
+    rules: EpisodeRules,
+) -> Generator[list[Episode], None, None]:
+    """Play the same episodes with each of several actors; how many workers there are changes nothing."""
+    shares = blocks(seeds)
+    tasks = [(actor, share) for actor in actors for share in shares]
+    if n_workers == 1:
+        with open_environments(factory, len(shares[0])) as envs:
+            yield from _grouped((play(actor, envs, share, rules) for actor, share in tasks), len(shares))
+        return
+    require("experiments", "joblib")
+    from joblib import Parallel, delayed
+
+    # Environments of an id can serve the next sweep too; a function may make others next time.
+    key = factory if isinstance(factory, FromSpec) else uuid.uuid4().hex
+    played = Parallel(n_workers, return_as="generator", max_nbytes=None)(
+        delayed(_play_in_worker)((key, len(shares[0])), factory, actor, share, rules)
+        for actor, share in tasks
+    )
+    yield from _grouped(played, len(shares))
+
+
+def _grouped(played: Iterable[list[Episode]], n_shares: int) -> Iterable[list[Episode]]:
+    return (list(chain(*shares)) for shares in zip(*[iter(played)] * n_shares, strict=True))
+
+
+class _Opened:
+    """The environments of a worker, which serve several tasks because making one can take long."""
+
+    key: object = None
+    envs: Sequence[Env] = ()
+    context: AbstractContextManager[Sequence[Env]] | None = None
+
+
+def _play_in_worker(
+    key: tuple[object, int],
+    factory: EnvFactory,
+    actor: Actor,
+    seeds: Sequence[int],
+    rules: EpisodeRules,
+) -> list[Episode]:
+    if _Opened.key != key:
+        torch.set_num_threads(1)
+        if _Opened.context is not None:
+            _Opened.context.__exit__(None, None, None)
+        _, n_envs = _Opened.key = key
+        _Opened.context = open_environments(factory, n_envs)
+        _Opened.envs = _Opened.context.__enter__()
+    return play(actor, _Opened.envs, seeds, rules)

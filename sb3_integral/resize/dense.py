@@ -16,12 +16,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class DenseLayer(NamedTuple):
-    """Weight and bias of one layer.
-
-    Attributes:
-        weight: Shape: (out, in).
-        bias: Shape: (out,).
-    """
+    """Weight and bias of one layer. Shapes: (out, in), (out,)."""
 
     weight: Tensor
     bias: Tensor | None
@@ -36,7 +31,7 @@ class ResizeMethod(Protocol):
 
         Args:
             layers: The network at full size, first layer to last; it is not changed.
-            sizes: The wanted size of each hidden layer: one fewer than there are layers.
+            sizes: The wanted size of each hidden layer.
 
         Returns:
             As many layers, of the wanted sizes unless the method is one that
@@ -53,12 +48,7 @@ class DataResizeMethod(Protocol):
     """A way to resize that looks at what the network reads, such as the demonstrations."""
 
     def fit(self, inputs: Tensor, activation_fn: Activation) -> ResizeMethod:
-        """Return the method for a network that reads such inputs.
-
-        Args:
-            inputs: What the first layer reads. Shape: (samples, in).
-            activation_fn: What is between the layers.
-        """
+        """Return the method for a first layer that reads such inputs. Shape: (samples, in)."""
         ...
 
 
@@ -103,11 +93,7 @@ def combine_neurons(layers: Sequence[DenseLayer], maps: Sequence[NeuronMap]) -> 
 
 
 def check_not_larger(size: int, layer: DenseLayer, what: str) -> None:
-    """Check that a method that takes neurons away is not asked to add some.
-
-    Raises:
-        ValueError: If it is.
-    """
+    """Raise a ValueError if a method that takes neurons away is asked to add some."""
     full = len(layer.weight)
     if size > full:
         raise ValueError(f"{what} cannot make a layer of {full} neurons larger, got size {size}")

@@ -65,12 +65,7 @@ class Nearest(Interpolation):
 
 @dataclass(frozen=True)
 class IntegralSampling(Interpolation):
-    """Take a trained plain network's weights as values on a λ grid and sample them at another size.
-
-    Args:
-        kernel: Kernel of every axis.
-        quadrature: Quadrature of every axis.
-    """
+    """Take a trained plain network's weights as values on a λ grid and sample them at another size."""
 
     kernel: Kernel = CubicConvolution()
     quadrature: Quadrature = Trapezoidal()

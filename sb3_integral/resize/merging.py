@@ -26,8 +26,8 @@ class KMeansMerging:
 
     Args:
         seed: Seeds the starts of k-means.
-        restarts: How often k-means starts; the clustering of least distortion is taken. Wide layers
-            get fewer starts, so that no layer takes much longer than a second.
+        restarts: How often k-means starts; the least distortion is taken. Wide layers get fewer starts,
+            so that none takes much longer than a second.
     """
 
     seed: int = 0

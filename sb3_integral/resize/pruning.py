@@ -60,11 +60,7 @@ def activation_influence(_: DenseLayer, outgoing: DenseLayer, values: Tensor | N
 
 @dataclass(frozen=True)
 class RandomScore:
-    """Neurons at random.
-
-    Args:
-        seed: Draws the same neurons each time.
-    """
+    """Neurons at random, the same each time."""
 
     seed: int = 0
 
@@ -82,7 +78,7 @@ class Pruning:
 
     Args:
         score: Rates the neurons.
-        observations: What the first layer reads; None until :meth:`fit`. Shape: (samples, in).
+        observations: What the first layer reads. Shape: (samples, in).
         activation_fn: What is between the layers.
     """
 

@@ -38,15 +38,7 @@ class TruncatedSVD:
         return sum(cost[rank] for cost, rank in costs)
 
     def ranks(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[int]:
-        """Return the rank of each layer's weight; that of a layer that stays whole is its smaller side.
-
-        Args:
-            layers: The network at full size.
-            sizes: Those whose number of parameters is not to be exceeded.
-
-        Raises:
-            ValueError: If a size is above the full one.
-        """
+        """Return the rank of each layer's weight: the smaller side of a layer that stays whole."""
         for layer, size in zip(layers[:-1], sizes, strict=True):
             check_not_larger(size, layer, "truncation")
         ends = (layers[0].weight.shape[1], *sizes, layers[-1].weight.shape[0])

@@ -16,10 +16,7 @@ from sb3_integral.resize.dense import DenseLayer, check_not_larger
 class GroupMagnitudePruning:
     """Drop the neurons whose weights, incoming and outgoing together, are smallest.
 
-    Fang et al., DepGraph (CVPR 2023), as in the package torch-pruning, which has to be installed.
-
-    Args:
-        p: Order of the norm.
+    Fang et al., DepGraph (CVPR 2023), as in the package torch-pruning. The norm is of order ``p``.
     """
 
     p: int = 2
