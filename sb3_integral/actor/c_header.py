@@ -42,17 +42,8 @@ def export_c(
     ``void <name>_act(const float *observation, int *action)``. Where the policy takes action masks, a
     last argument ``const unsigned char *allowed`` has an entry for each choice; NULL allows all.
     Observations are raw, arrays are in C's order, and actions are those of
-    ``predict(deterministic=True)``.
-
-    Args:
-        source: As for :func:`~sb3_integral.actor.actor_spec`, like ``size`` and ``normalize``.
-        path: The file.
-        name: How the names in the header begin.
-        size: The size of the actor.
-        normalize: Statistics that the policy was trained with.
-
-    Returns:
-        The path.
+    ``predict(deterministic=True)``. All but the path and the name is as for
+    :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
     Raises:
         ValueError: If the name is none in C; if observations are no vector; if a layer is neither dense

@@ -24,14 +24,7 @@ Source = BaseAlgorithm | BasePolicy | ResizablePolicy
 
 
 def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
-    """Return the ordinary SB3 policy that a source is at a size.
-
-    Args:
-        source: A model, a policy, or a ResizablePolicy; it is left as it is.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-
-    Returns:
-        A new policy; a plain policy itself.
+    """Return the ordinary SB3 policy that a source is at a size: a new one, or the plain policy itself.
 
     Raises:
         ValueError: If a size is wrong, or is given for a plain policy.
@@ -54,8 +47,8 @@ def actor_spec(
     """Take the deterministic actor out of a policy.
 
     Args:
-        source: As for :func:`ordinary_policy`.
-        size: Likewise.
+        source: A model, a policy, or a ResizablePolicy; it is left as it is.
+        size: One integer for all hidden layers, or one for each; the current size by default.
         normalize: Statistics that the policy was trained with, clipping included.
 
     Returns:

@@ -59,22 +59,13 @@ class Head(ABC):
     def c(self, name: str, output: str, width: int) -> Iterator[str]:
         """Yield C statements that write ``action``, or return the only choice.
 
-        Args:
-            name: How the names of the header begin.
-            output: The name of the array that the last layer gives.
-            width: Its length.
+        The names of the header begin with a name; the last layer gives an output of such a width.
         """
 
 
 @dataclass(frozen=True)
 class Clip(Head):
-    """Clip the output to the action space.
-
-    Attributes:
-        shape: The shape of an action.
-        low: The bounds of the action space, in the type of an action. Shape: that of an action.
-        high: Likewise.
-    """
+    """Clip the output to the bounds of the action space, which have the type and shape of an action."""
 
     shape: tuple[int, ...]
     low: Array
@@ -124,11 +115,8 @@ class Unscale(Clip):
 class Argmax(Head):
     """Take the largest of one action's choices, or of each of several actions' choices.
 
-    Two logits for each bit, as MaskablePPO has them, are several actions of two choices.
-
-    Attributes:
-        choices: How many there are of each action; their logits follow each other.
-        shape: The shape of an action.
+    Two logits for each bit, as MaskablePPO has them, are several actions of two choices. The logits of
+    an action's choices follow each other.
     """
 
     choices: tuple[int, ...]
@@ -163,11 +151,7 @@ class Argmax(Head):
 
 @dataclass(frozen=True)
 class Threshold(Head):
-    """Set each bit whose logit is positive.
-
-    Attributes:
-        shape: The shape of an action.
-    """
+    """Set each bit whose logit is positive."""
 
     shape: tuple[int, ...]
     c_type: ClassVar[Literal["float", "int"]] = "int"
@@ -194,12 +178,9 @@ def masked(output: Array, action_masks: Array) -> Array:
 
 
 def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) -> Head:
-    """Return the head of a policy for an action space.
+    """Return the head of a policy for an action space, and for the number of outputs if it is known.
 
-    Args:
-        space: The action space.
-        outputs: How many numbers the last layer gives; None where that is not known.
-        is_squashed: Whether these are in [-1, 1] and the action space's bounds are meant.
+    Outputs that are squashed are in [-1, 1], and the action space's bounds are meant.
 
     Raises:
         ValueError: If SB3 has no policies for such actions.

@@ -22,12 +22,7 @@ class Actor(Protocol):
     """From raw observations, one or a batch of them, to deterministic actions."""
 
     def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
-        """Act.
-
-        Args:
-            observation: Shape: (*observation) or (batch, *observation).
-            action_masks: As for the ``predict`` of sb3-contrib's MaskablePPO.
-        """
+        """Act, with masks as for sb3-contrib's MaskablePPO. Shape: (*observation) or (batch, ...)."""
         ...
 
 
@@ -86,13 +81,9 @@ class _Layer(NamedTuple):
 
 
 def quickest_actor(policy: BasePolicy) -> Actor:
-    """Return the quickest deterministic actor there is for a policy.
+    """Return the quickest deterministic actor there is for a policy, such as ``policy.discretize(30)``.
 
-    Args:
-        policy: An ordinary policy without memory, such as ``policy.discretize(30)``.
-
-    Returns:
-        A :class:`NumpyActor`, or SB3's own ``predict`` where the policy is no perceptron.
+    It is a :class:`NumpyActor`, or SB3's own ``predict`` where the policy is no perceptron.
 
     Raises:
         ValueError: If the policy is recurrent: its action depends on more than the observation.

@@ -55,16 +55,8 @@ def export_onnx(
     The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
     unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
     names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`), and
-    ``action_masks`` where the policy takes such; the output is ``action``.
-
-    Args:
-        source: As for :func:`~sb3_integral.actor.actor_spec`, like ``size`` and ``normalize``.
-        path: The file.
-        size: The size of the actor.
-        normalize: Statistics that the policy was trained with.
-
-    Returns:
-        The path.
+    ``action_masks`` where the policy takes such; the output is ``action``. All but the path is as for
+    :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -99,15 +91,9 @@ def quantize_onnx(
 
     A warning says so where the file is larger than that in float32, or measurably slower here.
 
-    Args:
-        path: The file in float32.
-        target: The file in int8.
-        observations: Raw observations, of shape (samples, ...) or a dictionary of such, from which the
-            range of every layer's input is taken (static); without them it is taken from each batch
-            (dynamic), which needs no data and is slower.
-
-    Returns:
-        The path of the int8 form.
+    From raw observations, of shape (samples, ...) or a dictionary of such, the range of every layer's
+    input is taken (static); without them it is taken from each batch (dynamic), which is slower. Returns
+    the path of the int8 form.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -239,14 +225,11 @@ def _tensors(observations: Any) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what torch and onnxruntime say of themselves on the way."""
-    loggers = [logging.getLogger("torch.onnx"), logging.getLogger()]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

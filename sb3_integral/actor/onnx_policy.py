@@ -77,14 +77,7 @@ class OnnxPolicy:
         deterministic: bool = True,
         action_masks: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...] | None]:
-        """Return the deterministic actions for one observation or a batch.
-
-        Args:
-            observation: As for SB3's ``predict``.
-            state: Passed on; the actor has no memory.
-            episode_start: Not used.
-            deterministic: Not used: the file has nothing else.
-            action_masks: As for the ``predict`` of sb3-contrib's MaskablePPO.
+        """Return the deterministic actions for one observation or a batch, as SB3's ``predict`` does.
 
         Raises:
             ValueError: If the observation is of another shape than the space's, or there are masks and
@@ -97,11 +90,7 @@ class OnnxPolicy:
     def act(self, observation: Array) -> Array:
         """Return the action for one observation, as fast as the runtime can be called from Python.
 
-        Args:
-            observation: Of the observation space, which is no dictionary; not checked.
-
-        Returns:
-            The action. The next call overwrites it.
+        The observation, which is no dictionary, is not checked. The next call overwrites the action.
         """
         if self._single is None:
             self._single = _Single(self)

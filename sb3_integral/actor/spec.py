@@ -97,13 +97,7 @@ class ActorSpec:
 
 
 class Layer(NamedTuple):
-    """A dense layer and what is applied to each of its outputs, one after the other.
-
-    Attributes:
-        weight: Shape: (out, in).
-        bias: Shape: (out,).
-        activations: Modules that :mod:`~sb3_integral.actor.activations` knows.
-    """
+    """A dense layer and the activations of its outputs. Shapes: (out, in), (out,)."""
 
     weight: Array
     bias: Array
@@ -111,12 +105,7 @@ class Layer(NamedTuple):
 
 
 class Perceptron(NamedTuple):
-    """An actor that is dense layers one behind the other.
-
-    Attributes:
-        statistics: How the observation is normalised; None if it is not.
-        layers: At least one.
-    """
+    """An actor that is dense layers one behind the other, and how its observations are normalised."""
 
     statistics: Statistics | None
     layers: tuple[Layer, ...]

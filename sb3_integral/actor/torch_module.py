@@ -31,9 +31,6 @@ class TorchActor(nn.Module):
 
     An observation is a tensor of shape (batch, ...), or a dictionary of them; images come with their
     channels first. Whole numbers come as int64, images as uint8, all else as float32.
-
-    Args:
-        spec: The actor.
     """
 
     def __init__(self, spec: ActorSpec) -> None:
@@ -48,15 +45,7 @@ class TorchActor(nn.Module):
         self.eval()
 
     def forward(self, observation: Any, action_masks: Tensor | None = None) -> Tensor:
-        """Act.
-
-        Args:
-            observation: Shape: (batch, ...), or a dictionary of such.
-            action_masks: Whether each choice is allowed. Shape: (batch, choices).
-
-        Returns:
-            Shape: (batch, *action).
-        """
+        """Act. Shapes: (batch, ...) and, for the masks, (batch, choices) to (batch, *action)."""
         for name, normalize in zip(self.spec.statistics, self.normalizers, strict=True):
             if name is None:
                 observation = normalize(observation)
@@ -71,11 +60,7 @@ class TorchActor(nn.Module):
 
 
 class Normalize(nn.Module):
-    """VecNormalize's normalisation of one array.
-
-    Args:
-        statistics: Its statistics.
-    """
+    """VecNormalize's normalisation of one array."""
 
     mean: Tensor
     rest: Tensor
@@ -121,13 +106,8 @@ def export_torch(
     """Write the deterministic actor as a ``.pt2`` file, atomically.
 
     ``torch.export.load(path).module()`` then takes raw observations and gives actions; where the policy
-    takes action masks, they are the second argument.
-
-    Args:
-        source: As for :func:`~sb3_integral.actor.actor_spec`, like ``size`` and ``normalize``.
-        path: The file; torch wants it to end in ``.pt2``.
-        size: The size of the actor.
-        normalize: Statistics that the policy was trained with.
+    takes action masks, they are the second argument. All but the path is as for
+    :func:`~sb3_integral.actor.actor_spec`.
 
     Raises:
         ValueError: As for :func:`~sb3_integral.actor.actor_spec`, or if the file has another ending.

@@ -29,14 +29,7 @@ def plain_policy(
 ) -> BasePolicy:
     """Return an ordinary policy of SB3 that acts on raw observations.
 
-    Args:
-        source: As for :func:`~sb3_integral.actor.actor_spec`, like ``size``.
-        size: The size of the policy.
-        normalize: As for :func:`~sb3_integral.actor.fold_normalization`.
-
-    Raises:
-        ValueError: If a size is wrong, or is given for a plain policy; or if the normalisation does not
-            fit the policy.
+    It is :func:`~sb3_integral.actor.ordinary_policy` with its normalisation folded in.
     """
     return fold_normalization(ordinary_policy(source, size), normalize)
 
@@ -49,13 +42,8 @@ def plain_model(
 ) -> BaseAlgorithm:
     """Return an ordinary model of SB3 or sb3-contrib, without an environment.
 
-    Its hyperparameters, counters and entropy coefficient are the source's; its optimizers are new.
-
-    Args:
-        source: As for :func:`plain_policy`, like ``size`` and ``normalize``.
-        size: The size of the policy.
-        normalize: Statistics that the policy was trained with; the result acts on raw observations.
-        algorithm: The class of the result where the source has none; by default the source's own.
+    Its policy is the :func:`plain_policy`. Its hyperparameters, counters and entropy coefficient are the
+    source's; its optimizers are new. The algorithm is the source's own unless it is given.
 
     Raises:
         ValueError: As for :func:`plain_policy`; if the algorithm is missing, or has no such policy; or
@@ -98,17 +86,9 @@ def export_sb3(
     normalize: VecNormalize | None = None,
     algorithm: type[BaseAlgorithm] | None = None,
 ) -> BaseAlgorithm:
-    """Write a zip that plain SB3 loads with ``algorithm.load(path)``, atomically.
+    """Write a :func:`plain_model` that plain SB3 loads with ``algorithm.load(path)``, atomically.
 
-    Args:
-        source: As for :func:`plain_model`, like all but the path.
-        path: The file; it gets the ending that it is given.
-        size: The size of the policy.
-        normalize: Statistics that the policy was trained with.
-        algorithm: The algorithm whose model it becomes, where the source is no model.
-
-    Returns:
-        The model that was written.
+    The file gets the ending that it is given. Returns the model.
 
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.

@@ -16,10 +16,10 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from sb3_integral.actor import actor_spec
+from sb3_integral.actor import actor_spec, quickest_actor
 from sb3_integral.actor.activations import ACTIVATIONS
 from sb3_integral.actor.torch_module import TorchActor
-from sb3_integral.deploy import export_c, quickest_actor
+from sb3_integral.deploy import export_c
 from sb3_integral.policies import StandardizeExtractor
 
 COMPILER = shutil.which("cc")
