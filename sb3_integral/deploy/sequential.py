@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+Array = np.ndarray[Any, Any]
 
 FIRST_PAIRS = 8
 """Pairs of episodes on which nobody bets: they only show how returns vary."""
@@ -111,25 +113,33 @@ class BettingTest:
         if len(blocks) < FIRST_PAIRS:
             return 0
         seen = self._history(blocks, tolerance)[-1]
-        sign = 1.0 if seen.margin > 0 else -1.0
+        sign = 1.0 if seen.smaller + tolerance > seen.full else -1.0
         return max(RATIOS, key=lambda ratio: seen.stake(sign, ratio)[1])
 
     def _history(self, blocks: Sequence[Block], tolerance: float) -> list[_Seen]:
         """Return what has been seen after the first pairs, and after each block since then."""
         sums = np.zeros((3, 3))  # number, sum and squares of full returns, smaller ones and differences
+        lows, highs = np.full(3, math.inf), np.full(3, -math.inf)
         history = []
-        lowest, highest = math.inf, -math.inf
         for number, (full, smaller, is_pair) in enumerate(blocks, start=1):
-            lowest, highest = min(lowest, full, *smaller), max(highest, full, *smaller)
-            for row, values in zip(sums, ([full], smaller, [smaller[0] - full] * is_pair), strict=True):
-                row += (len(values), sum(values), sum(value * value for value in values))
+            for row, values in enumerate(([full], smaller, [smaller[0] - full] * is_pair)):
+                sums[row] += (len(values), sum(values), sum(value * value for value in values))
+                lows[row], highs[row] = min((lows[row], *values)), max((highs[row], *values))
             if number >= FIRST_PAIRS:
                 means, squares = sums[:, 1] / sums[:, 0], sums[:, 2] / sums[:, 0]
-                margin = float(means[1] - means[0]) + tolerance
-                low, high = self.return_range or (2 * lowest - highest, 2 * highest - lowest)
-                variances = np.maximum(squares - means**2, 0.0).tolist()
-                history.append(_Seen(low, high, tolerance, float(means[0]), margin, *variances))
+                variances = np.maximum(squares - means**2, 0.0)
+                bounds = self._bounds(lows, highs)
+                history.append(_Seen(*bounds, tolerance, *means[:2].tolist(), *variances.tolist()))
         return history
+
+    def _bounds(self, lows: Array, highs: Array) -> tuple[float, float, float, float]:
+        """Return the ends of the range of returns, and of that of differences."""
+        if self.return_range is not None:
+            low, high = self.return_range
+            return low, high, low - high, high - low
+        low, high = float(lows[:2].min()), float(highs[:2].max())
+        least, most = float(lows[2]), float(highs[2])
+        return 2 * low - high, 2 * high - low, 2 * least - most, 2 * most - least
 
     def _check(self, blocks: Sequence[Block], tolerance: float) -> None:
         if self.return_range is None:
@@ -148,13 +158,15 @@ class BettingTest:
 
 
 class _Seen(NamedTuple):
-    """What a gambler knows when it bets."""
+    """What a gambler knows when it bets: bounds, means and variances of returns and differences."""
 
     low: float
     high: float
+    least_difference: float
+    most_difference: float
     tolerance: float
     full: float
-    margin: float  # of the smaller policy's mean above the tolerance
+    smaller: float
     full_variance: float
     smaller_variance: float
     pair_variance: float
@@ -166,13 +178,13 @@ class _Seen(NamedTuple):
             sign: 1 for the gambler who bets that the smaller policy is within, -1 for the other.
             ratio: One of :data:`RATIOS`.
         """
-        gain, count = sign * self.margin, max(ratio, 1)
-        most_lost, variance = self.high - self.low - sign * self.tolerance, self.pair_variance
+        level, count = self.full - self.tolerance, max(ratio, 1)
+        gain, variance = sign * (self.smaller - level), self.pair_variance
+        worst, best = (self.low, self.high) if sign > 0 else (self.high, self.low)
+        most_lost = -sign * (self.least_difference if sign > 0 else self.most_difference)
+        most_lost -= sign * self.tolerance
         if ratio:
-            worst, worst_full = (self.low, self.high) if sign > 0 else (self.high, self.low)
-            most_lost = max(
-                sign * (self.full - self.tolerance - worst), sign * ratio * (worst_full - self.full)
-            )
+            most_lost = max(sign * (level - worst), sign * ratio * (best - self.full))
             variance = ratio * self.smaller_variance + ratio**2 * self.full_variance
         most_lost = max(most_lost, 0.1 * self.tolerance)
         squares = variance + count * gain**2

@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_integral.deploy.search import Sizes
-from sb3_integral.deploy.sequential import BettingTest, Block, Evidence
+from sb3_integral.deploy.sequential import FIRST_PAIRS, BettingTest, Block, Evidence
 from sb3_integral.evaluation import EnvFactory
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EpisodeRules
 from sb3_integral.evaluation.sweep import SizePlayer
@@ -201,7 +201,8 @@ class _Search:
     def _play(self, index: int) -> None:
         """Play more episodes at a size, and bet on them."""
         blocks = self.blocks.setdefault(index, [])
-        count = min(max(BATCH, getattr(self.player.env, "num_envs", 1)), self._left(index))
+        batch = max(BATCH, getattr(self.player.env, "num_envs", 1)) if blocks else FIRST_PAIRS
+        count = min(batch, self._left(index))
         ratio = min(self.test.next_ratio(blocks, self.tolerance), self._left(index))
         n_blocks = max(count // ratio, 1) if ratio else count
         seed = self._seed()
