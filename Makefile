@@ -38,16 +38,16 @@ quick: $(READY)
 results: $(READY)
 	$(BIN)/sb3-integral run $(PAPERS:%=zoo_configs/%.yml) --preset standard --runs $(RUNS)
 	$(BIN)/sb3-integral figure $(PAPERS:%=$(RUNS)/%-standard) -o results/fig3.png
-	for name in $(PAPERS); do sh scripts/keep_results.sh $(RUNS)/$$name-standard results/$$name; done
+	for name in $(PAPERS); do $(BIN)/python scripts/keep_results.py $(RUNS)/$$name-standard results/$$name; done
 
 newcomers: $(READY)
 	$(BIN)/sb3-integral run $(NEWCOMERS:%=zoo_configs/newcomer_%.yml) --preset quick --runs $(RUNS)
-	for name in $(NEWCOMERS); do sh scripts/keep_results.sh $(RUNS)/newcomer-$$name-quick results/newcomers/$$name; done
+	for name in $(NEWCOMERS); do $(BIN)/python scripts/keep_results.py $(RUNS)/newcomer-$$name-quick results/newcomers/$$name; done
 
 study: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset halfcheetah --runs $(RUNS)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset ant --runs $(RUNS)
-	for name in halfcheetah ant; do sh scripts/keep_results.sh $(RUNS)/study-$$name results/study/$$name; done
+	for name in halfcheetah ant; do $(BIN)/python scripts/keep_results.py $(RUNS)/study-$$name results/study/$$name; done
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

@@ -42,8 +42,9 @@ def export_c(
     ``void <name>_act(const float *observation, int *action)``. Where the policy takes action masks, a
     last argument ``const unsigned char *allowed`` has an entry for each choice; NULL allows all.
     Observations are raw, arrays are in C's order, and actions are those of
-    ``predict(deterministic=True)``. All but the path and the name is as for
-    :func:`~sb3_integral.actor.actor_spec`. Returns the path.
+    ``predict(deterministic=True)``. Observations are of type ``double`` where single precision would
+    lose digits that the normalisation needs (:meth:`~sb3_integral.actor.ActorSpec.observation_dtype`).
+    All but the path and the name is as for :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
     Raises:
         ValueError: If the name is none in C; if observations are no vector; if a layer is neither dense
@@ -62,6 +63,7 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     perceptron, head = spec.perceptron(), spec.head
     sizes = perceptron.widths
     observed, count = sizes[0], math.prod(head.shape)
+    real = "double" if spec.observation_dtype() is np.float64 else "float"
     one_choice = head.c_type == "int" and not head.shape
     result, output = ("int", "") if one_choice else ("void", f", {head.c_type} *action")
     masks = ", const unsigned char *allowed" if spec.maskable else ""
@@ -73,7 +75,7 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     widths = " - ".join(map(str, sizes))
     yield f" * layers:      {widths} ({parameters} parameters, {4 * parameters} bytes)"
     seen, done = (_described(space) for space in (spec.observation_space, spec.action_space))
-    yield f" * observation: const float observation[{observed}], raw, of {seen}"
+    yield f" * observation: const {real} observation[{observed}], raw, of {seen}"
     yield f" * action:      {returns}, of {done}"
     if masks:
         yield f" * allowed:     const unsigned char allowed[{spec.maskable}], 0 forbids; NULL allows all"
@@ -84,8 +86,8 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     yield f"#define {name.upper()}_OBSERVATIONS {observed}"
     yield f"#define {name.upper()}_ACTIONS {count}\n"
     yield from _constants(perceptron, spec, name)
-    yield f"static inline {result} {name}_act(const float *observation{output}{masks})\n{{"
-    yield from _body(perceptron, name)
+    yield f"static inline {result} {name}_act(const {real} *observation{output}{masks})\n{{"
+    yield from _body(perceptron, name, real)
     last = f"layer_{len(perceptron.layers)}"
     if masks:
         yield f"    for (j = 0; j < {spec.maskable}; ++j)\n        if (allowed && !allowed[j])"
@@ -94,14 +96,14 @@ def _header(spec: ActorSpec, name: str) -> Iterator[str]:
     yield f"}}\n\n#endif /* {guard} */"
 
 
-def _body(perceptron: Perceptron, name: str) -> Iterator[str]:
+def _body(perceptron: Perceptron, name: str, real: str) -> Iterator[str]:
     before = "observation"
     for index, width in enumerate(perceptron.widths):
         if index or perceptron.statistics is not None:
             yield f"    float layer_{index}[{width}];"
     yield "    int i, j;"
     if perceptron.statistics is not None:
-        yield from _normalized(perceptron.statistics, name, perceptron.widths[0])
+        yield from _normalized(perceptron.statistics, name, perceptron.widths[0], real)
         before = "layer_0"
     for index, layer in enumerate(perceptron.layers):
         yield from _layer(f"{name}_weight_{index}", f"{name}_bias_{index}", layer, before, index + 1)
@@ -121,21 +123,22 @@ def _constants(perceptron: Perceptron, spec: ActorSpec, name: str) -> Iterator[s
         yield array(f"{name}_weight_{index}", layer.weight.T)
         yield array(f"{name}_bias_{index}", layer.bias)
     if perceptron.statistics is not None:
-        for part, values in zip(("mean", "rest", "std"), perceptron.statistics.single, strict=True):
+        parts = perceptron.statistics.parts(spec.observation_dtype())
+        for part, values in zip(("mean", "rest", "std"), parts, strict=True):
             yield array(f"{name}_{part}", values)
     for part, bound in spec.head.bounds.items():
         yield array(f"{name}_{part}", inward(bound, up=part == "low"))
 
 
-def _normalized(statistics: Statistics, name: str, observed: int) -> Iterator[str]:
+def _normalized(statistics: Statistics, name: str, observed: int, real: str) -> Iterator[str]:
     yield f"    for (j = 0; j < {observed}; ++j) {{"
-    yield f"        const float centred = observation[j] - {name}_mean[j] - {name}_rest[j];"
-    yield f"        const float x = centred / {name}_std[j];"
+    yield f"        const {real} centred = observation[j] - {name}_mean[j] - {name}_rest[j];"
+    yield f"        const {real} x = centred / {name}_std[j];"
     if statistics.limit is None:
-        yield "        layer_0[j] = x;\n    }"
+        yield "        layer_0[j] = (float)x;\n    }"
     else:
-        low, high = literal(-statistics.limit), literal(statistics.limit)
-        yield f"        layer_0[j] = x < {low} ? {low} : x > {high} ? {high} : x;\n    }}"
+        low, high = (literal(sign * statistics.limit, real) for sign in (-1.0, 1.0))
+        yield f"        layer_0[j] = (float)(x < {low} ? {low} : x > {high} ? {high} : x);\n    }}"
 
 
 def _layer(weight: str, bias: str, layer: Layer, before: str, index: int) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from gymnasium import spaces
@@ -15,6 +14,7 @@ from sb3_integral.actor.heads import NOISE, make_head
 from sb3_integral.actor.normalization import check_statistics, statistics_of
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
+from sb3_integral.nn.copying import copied
 from sb3_integral.policies import Resizable, ResizablePolicy
 from sb3_integral.policies.layout import find_actor
 from sb3_integral.policies.masking import takes_action_masks
@@ -95,7 +95,7 @@ def _check_shapes(space: spaces.Space[Any]) -> None:
 
 def _own_copy(module: nn.Module) -> nn.Module:
     """Copy a module: exporting must change neither the policy's mode nor what it trains."""
-    return copy.deepcopy(module).to("cpu").eval().requires_grad_(False)
+    return copied(module).to("cpu").eval().requires_grad_(False)
 
 
 def _flat(*modules: nn.Module) -> nn.Sequential:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -21,8 +22,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral._version import __version__
 from sb3_integral.actor.extract import Source, actor_spec
+from sb3_integral.actor.normalization import DrawbackWarning, Statistics
 from sb3_integral.actor.onnx_policy import ACTION, MASKS, SPACES, OnnxPolicy, input_names
-from sb3_integral.actor.torch_module import TorchActor, example, exported_program
+from sb3_integral.actor.torch_module import TorchActor, exported_program
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 from sb3_integral.policies.space_json import space_to_json
@@ -41,10 +43,6 @@ SLOWER = 1.05
 
 DENSE = ("Gemm", "MatMul")
 """What becomes int8; the clipping of actions stays as exact as it is."""
-
-
-class DrawbackWarning(UserWarning):
-    """A file was written that is worse in some way than the one it was made of."""
 
 
 def export_onnx(
@@ -97,13 +95,14 @@ def quantize_onnx(
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
-        ValueError: If there are no observations, or they are not the actor's, or NaN or infinite.
+        ValueError: If there are no observations, or they are not the actor's, or NaN or infinite; or if
+            both paths are of one file.
     """
     require("deploy", "onnx", "onnxruntime")
     import onnx
     from onnxruntime import quantization
 
-    check_file_target(target)
+    check_file_target(target, inputs=[path])
     reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
     with atomic_file(target) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
@@ -194,32 +193,37 @@ class _Samples:
 
 def _check(actor: TorchActor, path: Path) -> None:
     """Compare what onnxruntime gives with what torch gives, for a single observation and for some."""
-    policy = OnnxPolicy(path)
+    policy, spec = OnnxPolicy(path), actor.spec
     for batch in (1, 5):
-        observations = _drawn(actor.spec.observation_space, batch)
-        choices = actor.spec.maskable
-        masks = np.arange(batch * choices).reshape(batch, choices) % 3 > 0 if choices else None
-        wanted = actor(*map(_tensors, (observations, masks))).numpy()
+        observations = _drawn(spec.observation_space, batch, spec.statistics)
+        masks = np.arange(batch * spec.maskable).reshape(batch, -1) % 3 > 0 if spec.maskable else None
+        arrays = policy.to_batch(observations, masks)[0].values()
+        inputs: list[Any] = [torch.from_numpy(array) for array in arrays]
+        if isinstance(spec.observation_space, spaces.Dict):
+            parts = len(observations)
+            inputs = [dict(zip(observations, inputs[:parts], strict=True)), *inputs[parts:]]
+        wanted = actor(*inputs).numpy()
         got = policy.predict(observations, action_masks=masks)[0]
         largest = float(np.abs(wanted).max(initial=1.0))
         if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
             raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
 
 
-def _drawn(space: spaces.Space[Any], batch: int) -> Any:
+def _drawn(
+    space: spaces.Space[Any],
+    batch: int,
+    statistics: Mapping[str | None, Statistics] | None = None,
+    name: str | None = None,
+) -> Any:
     """Return some observations that differ, where zeros would say little."""
     if isinstance(space, spaces.Dict):
-        return {name: _drawn(inner, batch) for name, inner in space.items()}
-    zeros = example(space, batch).numpy()
-    if zeros.dtype == np.float32:
-        return np.linspace(-1.0, 1.0, zeros.size, dtype=np.float32).reshape(zeros.shape)
-    return zeros
-
-
-def _tensors(observations: Any) -> Any:
-    if isinstance(observations, dict):
-        return {name: torch.from_numpy(array) for name, array in observations.items()}
-    return None if observations is None else torch.from_numpy(observations)
+        return {name: _drawn(inner, batch, statistics, name) for name, inner in space.items()}
+    shape = batch, *(space.shape or ())
+    if not isinstance(space, spaces.Box) or space.dtype == np.uint8:
+        return np.zeros(shape, np.uint8)
+    spread = np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape)
+    own = (statistics or {}).get(name)
+    return spread if own is None else own.mean + own.std * spread
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from stable_baselines3.common.utils import is_vectorized_observation
 
-from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.policies.space_json import space_from_json
 from sb3_integral.requirements import require
 
@@ -19,6 +18,15 @@ SPACES = "sb3_integral_spaces"
 """Under this name a file says what it observes and what it does."""
 
 OBSERVATION, ACTION, MASKS = "observation", "action", "action_masks"
+
+DTYPES: dict[str, type[np.generic]] = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+"""The types of observations and masks, by the names that onnxruntime has for them."""
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +44,7 @@ class OnnxPolicy:
         observation_space: What it observes.
         action_space: What it does.
         session: The session of onnxruntime.
+        dtypes: The types of its inputs, by name.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -58,6 +67,7 @@ class OnnxPolicy:
             described = json.loads(self.session.get_modelmeta().custom_metadata_map[SPACES])
             self.observation_space: spaces.Space[Any] = space_from_json(described["observation"])
             self.action_space: spaces.Space[Any] = space_from_json(described["action"])
+            self.dtypes = {own.name: DTYPES[own.type] for own in self.session.get_inputs()}
         except (OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not an actor that this library exported: {error}") from error
         except Exception as error:  # onnxruntime's errors have nothing else in common
@@ -106,13 +116,16 @@ class OnnxPolicy:
         """
         space = self.observation_space
         if not isinstance(space, spaces.Dict):
-            array, is_batch = _batch(observation, space)
+            array, is_batch = _batch(observation, space, self.dtypes[OBSERVATION])
             arrays = {OBSERVATION: array}
         elif not isinstance(observation, dict) or observation.keys() != space.spaces.keys():
             raise ValueError(f"expected a dictionary with {list(space)}, got {observation!r}")
         else:
-            pairs = {name: _batch(observation[name], inner) for name, inner in space.items()}
-            arrays = {self._names[name]: array for name, (array, _) in pairs.items()}
+            pairs = {
+                (own := self._names[name]): _batch(observation[name], inner, self.dtypes[own])
+                for name, inner in space.items()
+            }
+            arrays = {name: array for name, (array, _) in pairs.items()}
             is_batch = any(is_batch for _, is_batch in pairs.values())
         if self._choices:
             count = len(next(iter(arrays.values())))
@@ -130,7 +143,7 @@ class _Single:
         space = policy.observation_space
         if isinstance(space, spaces.Dict):
             raise ValueError("act is for single arrays, expected predict for dictionaries")
-        inputs, _ = policy.to_batch(np.zeros(space.shape or (), observation_dtype(space)))
+        inputs, _ = policy.to_batch(np.zeros(space.shape or ()))
         self._observation = inputs[OBSERVATION]
         self._action: Array = policy.session.run([ACTION], inputs)[0]
         self._run = policy.session.run_with_iobinding
@@ -164,11 +177,11 @@ def input_names(space: spaces.Space[Any]) -> dict[str, str]:
     return names
 
 
-def _batch(observation: Any, space: spaces.Space[Any]) -> tuple[Array, bool]:
+def _batch(observation: Any, space: spaces.Space[Any], dtype: type[np.generic]) -> tuple[Array, bool]:
     array = np.asarray(observation)
     if is_image_space(space):
         array = maybe_transpose(array, space)
     is_batch: bool = is_vectorized_observation(array, space)
     if not is_batch:
         array = array[None]
-    return np.ascontiguousarray(array, observation_dtype(space)), is_batch
+    return np.ascontiguousarray(array, dtype), is_batch

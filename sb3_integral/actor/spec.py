@@ -16,7 +16,7 @@ from torch import nn
 
 from sb3_integral.actor.activations import is_activation, known_activations
 from sb3_integral.actor.heads import Head, Noise
-from sb3_integral.actor.normalization import Statistics
+from sb3_integral.actor.normalization import NEGLIGIBLE, Statistics
 from sb3_integral.policies.standardize import StandardizeExtractor
 
 Array = np.ndarray[Any, Any]
@@ -59,6 +59,22 @@ class ActorSpec:
     head: Head
     maskable: int = 0
     noise: Noise | None = None
+
+    def observation_dtype(self, name: str | None = None) -> type[np.generic]:
+        """Return the type in which an exported actor takes observations.
+
+        Args:
+            name: Of a dictionary's part; None for the only array.
+        """
+        space: Any = self.observation_space
+        space = space if name is None else space[name]
+        if not isinstance(space, spaces.Box):
+            return np.int64
+        statistics = self.statistics.get(name)
+        if statistics is None:
+            return np.uint8 if is_image_space(space) and space.dtype == np.uint8 else np.float32
+        is_rounded = not np.can_cast(space.dtype, np.float32)
+        return np.float64 if is_rounded and statistics.rounding > NEGLIGIBLE else np.float32
 
     def perceptron(self) -> Perceptron:
         """Return the actor as dense layers that read one vector, for back ends without torch.
@@ -126,10 +142,3 @@ def _layer(before: Sequence[nn.Module], linear: nn.Linear) -> Layer:
         ends = copy.deepcopy(module).double()(ends)
     shift, scale = ends[0], ends[1] - ends[0]
     return Layer((weight * scale).float().numpy(), (bias + weight @ shift).float().numpy(), ())
-
-
-def observation_dtype(space: spaces.Space[Any]) -> type[np.generic]:
-    """Return the type in which an exported actor takes observations of a space that is no dictionary."""
-    if isinstance(space, spaces.Box):
-        return np.uint8 if is_image_space(space) and space.dtype == np.uint8 else np.float32
-    return np.int64

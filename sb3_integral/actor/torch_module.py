@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.heads import NEVER
 from sb3_integral.actor.normalization import Statistics
-from sb3_integral.actor.spec import ActorSpec, observation_dtype
+from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 
@@ -30,14 +30,16 @@ class TorchActor(nn.Module):
     """What ``predict(deterministic=True)`` computes, without the rest of the policy.
 
     An observation is a tensor of shape (batch, ...), or a dictionary of them; images come with their
-    channels first. Whole numbers come as int64, images as uint8, all else as float32.
+    channels first. They are of the types that the actor's ``observation_dtype`` gives.
     """
 
     def __init__(self, spec: ActorSpec) -> None:
         super().__init__()
         self.spec = spec
         # A name of a dictionary's part can be none of a buffer.
-        self.normalizers = nn.ModuleList(map(Normalize, spec.statistics.values()))
+        self.normalizers = nn.ModuleList(
+            Normalize(own, spec.observation_dtype(name)) for name, own in spec.statistics.items()
+        )
         self.extractor = spec.extractor
         self.layers = spec.layers
         for name, values in spec.head.bounds.items():
@@ -60,24 +62,26 @@ class TorchActor(nn.Module):
 
 
 class Normalize(nn.Module):
-    """VecNormalize's normalisation of one array."""
+    """VecNormalize's normalisation of one array, computed in a type; the result is single precision."""
 
     mean: Tensor
     rest: Tensor
     std: Tensor
 
-    def __init__(self, statistics: Statistics) -> None:
+    def __init__(self, statistics: Statistics, dtype: type[np.generic]) -> None:
         super().__init__()
-        for name, values in zip(("mean", "rest", "std"), statistics.single, strict=True):
+        for name, values in zip(("mean", "rest", "std"), statistics.parts(dtype), strict=True):
             self.register_buffer(name, torch.from_numpy(values))
         self.has_rest = bool(self.rest.any())
         self.limit = statistics.limit
 
     def forward(self, observation: Tensor) -> Tensor:
         """Normalise. Shape: (batch, ...) to (batch, ...)."""
-        centred = observation.float() - self.mean
+        centred = observation.to(self.mean.dtype) - self.mean
         normalized = (centred - self.rest if self.has_rest else centred) / self.std
-        return normalized if self.limit is None else normalized.clamp(-self.limit, self.limit)
+        if self.limit is not None:
+            normalized = normalized.clamp(-self.limit, self.limit)
+        return normalized.float()
 
 
 def exported_program(actor: TorchActor) -> ExportedProgram:
@@ -87,7 +91,7 @@ def exported_program(actor: TorchActor) -> ExportedProgram:
     """
     space, batch = actor.spec.observation_space, {0: Dim("batch", min=1)}
     shapes: Any = [dict.fromkeys(space, batch) if isinstance(space, spaces.Dict) else batch]
-    arguments = [example(space)]
+    arguments = [_example(actor.spec)]
     if actor.spec.maskable:
         arguments.append(torch.ones(2, actor.spec.maskable, dtype=torch.bool))
         shapes.append(batch)
@@ -124,8 +128,13 @@ def export_torch(
     return program
 
 
-def example(space: spaces.Space[Any], batch: int = 2) -> Any:
-    """Return a batch of zeros of a space, in the types that an actor takes."""
+def _example(spec: ActorSpec) -> Any:
+    """Return a batch of zeros, in the types that an actor takes."""
+
+    def zeros(space: spaces.Space[Any], name: str | None = None) -> Tensor:
+        return torch.from_numpy(np.zeros((2, *(space.shape or ())), spec.observation_dtype(name)))
+
+    space = spec.observation_space
     if isinstance(space, spaces.Dict):
-        return {name: example(inner, batch) for name, inner in space.items()}
-    return torch.from_numpy(np.zeros((batch, *(space.shape or ())), observation_dtype(space)))
+        return {name: zeros(inner, name) for name, inner in space.items()}
+    return zeros(space)

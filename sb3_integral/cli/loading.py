@@ -20,20 +20,14 @@ from sb3_integral.resize import DEFAULT_METHOD
 
 @dataclass(frozen=True)
 class LoadedPolicy:
-    """A policy from a file, resizable.
-
-    Attributes:
-        policy: The policy.
-        env_id: The environment to act in, where that is known.
-        normalize: The statistics of the observations it was trained on, if it was on normalised.
-    """
+    """A resizable policy from a file, and its environment and statistics where it has some."""
 
     policy: Resizable
     env_id: str | None
     normalize: VecNormalize | None
 
     def environment(self, n_envs: int, seed: int) -> VecEnv:
-        """Make environments that give what the policy was trained on; see :func:`make_environment`."""
+        """Make environments with the observations of training; see :func:`make_environment`."""
         return make_environment(self.policy, self.env_id, self.normalize, n_envs, seed)
 
 
@@ -46,12 +40,7 @@ def make_environment(
 ) -> VecEnv:
     """Make environments for a policy: with stacked frames if it observes several.
 
-    Args:
-        policy: What will act.
-        env_id: The environment, as ``gymnasium.make`` takes it.
-        normalize: The statistics of the policy's observations; without them they are raw.
-        n_envs: How many are stepped as one batch.
-        seed: Seeds the first.
+    Observations are raw without statistics. The seed is that of the first environment.
 
     Raises:
         ValueError: If no environment is known, it can't be made, or it is not the policy's.
@@ -68,15 +57,10 @@ def make_environment(
 
 
 def load_resizable(path: Path, env_id: str | None, method: str | None = None) -> LoadedPolicy:
-    """Load a policy.
+    """Load a policy from a zip file that SB3 saved, a safe file, or the folder of a run.
 
     Zip files of SB3 and the statistics of rl-zoo3 are pickles: reading one can run code. Safe files
-    run none.
-
-    Args:
-        path: A zip file that SB3 saved, a safe file, or the folder of a run.
-        env_id: The environment; by default that which the folder names.
-        method: How a plain policy is resized; None is ``DEFAULT_METHOD`` of ``sb3_integral.resize``.
+    run none. A folder names its environment; a plain policy is resized by the method, or the best one.
 
     Raises:
         ValueError: If it is none of these, or the method is unknown.
@@ -87,7 +71,7 @@ def load_resizable(path: Path, env_id: str | None, method: str | None = None) ->
 
 
 def _stacked_frames(policy: Resizable | BasePolicy, venv: VecEnv) -> int:
-    """Return how many observations of an environment are one of the policy's, side by side."""
+    """Return how many observations of an environment are stacked in one of the policy's."""
     own, wanted = venv.observation_space.shape, policy.observation_space.shape
     if not own or not wanted or own[:-1] != wanted[:-1] or wanted[-1] % own[-1]:
         return 1

@@ -4,9 +4,9 @@ from sb3_integral.requirements import require
 
 require("deploy", "safetensors")
 
-from sb3_integral.actor import fold_normalization  # noqa: E402
+from sb3_integral.actor import DrawbackWarning, fold_normalization  # noqa: E402
 from sb3_integral.actor.c_header import export_c  # noqa: E402
-from sb3_integral.actor.onnx_export import DrawbackWarning, export_onnx, quantize_onnx  # noqa: E402
+from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
 from sb3_integral.actor.torch_module import export_torch  # noqa: E402
 from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget  # noqa: E402

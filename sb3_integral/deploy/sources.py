@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_integral.actor import Source
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.registration import integral_policies
-from sb3_integral.policies.saved_files import environment_of, model_file, statistics_file
+from sb3_integral.policies.saved_files import RECORD, environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
 
 
@@ -31,11 +31,13 @@ class Loaded:
         source: A model, or a policy alone.
         normalize: The statistics of its observations; None if it acts on raw ones.
         env_id: The environment it was trained for, where its folder says so.
+        files: What was read.
     """
 
     source: Source
     normalize: VecNormalize | None = None
     env_id: str | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def policy(self) -> BasePolicy:
@@ -77,6 +79,7 @@ def read_source(path: Path, algorithm: str | None = None, statistics: Path | Non
     """
     file = model_file(path)
     env_id = environment_of(file)
+    files = (file, file.with_name(RECORD))
     if file.suffix != ".zip":
         if statistics is not None:
             raise ValueError(f"{file} holds its statistics if it has any, got {statistics} beside")
@@ -85,7 +88,7 @@ def read_source(path: Path, algorithm: str | None = None, statistics: Path | Non
                 f"{file} is a zip under another name, perhaps a model of SB3; those are pickles, which "
                 f"can run code: rename it to {file.name}.zip if it is yours"
             )
-        return Loaded(load_policy(file), env_id=env_id)
+        return Loaded(load_policy(file), None, env_id, files)
     name = algorithm or detect_algorithm(file)
     known = algorithms()
     if name not in known:
@@ -96,8 +99,9 @@ def read_source(path: Path, algorithm: str | None = None, statistics: Path | Non
         raise ValueError(f"{file} is no model of {known[name].__name__}: {error}") from error
     place = statistics or statistics_file(file)
     if place is None:
-        return Loaded(model, env_id=env_id)
-    return Loaded(model, _for_stacked_frames(_statistics(place), model.observation_space), env_id)
+        return Loaded(model, None, env_id, files)
+    normalize = _for_stacked_frames(_statistics(place), model.observation_space)
+    return Loaded(model, normalize, env_id, (*files, place))
 
 
 def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None) -> VecNormalize:

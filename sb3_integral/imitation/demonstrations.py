@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from imitation.data.types import (
 from torch import Tensor
 
 from sb3_integral.atomic import atomic_folder
+from sb3_integral.file_list import file_digest, listed_files
 from sb3_integral.imitation.observations import (
     Observations,
     as_arrays,
@@ -152,14 +151,13 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         OSError: If a folder stands there that this function did not write, or that holds other files.
     """
     remaining = iter(episodes)
-    with atomic_folder(path, MANIFEST, _check_only_ours) as partial, no_progress_bars():
+    with atomic_folder(path, MANIFEST) as partial, no_progress_bars():
         shards = partial / "shards"
-        n_episodes = n_transitions = 0
+        n_transitions = 0
         parts: list[Path] = []
         while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
             check_episodes(shard, n_transitions)
             n_transitions += sum(map(len, shard))
-            n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
             _as_dataset(shard).save_to_disk(str(parts[-1]))
             shard.clear()
@@ -170,10 +168,6 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         whole.save_to_disk(str(partial))
         del whole
         shutil.rmtree(shards)
-        files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        (partial / MANIFEST).write_text(
-            json.dumps({"sha256": files, "episodes": n_episodes}), encoding="utf-8"
-        )
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -283,39 +277,14 @@ def _as_dataset(episodes: list[TrajectoryWithRew]) -> datasets.Dataset:
     return datasets.Dataset.from_dict(of_keys | columns)
 
 
-def _check_only_ours(path: Path) -> None:
-    """Check that an existing set can be replaced: that nobody has put other files into its folder."""
-    if not (path / MANIFEST).is_file():
-        return
-    other = {file.name for file in path.iterdir()} - {MANIFEST, *_manifest(path)}
-    if other:
-        raise FileExistsError(f"{path} holds other files too: {', '.join(sorted(other))}")
-
-
 def _check_manifest(path: Path) -> None:
     if not (path / MANIFEST).exists():
         return
-    for name, expected in _manifest(path).items():
+    for name, expected in listed_files(path, MANIFEST).items():
         file = path / name
-        digest = _digest(file) if file.is_file() else None
+        digest = file_digest(file)
         if digest != expected:
             raise ValueError(f"{file} was cut or changed: its SHA-256 is {digest}, expected {expected}")
-
-
-def _manifest(path: Path) -> dict[str, str]:
-    manifest = path / MANIFEST
-    try:
-        return dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read(table: pa.Table) -> tuple[dict[str, Tensor], Tensor]:

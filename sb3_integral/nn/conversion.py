@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from torch.nn.utils import fusion
 
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.convolution import IntegralConv2d
+from sb3_integral.nn.copying import copied
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
@@ -98,7 +98,7 @@ def convert(
         ValueError: If a module is of another kind, or there are fewer than two layers.
         ImportError: If fast-tsp is wanted and not installed.
     """
-    modules = _fused(_flattened(copy.deepcopy(module).eval()))
+    modules = _fused(_flattened(copied(module).eval()))
     found = {i: part for i, part in enumerate(modules) if isinstance(part, nn.Linear | nn.Conv2d)}
     layers = list(found.values())
     if len(layers) < 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from sb3_integral.nn.axis import Axes, Axis
 from sb3_integral.nn.caching import ordinary_tensors
 from sb3_integral.nn.chain import Chain, find_chain, has_hooks
+from sb3_integral.nn.copying import copied
 from sb3_integral.nn.engine import (
     Packing,
     Parameters,
@@ -192,9 +192,8 @@ class IntegralNetwork(nn.Module):
             ValueError: If a size is not a positive integer or their number is wrong.
         """
         at = None if size is None else self.axes.placements(size)
-        # What deepcopy is to copy is in its memory already: the layer's discrete form.
         ordinary = {id(layer): layer.discretize(at) for layer in self._layers}
-        return copy.deepcopy(self.module, ordinary)
+        return copied(self.module, ordinary)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

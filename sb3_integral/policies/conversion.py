@@ -40,7 +40,7 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
 
 
 @torch.no_grad()
-def begin_at(
+def init_from(
     integral: IntegralActorCriticPolicy, policy: ActorCriticPolicy, permute: bool = True
 ) -> IntegralActorCriticPolicy:
     """Give an integral policy the weights of a trained plain one, to be trained on from there.

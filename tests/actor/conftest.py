@@ -27,12 +27,13 @@ def act_in_c(
         header: Path, observations: Any, space: spaces.Space[Any], masks: Any = None
     ) -> np.ndarray[Any, Any]:
         folder = tmp_path_factory.mktemp("c")
+        real = "double" if "const double *observation" in header.read_text(encoding="ascii") else "float"
         one_choice = isinstance(space, spaces.Discrete)
         number, dtype = ("float", np.float32) if isinstance(space, spaces.Box) else ("int", np.int32)
         takes_masks = "const unsigned char *allowed" in header.read_text(encoding="ascii")
         last = ", allowed" if takes_masks else ""
         call = "action[0] = policy_act(observation" if one_choice else "policy_act(observation, action"
-        head = f"void act(const float *observation, {number} *action, const unsigned char *allowed)"
+        head = f"void act(const {real} *observation, {number} *action, const unsigned char *allowed)"
         (folder / "act.c").write_text(
             f'#include "{header}"\n{head};\n{head} {{ {call}{last}); (void)allowed; }}\n'
         )
@@ -50,7 +51,8 @@ def act_in_c(
         call_c = ctypes.CDLL(str(library)).act
         rows = []
         assert takes_masks or masks is None
-        for number_of_row, observation in enumerate(np.asarray(observations, np.float32)):
+        given = np.asarray(observations, np.float64 if real == "double" else np.float32)
+        for number_of_row, observation in enumerate(given):
             row = np.full(space.shape or (), -99, dtype)
             given_to_c = [np.ascontiguousarray(observation), row]
             if masks is not None:

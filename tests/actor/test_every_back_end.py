@@ -19,7 +19,6 @@ from sb3_integral.actor import actor_spec, quickest_actor
 from sb3_integral.actor.c_header import export_c
 from sb3_integral.actor.onnx_export import export_onnx
 from sb3_integral.actor.onnx_policy import OnnxPolicy
-from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.actor.torch_module import TorchActor, export_torch
 from sb3_integral.evaluation.actors import ROWS, make_actor
 
@@ -94,7 +93,9 @@ def name_of(case: tuple[Any, ...]) -> str:
 def tensors(observations: Any, space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: tensors(observations[name], inner) for name, inner in space.items()}
-    return torch.from_numpy(np.ascontiguousarray(observations, observation_dtype(space)))
+    is_number = isinstance(space, spaces.Box) and space.dtype != np.uint8
+    dtype = np.float32 if is_number else space.dtype if space.dtype == np.uint8 else np.int64
+    return torch.from_numpy(np.ascontiguousarray(observations, dtype))
 
 
 @pytest.fixture(scope="module")

@@ -125,6 +125,20 @@ def test_sb3_evaluates_it_and_int8_earns_what_it_earns(cartpole: Path, tmp_path:
     assert again[0].returns == earned[0].returns
 
 
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_the_int8_form_does_not_replace_what_it_is_made_of(
+    cartpole: Path, tmp_path: Path, link: str | None
+) -> None:
+    target = cartpole if link is None else tmp_path / "int8.onnx"
+    if link is not None:
+        getattr(target, link)(cartpole)
+    before = cartpole.read_bytes()
+    with pytest.raises(ValueError, match="which is read, expected another file to write"):
+        quantize_onnx(cartpole, target)
+    assert cartpole.read_bytes() == before
+    assert target.samefile(cartpole)
+
+
 def test_observations_that_say_nothing_of_ranges_are_refused(cartpole: Path, tmp_path: Path) -> None:
     target = tmp_path / "int8.onnx"
     for bad, said in (

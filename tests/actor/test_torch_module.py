@@ -15,7 +15,6 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_integral.actor import actor_spec
-from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.deploy import export_torch
 
@@ -46,7 +45,9 @@ CASES: list[tuple[Any, ...]] = [
 def tensors(observations: Any, space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: tensors(observations[name], inner) for name, inner in space.items()}
-    return torch.from_numpy(np.ascontiguousarray(observations, observation_dtype(space)))
+    is_number = isinstance(space, spaces.Box) and space.dtype != np.uint8
+    dtype = np.float32 if is_number else space.dtype if space.dtype == np.uint8 else np.int64
+    return torch.from_numpy(np.ascontiguousarray(observations, dtype))
 
 
 @given(data=st.data())

@@ -1,4 +1,4 @@
-"""An environment that a stage uses, from Gymnasium or from a package of the user's."""
+"""The environment of a stage, from Gymnasium or from a package of the user's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_MAX_EPISODE_STEPS = 10_000
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment by its id, and what makes the id known to Gymnasium.
+    """An environment by its id, and the packages that make the id known to Gymnasium.
 
     Attributes:
         id: As in Gymnasium's registry.
@@ -51,9 +51,6 @@ class Environment:
     def registered(self) -> Iterator[EnvSpec]:
         """Make the environment known to Gymnasium under its id, with the time limit, for a block.
 
-        Yields:
-            What Gymnasium's registry holds during the block.
-
         Raises:
             ValueError: If a package cannot be imported, or the environment is not registered.
         """
@@ -73,13 +70,10 @@ class Environment:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """What identifies the code of the environment: versions of packages, digests of local files."""
+        """The versions of the packages, and digests of the local files, with the environment's code."""
         modules = self._modules()
-        found = versions_of(["gymnasium"])
-        for part, distribution in SIMULATORS.items():
-            if any(part in module for module in modules):
-                found.update(versions_of([distribution]))
-        return found | versions_of_modules(modules)
+        simulators = [own for part, own in SIMULATORS.items() if any(part in each for each in modules)]
+        return versions_of(["gymnasium", *simulators]) | versions_of_modules(modules)
 
     def local_sources(self) -> dict[str, Path]:
         """Return the files of its code that no installed distribution holds, by relative path."""
@@ -119,12 +113,12 @@ class Environment:
             if isinstance(entry_point, str):
                 creator = load_env_creator(entry_point)
             modules += [each.__module__ for each in getattr(creator, "__mro__", [creator])]
-        return sorted({module for module in modules if module not in ("builtins", "typing", "abc")})
+        return sorted({*modules} - {"builtins", "typing", "abc"})
 
 
 @lru_cache
 def current_versions(environment: Environment) -> dict[str, str]:
-    """Return the versions of an environment's code as this process has loaded it."""
+    """Return the versions of an environment's code in this process."""
     return replace(environment).versions
 
 

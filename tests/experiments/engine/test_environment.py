@@ -6,8 +6,7 @@ import sys
 import gymnasium as gym
 import pytest
 
-from sb3_integral.experiments import Environment
-from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
+from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS, Environment
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_a_simulator_is_among_the_versions(name, distribution):
 def test_mujoco_repeats_no_warning(tmp_path):
     # given an environment of whose model MuJoCo warns whenever it is loaded
     code = (
-        "import gymnasium, sb3_integral.experiments as e\n"
+        "import gymnasium, sb3_integral.experiments.engine.environment as e\n"
         "with e.Environment('HalfCheetah-v4').registered():\n"
         "    for _ in range(3): gymnasium.make('HalfCheetah-v4').close()\n"
     )

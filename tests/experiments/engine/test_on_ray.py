@@ -62,7 +62,10 @@ sys.path.insert(0, sys.argv[1])
 
 import small_stage_functions as functions
 
-from sb3_integral.experiments import Environment, Plan, Stage, run_stages
+from sb3_integral.experiments.engine.environment import Environment
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.engine.runner import run_stages
+from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.engine.on_ray import RayExecutor
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from sb3_integral.evaluation import Moments, welch_p_from_moments
-from sb3_integral.experiments import paper_table
+from sb3_integral.experiments.report.tables import paper_table
 from sb3_integral.resize import UNSIZED_PARAMETERS
 
 # Environment: observations and actions.

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from sb3_integral.experiments import PAGE, REPORT, build_stages, load_config
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.report.page import PAGE
+from sb3_integral.experiments.report.write import REPORT
+from sb3_integral.experiments.stages.experiment import build_stages
 
 
 @pytest.fixture
