@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
@@ -140,13 +141,5 @@ def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest integer that fits, by bisection; ``low`` must fit."""
-    if fits(high):
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    """Return the largest integer that fits; ``low`` must fit."""
+    return low + bisect_left(range(low + 1, high + 1), True, key=lambda size: not fits(size))

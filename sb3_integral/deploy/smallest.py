@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -130,14 +131,13 @@ def smallest_size(
 class _Search:
     """Every answer is a hypothesis, against which a gambler bets.
 
-    If an answer is right, all sizes below it are degraded and it and those above are within. Its gambler
-    bets against that wherever episodes are played, and it is rejected once the gambler has multiplied
-    the capital by 1 / (1 - confidence). This happens to the right answer with a probability of at
-    most 1 - confidence, however many sizes are tried and however often it is looked at.
+    If an answer is right, all sizes below it are degraded, and it and those above are within. Its
+    gambler bets against that wherever episodes are played; it is rejected once the capital has grown to
+    1 / (1 - confidence). This happens to the right answer with a probability of at most 1 - confidence,
+    however many sizes are tried and however often one looks.
 
-    Sizes are bisected by their means to guess the answer. Then the size that answers best is played:
-    the guess, or the size below it, whichever's loss is nearer to the tolerance. All sizes and the full
-    one play new episodes each time.
+    Sizes are bisected by their means to guess the answer. Then the guess is played, or the size below
+    it, whichever's loss is nearer to the tolerance. All episodes are new ones.
     """
 
     player: SizePlayer
@@ -162,7 +162,7 @@ class _Search:
     def run(self) -> SmallestSize:
         """Play until one answer is left, or nothing that would decide may be played any more."""
         while True:
-            answer = self._guess()
+            answer = bisect_left(range(len(self.candidates)), True, key=self._is_within)
             undecided = [
                 index
                 for index in (answer, answer - 1)
@@ -184,19 +184,12 @@ class _Search:
             is_certain={*range(len(self.candidates) + 1)} - self.rejected <= {answer},
         )
 
-    def _guess(self) -> int:
-        """Bisect the sizes by what is decided, and by the means where nothing is."""
-        below, accepted = -1, len(self.candidates)  # the last index is the full size
-        while accepted - below > 1:
-            middle = (below + accepted) // 2
-            if middle not in self.blocks:
-                self._play(middle)
-            decided = self._verdict(middle)
-            if self._loss(middle) <= self.tolerance if decided is None else decided:
-                accepted = middle
-            else:
-                below = middle
-        return accepted
+    def _is_within(self, index: int) -> bool:
+        """Return whether a size is within the tolerance; where nothing is decided, by the means."""
+        if index not in self.blocks:
+            self._play(index)
+        decided = self._verdict(index)
+        return self._loss(index) <= self.tolerance if decided is None else decided
 
     def _play(self, index: int) -> None:
         """Play more episodes at a size, and bet on them."""
@@ -249,13 +242,17 @@ class _Search:
         """Make the trial of a size, unless there is one."""
         if index in self.trials:
             return
-        decided, loss = self._verdict(index), self._loss(index)
-        is_within = loss <= self.tolerance if decided is None else decided
-        verdict: Verdict = "within" if is_within else "degraded"
-        if decided is None:
-            verdict = "probably within" if is_within else "probably degraded"
+        verdict: Verdict = "within" if self._is_within(index) else "degraded"
+        if self._verdict(index) is None:
+            verdict = "probably within" if verdict == "within" else "probably degraded"
         smaller = [one for block in self.blocks[index] for one in block.smaller]
-        trial = SizeTrial(self.candidates[index], verdict, len(smaller), float(np.mean(smaller)), loss)
+        trial = SizeTrial(
+            self.candidates[index],
+            verdict,
+            len(smaller),
+            float(np.mean(smaller)),
+            self._loss(index),
+        )
         self.trials[index] = trial
         if self.on_trial_end is not None:
             self.on_trial_end(trial)
