@@ -14,7 +14,7 @@ RUNS ?= runs
 PAPERS = acrobot lunarlander halfcheetah ant
 NEWCOMERS = cartpole hopper bipedalwalker
 
-.PHONY: help quickstart quick results newcomers study test check format build clean
+.PHONY: help quickstart quick results newcomers study test check docs format build clean
 
 help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
@@ -24,6 +24,7 @@ help:
 	@echo "make study       which ingredient of training does what, into results/study/"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format, types and the order of imports"
+	@echo "make docs        build the site into build/site"
 	@echo "make format      format the code"
 	@echo "make build       build the wheel"
 	@echo "make clean       remove the environment and what was built (runs/ is kept)"
@@ -57,6 +58,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

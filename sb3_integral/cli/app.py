@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sb3_integral._version import __version__
 from sb3_integral.cli.budget import drive, fit, smallest
+from sb3_integral.cli.compress import compress
 from sb3_integral.cli.export import export, rewards
 from sb3_integral.cli.options import argument, option
 from sb3_integral.cli.results import figure, show
@@ -141,5 +142,5 @@ def imitation(
     main([script, *(arguments or [])])
 
 
-for _verb in (show, figure, export, rewards, fit, smallest, drive):
+for _verb in (compress, show, figure, export, rewards, fit, smallest, drive):
     app.command()(_verb)

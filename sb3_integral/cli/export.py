@@ -98,7 +98,7 @@ def export(
     with errors_as_messages(errors), status:
         from sb3_integral.actor import DrawbackWarning
         from sb3_integral.atomic import check_file_target
-        from sb3_integral.cli.loading import make_environment
+        from sb3_integral.deploy.environment import make_environment
         from sb3_integral.deploy.sources import read_source
 
         check_file_target(target)
@@ -218,7 +218,7 @@ def _write_onnx(job: Export) -> str:
 
 def _write_int8(job: Export) -> str:
     from sb3_integral import deploy
-    from sb3_integral.cli.loading import make_environment
+    from sb3_integral.deploy.environment import make_environment
 
     with tempfile.TemporaryDirectory() as folder:
         exact = Path(folder) / "exact.onnx"

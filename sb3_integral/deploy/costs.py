@@ -60,6 +60,11 @@ def _shapes(parameters: dict[str, nn.Parameter]) -> np.ndarray[Any, np.dtype[np.
     return np.array([(*shape, *(1,) * (longest - len(shape))) for shape in shapes], np.int64)
 
 
+def actor_parameters(policy: BasePolicy) -> int:
+    """Return the number of weights and biases of an ordinary policy's deterministic actor."""
+    return sum(own.numel() for own in _actor_parameters(policy).values())
+
+
 def _actor_parameters(policy: BasePolicy) -> dict[str, nn.Parameter]:
     """Return every parameter of the deterministic actor."""
     net = find_layout(policy).actors[0]

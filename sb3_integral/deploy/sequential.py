@@ -190,3 +190,42 @@ class _Seen(NamedTuple):
         squares = variance + count * gain**2
         stake = min(max(count * gain, 0.0) / (squares + 1e-300), BOLDEST / most_lost)
         return stake, (stake * count * gain - 0.5 * stake**2 * squares) / (1 + count)
+
+
+@dataclass(frozen=True)
+class PairedTTest:
+    """A paired t-test, repeated after every ``every`` episodes, with alpha spent over the looks.
+
+    The k-th look may be wrong with probability alpha / (k (k + 1)), which add up to alpha (after K. Lan
+    and D. DeMets, *Discrete sequential boundaries for clinical trials*, Biometrika 70, 1983; by
+    Bonferroni, so whatever the looks have to do with each other). It needs no range of returns, but
+    assumes that mean differences are about normal: rare failures that the first episodes do not show
+    deceive it.
+
+    Args:
+        every: Episodes from one look to the next.
+    """
+
+    every: int = 16
+
+    def decide(
+        self, reference: Sequence[float], other: Sequence[float], tolerance: float, alpha: float
+    ) -> bool | None:
+        """Return whether the mean of ``other`` is above that of ``reference`` minus the tolerance.
+
+        It is to be asked whenever ``every`` episodes have come, and is None while that is undecided.
+        Returns at the same place may be of the same episode. Alpha is how often a decision may be wrong.
+        """
+        from scipy import stats  # takes a second to import, which `import sb3_integral` need not
+
+        margins = np.asarray(other, dtype=float) - np.asarray(reference, dtype=float) + tolerance
+        for look in range(1, len(margins) // self.every + 1):
+            seen = margins[: look * self.every]
+            mean, error = float(seen.mean()), float(seen.std(ddof=1)) / math.sqrt(len(seen))
+            if error == 0.0:
+                if mean:
+                    return mean > 0
+                continue
+            if stats.t.sf(abs(mean) / error, len(seen) - 1) <= alpha / (look * (look + 1)):
+                return mean > 0
+        return None

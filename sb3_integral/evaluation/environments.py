@@ -35,6 +35,8 @@ from sb3_integral.policies.masking import action_masks, check_action_masks, has_
 
 Env = gym.Env[Any, Any]
 EnvFactory = Callable[[], Env]
+"""What makes an environment, called once for each copy."""
+
 WrapperMaker = Callable[[VecEnv], VecEnv]
 
 
@@ -74,6 +76,21 @@ def evaluation_env(
         venv, makers = _wrapped_like(training_env, DummyVecEnv([lambda: made]), policy)
         _check(policy, venv, use_masking)
     return WrappedFactory(factory, tuple(makers)) if makers else factory
+
+
+def without_normalization(factory: EnvFactory, training_env: VecEnv) -> EnvFactory:
+    """Return what makes an environment with the training environment's wrappers but VecNormalize.
+
+    Args:
+        factory: Makes the bare environment.
+        training_env: The training environment.
+
+    Raises:
+        ValueError: If a wrapper can't be put around another environment.
+    """
+    wrappers = [wrapper for wrapper in vec_wrappers(training_env) if _matters(wrapper)]
+    makers = [_maker(wrapper) for wrapper in wrappers if not isinstance(wrapper, VecNormalize)]
+    return WrappedFactory(factory, makers) if makers else factory
 
 
 def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:

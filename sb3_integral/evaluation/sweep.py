@@ -186,7 +186,7 @@ class SizePlayer:
         policy, env, rules = self.policy, self.env, self.rules
         if not isinstance(env, VecEnv):
             actors = [make_actor(policy.discretize(size), rules.deterministic) for size in sizes]
-            yield from _play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, rules)
+            yield from play_all(actors, env, episode_seeds(seed, n_episodes), n_workers, rules)
             return
         with evaluating(env):
             for size in sizes:
@@ -196,7 +196,7 @@ class SizePlayer:
                     yield play_vectorized(policy, env, n_episodes, rules)
 
 
-def _play_all(
+def play_all(
     actors: Sequence[Actor],
     factory: EnvFactory,
     seeds: Sequence[int],

@@ -56,17 +56,21 @@ def expert_actions(
     return act_validly if takes_masks and has_action_masks(env) else act
 
 
-def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array | None) -> Array:
-    """Draw a student's actions; with masks, only valid ones.
+def student_actions(
+    policy: ActorCriticPolicy, observations: Any, masks: Array | None, deterministic: bool = False
+) -> Array:
+    """Return a student's actions; with masks, only valid ones.
 
     Args:
         policy: The student; it need not know of masks itself.
         observations: Shape: (n, *observation).
         masks: Which actions are valid. Shape: (n, choices).
+        deterministic: Whether they are the most likely ones, or drawn.
     """
     predict: Any = policy.predict
     if masks is None or takes_action_masks(policy):
-        actions: Array = predict(observations, **({} if masks is None else {"action_masks": masks}))[0]
+        given = {} if masks is None else {"action_masks": masks}
+        actions: Array = predict(observations, deterministic=deterministic, **given)[0]
         return actions
     with torch.no_grad():
         outputs = actor_output(policy, policy.obs_to_tensor(observations)[0])
@@ -79,8 +83,11 @@ def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array |
     else:
         branches = [outputs.shape[1]]
     logits = outputs.masked_fill(~valid, -torch.inf)
-    drawn = [Categorical(logits=branch).sample() for branch in logits.split(branches, dim=1)]
-    actions = torch.stack(drawn, dim=1).cpu().numpy()
+    chosen = [
+        branch.argmax(dim=1) if deterministic else Categorical(logits=branch).sample()
+        for branch in logits.split(branches, dim=1)
+    ]
+    actions = torch.stack(chosen, dim=1).cpu().numpy()
     return actions[:, 0] if isinstance(space, spaces.Discrete) else actions
 
 

@@ -13,6 +13,7 @@ from sb3_integral.deploy.sequential import (
     BettingTest,
     Block,
     Evidence,
+    PairedTTest,
 )
 
 TESTS = [BettingTest((-500.0, 0.0)), BettingTest()]
@@ -149,3 +150,39 @@ def test_wrong_ranges_are_refused():
         BettingTest((-500.0, 0.0)).evidence(pairs([0.0], [1.0]), 10.0)
     with pytest.raises(ValueError, match=r"tolerance must be below 500\.0"):
         BettingTest((-500.0, 0.0)).evidence(pairs([0.0], [0.0]), 500.0)
+
+
+def paired_decision(
+    reference: list[float], other: list[float], tolerance: float
+) -> tuple[bool | None, int]:
+    for n in range(8, len(other) + 1, 8):
+        decision = PairedTTest(8).decide(reference[:n], other[:n], tolerance, ALPHA)
+        if decision is not None:
+            return decision, n
+    return None, len(other)
+
+
+def test_a_t_test_decides_clear_cases_early():
+    rng = np.random.default_rng(0)
+    reference = acrobot(rng, -80.0, 200)
+    within, n_within = paired_decision(reference, acrobot(rng, -80.0, 200), 40.0)
+    degraded, n_degraded = paired_decision(reference, acrobot(rng, -300.0, 200), 40.0)
+    assert (within, degraded) == (True, False)
+    assert n_within <= 100
+    assert n_degraded <= 40
+
+
+def test_a_t_test_at_the_tolerance_itself_errs_no_oftener_than_alpha():
+    rng = np.random.default_rng(1)
+    decisions = [
+        paired_decision(acrobot(rng, -80.0, 200), acrobot(rng, -120.0, 200), 40.0)[0] for _ in range(60)
+    ]
+    assert sum(one is True for one in decisions) < 8
+    assert sum(one is False for one in decisions) < 8
+
+
+def test_a_t_test_of_equal_returns_decides_at_once_and_of_none_nothing():
+    assert PairedTTest(8).decide([500.0] * 8, [500.0] * 8, 1.0, ALPHA) is True
+    assert PairedTTest(8).decide([500.0] * 8, [400.0] * 8, 1.0, ALPHA) is False
+    assert PairedTTest(8).decide([500.0] * 8, [499.0] * 8, 1.0, ALPHA) is None
+    assert PairedTTest(8).decide([], [], 10.0, ALPHA) is None
