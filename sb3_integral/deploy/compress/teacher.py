@@ -88,7 +88,7 @@ class Teacher:
         return _returns(RandomActor(self.action_space), self.make_student_env, seeds, rules)
 
 
-class RandomActor:
+class RandomActor(Actor):
     """Takes random actions; see :class:`~sb3_integral.evaluation.actors.Actor`.
 
     Args:
