@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_file, check_file_target
+from sb3_integral.escaping import one_line
 from sb3_integral.policies.constructor_json import policy_classes, value_from_json, value_to_json
 from sb3_integral.policies.file_limits import AXES, check_arguments, parse_description, read_space
 from sb3_integral.policies.integral import IntegralPolicy
@@ -150,7 +152,7 @@ def load_policy(
     try:
         policy = _build(parse_description(header["policy"]), tensors)
     except UNREADABLE as error:
-        raise ValueError(f"{path} holds no policy that can be built: {error}") from error
+        raise ValueError(f"{path} holds no policy that can be built: {one_line(error)}") from error
     asked = (observation_space, action_space)
     own = (policy.observation_space, policy.action_space)
     if any(space is not None and space != other for space, other in zip(asked, own, strict=True)):
@@ -237,7 +239,15 @@ def _build(content: dict[str, Any], tensors: State) -> BasePolicy:
     if _sizes(policy) != content["sizes"]:
         raise ValueError(f"the sizes are {_sizes(policy)}, expected {content['sizes']}")
     policy.set_training_mode(False)
-    return policy.to("cpu")
+    policy = policy.to("cpu")
+    policy.predict(_zeros(policy.observation_space), deterministic=True)  # SB3 checks few arguments
+    return policy
+
+
+def _zeros(space: spaces.Space[Any]) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {name: _zeros(inner) for name, inner in space.items()}
+    return np.zeros(space.shape or (), space.dtype)
 
 
 def _arch_on_grid(arch: Any, grid_size: Any, known: frozenset[str]) -> Any:
