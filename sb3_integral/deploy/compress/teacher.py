@@ -29,7 +29,7 @@ from sb3_integral.evaluation.environments import (
     without_normalization,
 )
 from sb3_integral.evaluation.episodes import EpisodeRules
-from sb3_integral.evaluation.workers import play_all
+from sb3_integral.evaluation.sweep import play_all
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies.masking import takes_action_masks
 
@@ -88,7 +88,7 @@ class Teacher:
         return _returns(RandomActor(self.action_space), self.make_student_env, seeds, rules)
 
 
-class RandomActor:
+class RandomActor(Actor):
     """Takes random actions; see :class:`~sb3_integral.evaluation.actors.Actor`.
 
     Args:
