@@ -1,4 +1,4 @@
-"""The site's programs and commands, in the order in which they stand on a page, in a fresh folder.
+"""The programs and commands of README.md and the site, in their order on a page, in a fresh folder.
 
 Training is shortened, and nothing else is changed. What installs is not run. What takes hours (``make``,
 the stages of an experiment) is planned but not done.
@@ -6,7 +6,9 @@ the stages of an experiment) is planned but not done.
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -76,11 +78,14 @@ SYBIL = Sybil(
         CodeBlockParser(language="yaml", evaluator=check_yaml),
     ]
 )
+README = ROOT / "README.md"
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 DOCUMENTS = {
-    path.relative_to(DOCS).with_suffix("").as_posix(): document
-    for path in sorted(DOCS.rglob("*.md"))
+    path.relative_to(ROOT).with_suffix("").as_posix(): document
+    for path in PAGES
     if list(document := SYBIL.parse(path))
 }
+MOST_WORDS = 900
 
 
 @pytest.fixture
@@ -115,5 +120,43 @@ def test_a_page_does_what_it_says(page: str, checkout: Path) -> None:
 
 
 def test_every_budget_belongs_to_a_command() -> None:
-    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
     assert [key for key in BUDGETS if key not in text] == []
+
+
+# The README
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= MOST_WORDS
+
+
+def test_links_of_the_readme_are_there() -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", README.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_the_readmes_table_is_that_of_the_results() -> None:
+    text = README.read_text(encoding="utf-8")
+    for environment, name in [
+        ("halfcheetah", "HalfCheetah-v4"),
+        ("ant", "Ant-v4"),
+        ("lunarlander", "LunarLander-v3"),
+        ("acrobot", "Acrobot-v1"),
+    ]:
+        path = ROOT / "results" / environment / "table.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["label"] == "INN"]
+        scores = {row["n_hidden"]: float(row["score_mean"]) for row in rows}
+        cells = " | ".join(f"{scores[size]:.2f}" for size in ("100", "50", "20", "10", "5"))
+        assert f"| {name} | **integral** | {cells} |" in text
+
+
+def test_files_that_pages_name_are_there() -> None:
+    for page in PAGES:
+        named = re.findall(
+            r"`(?:python )?(\w+/[\w./]+\.(?:py|yml|md))`", page.read_text(encoding="utf-8")
+        )
+        places = (ROOT, ROOT / "sb3_integral", ROOT / "sb3_integral" / "experiments")
+        missing = [name for name in named if not any((place / name).exists() for place in places)]
+        assert missing == [], page

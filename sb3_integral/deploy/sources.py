@@ -6,6 +6,7 @@ import copy
 import json
 import zipfile
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,7 @@ def algorithms() -> dict[str, type[BaseAlgorithm]]:
     }
 
 
-def read_source(
-    path: Path,
-    algorithm: str | None = None,
-    statistics: Path | None = None,
-    observation_space: spaces.Space[Any] | None = None,
-    action_space: spaces.Space[Any] | None = None,
-) -> Loaded:
+def read_source(path: Path, algorithm: str | None = None, statistics: Path | None = None) -> Loaded:
     """Read a policy from a file or a folder.
 
     A file that ends in ``.zip`` is SB3's: reading it unpickles, which can run code, so read only files
@@ -79,8 +74,6 @@ def read_source(
         path: A zip of SB3, a safe file, or a folder; see :func:`~sb3_integral.policies.model_file`.
         algorithm: Whose model a zip holds, by rl-zoo3's name; found out by default.
         statistics: ``vecnormalize.pkl``, for a zip; looked for in rl-zoo3's places by default.
-        observation_space: If given, the policy of a safe file must have been made for it.
-        action_space: Likewise.
 
     Raises:
         ValueError: If there is no such file, or it is not what its name says.
@@ -96,11 +89,12 @@ def read_source(
                 f"{file} is a zip under another name, perhaps a model of SB3; those are pickles, which "
                 f"can run code: rename it to {file.name}.zip if it is yours"
             )
-        return Loaded(load_policy(file, observation_space, action_space), None, env_id, files)
+        return Loaded(load_policy(file), None, env_id, files)
     name = algorithm or detect_algorithm(file)
     known = algorithms()
     if name not in known:
-        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}")
+        others = "" if find_spec("sb3_contrib") else "; `pip install sb3-contrib` brings others"
+        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}{others}")
     try:
         model = known[name].load(file, device="cpu")
     except Exception as error:  # unpickling can raise anything

@@ -16,12 +16,13 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
+from sb3_integral.actor import actor_spec
 from sb3_integral.actor import onnx_export as module
+from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.deploy import (
     DrawbackWarning,
     OnnxPolicy,
     compare_rewards,
-    deterministic_actor,
     export_onnx,
     export_torch,
     observations_of,
@@ -165,7 +166,7 @@ def test_a_file_that_acts_otherwise_is_not_written(
     student: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a program of another actor
-    other = deterministic_actor(student, 3)
+    other = TorchActor(actor_spec(student, 3))
     export = module.exported_program
     monkeypatch.setattr(module, "exported_program", lambda actor: export(other))
     # when / then

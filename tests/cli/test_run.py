@@ -209,7 +209,6 @@ def is_alive(group: int) -> bool:
     return True
 
 
-@pytest.mark.xfail(strict=False, reason="has not passed as a whole yet, for want of a quiet machine")
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_in_the_background_ends_on_a_signal_and_says_how_to_go_on(write, tmp_path, number):

@@ -343,7 +343,7 @@ def test_deep_nesting_is_refused(forge: Callable[..., Path], text: str) -> None:
 
 
 def test_another_version_says_so(forge: Callable[..., Path]) -> None:
-    with pytest.raises(ValueError, match="is of version 9 of the format, expected 2"):
+    with pytest.raises(ValueError, match="is of version 9 of the format, expected 3"):
         load_policy(forge(version="9"))
 
 

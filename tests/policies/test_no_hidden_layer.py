@@ -20,12 +20,12 @@ from sb3_integral import (
     ResizablePolicy,
     evaluate_resize_sweep,
 )
+from sb3_integral.actor import quickest_actor
 from sb3_integral.deploy import (
     BudgetError,
     export_sb3,
     fit_to_budget,
     load_policy,
-    quickest_actor,
     save_policy,
 )
 from sb3_integral.policies import as_resizable, init_from, make_integral

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from sb3_integral.evaluation.environments import (
     without_normalization,
 )
 from sb3_integral.evaluation.episodes import EpisodeRules
-from sb3_integral.evaluation.workers import play_all
+from sb3_integral.evaluation.sweep import play_all
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies.masking import takes_action_masks
 
@@ -90,7 +90,7 @@ class Teacher:
         return _returns(RandomActor(self.action_space), self.make_student_env, seeds, rules)
 
 
-class RandomActor:
+class RandomActor(Actor):
     """Takes random actions; see :class:`~sb3_integral.evaluation.actors.Actor`.
 
     Args:
@@ -170,7 +170,9 @@ def _factory(env: Any) -> tuple[EnvFactory, str]:
             f"episodes are played in several copies"
         )
     if spec is not None:
-        return partial(gym.make, spec), str(spec.id)
+        # SB3 puts a Monitor around what it makes itself, which Gymnasium can't make again.
+        wrappers = tuple(own for own in spec.additional_wrappers if own.name != Monitor.__name__)
+        return partial(gym.make, replace(spec, additional_wrappers=wrappers)), str(spec.id)
     return env_factory(env), env if isinstance(env, str) else getattr(env, "__name__", "environment")
 
 

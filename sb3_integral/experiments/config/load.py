@@ -43,7 +43,7 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
         raise ConfigError.of(path, "\n  ".join(problems)) from error
     except ValueError as error:
         raise ConfigError.of(path, error) from error
-    config = config.model_copy(update={"expert": _with_files(config, path)})
+    config = config.model_copy(update={"expert": _with_files(config, path)}).read_from(path)
     _check_environment(config, path)
     return config
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
+from sb3_integral.escaping import one_line
 from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
 from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
 from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
@@ -147,6 +149,19 @@ class ExperimentConfig(Section):
     students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
     cloning: CloningConfig = CloningConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    _file: Path | None = PrivateAttr(None)
+
+    def read_from(self, path: Path) -> ExperimentConfig:
+        """Return the configuration with the file that it was read from."""
+        config = self.model_copy()
+        config._file = path
+        return config
+
+    @property
+    def command(self) -> str:
+        """What makes its results, on a command line."""
+        path = one_line(self._file or f"{self.name}.yml")
+        return shlex.join(["sb3-integral", "run", path, "--preset", self.preset])
 
     @property
     def folder(self) -> str:

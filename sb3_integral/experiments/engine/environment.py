@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -16,6 +15,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from sb3_integral.experiments.engine.versions import local_sources, versions_of, versions_of_modules
+from sb3_integral.mujoco_warnings import show_mujoco_warnings_once
 
 SIMULATORS = {".mujoco": "mujoco", ".box2d": "box2d"}
 """Distributions behind Gymnasium's own environments, by what stands in the names of their modules."""
@@ -55,8 +55,7 @@ class Environment:
             ValueError: If a package cannot be imported, or the environment is not registered.
         """
         known = self._find()
-        if "mujoco" in str(known.entry_point):
-            show_mujoco_warnings_once()
+        show_mujoco_warnings_once()
         limit = self.max_episode_steps or known.max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
         gym.registry[self.id] = replace(known, max_episode_steps=limit)
         try:
@@ -120,16 +119,3 @@ class Environment:
 def current_versions(environment: Environment) -> dict[str, str]:
     """Return the versions of an environment's code in this process."""
     return replace(environment).versions
-
-
-def show_mujoco_warnings_once() -> None:
-    """Let MuJoCo show each warning once: it repeats them for every environment that is made."""
-    with suppress(ImportError):
-        import mujoco
-
-        mujoco.set_mju_user_warning(_show_once)
-
-
-@lru_cache
-def _show_once(message: str) -> None:
-    print(f"MuJoCo: {message}", file=sys.stderr)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
@@ -25,7 +26,7 @@ OUTPUT = "output.log"
 PRELOAD = "sb3_integral.experiments.stages.experiment"
 """Imported once, by the process from which all others are forked: it brings torch and the trainers."""
 
-GRACE_SECONDS = 3.0  # how long a process may clean up before it is killed
+GRACE_SECONDS = 3.0  # how long processes may clean up, all of them together, before they are killed
 
 
 class LocalExecutor(Executor):
@@ -89,8 +90,9 @@ class LocalExecutor(Executor):
         self._running.clear()
         for worker in workers:
             worker.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
         for worker in workers:
-            worker.process.join(GRACE_SECONDS)
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             worker.process.kill()
             worker.process.join()
             worker.connection.close()

@@ -40,10 +40,12 @@ def write_page(
     video_folder: Path,
     *,
     config: dict[str, Any],
+    command: str,
 ) -> None:
     """Write ``index.html``, which needs no other file and no network, and the figures beside it.
 
-    The folders are those of ``write_report``, ``draw_figures`` and ``record_agents``.
+    The folders are those of ``write_report``, ``draw_figures`` and ``record_agents``; the command makes
+    the experiment again.
     """
     results = load_results(report_folder)
     provenance = json.loads((report_folder / PROVENANCE).read_text(encoding="utf-8"))
@@ -73,6 +75,7 @@ def write_page(
         weights=_inlined(folder / weights.WEIGHTS, "image/png"),
         spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,
+        command=command,
         configuration=(report_folder / CONFIGURATION).read_text(encoding="utf-8"),
     )
     (folder / "index.html").write_text(text, encoding="utf-8")

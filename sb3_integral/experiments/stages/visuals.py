@@ -41,6 +41,7 @@ def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str
         write_page,
         {"config": config.record()},
         {"report_folder": report, "figures_folder": figures, "video_folder": video},
+        paths={"command": config.command},
     )
     return [figures, video, page]
 

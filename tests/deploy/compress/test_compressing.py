@@ -210,6 +210,12 @@ def test_nothing_is_written_where_no_size_is_as_good(tmp_path: Path) -> None:
     assert not (tmp_path / "actor.h").exists()
 
 
+def test_a_model_in_memory_knows_its_environment(tmp_path: Path) -> None:
+    agent = agent_for("CartPole-v1", n_steps=256)
+    result = sb3_integral.compress(agent, output=tmp_path / "actor.h", tolerance=400, **SMALL)
+    assert result.file.is_file()
+
+
 def test_limits_that_no_size_meets_are_refused(cartpole: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="above a limit"):
         sb3_integral.compress(

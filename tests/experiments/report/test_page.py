@@ -18,6 +18,7 @@ from sb3_integral.experiments.report.page import (
     write_page,
 )
 
+COMMAND = "sb3-integral run mine/tiny.yml --preset quick"
 REFERENCES = {"expert": 500.0, "random": 20.0}
 LINE_BREAKER = "</script><script>document.title = 'broken'</script>"
 
@@ -48,7 +49,7 @@ def write(table, content, tmp_path, ignore_progress):
         else:
             (folders["video"] / "no_video.txt").write_text("install libegl1\n")
         needs = (folders["report"], folders["figures"], folders["video"])
-        write_page(folders["page"], ignore_progress, *needs, config=content)
+        write_page(folders["page"], ignore_progress, *needs, config=content, command=COMMAND)
         return folders["page"]
 
     return write
@@ -141,7 +142,7 @@ def test_a_page_needs_no_other_file_and_no_network(write):
     assert all(link.startswith("data:") for link in links.found)
     assert not re.search(r"@import|url\(", page)
     assert len(page) < 1_000_000
-    for said in ("sb3-integral run zoo_configs/small.yml", "torch", "2.13", "seed-0/demonstrations"):
+    for said in (COMMAND, "torch", "2.13", "seed-0/demonstrations"):
         assert said in page
 
 

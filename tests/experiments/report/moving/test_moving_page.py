@@ -12,7 +12,8 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral import ResizablePolicy
-from sb3_integral.deploy import deterministic_actor
+from sb3_integral.actor import actor_spec
+from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.experiments.report.moving import moving_data, render_moving_page
 from sb3_integral.experiments.report.moving.write import MOVING
 from sb3_integral.imitation import StudentArchitecture
@@ -135,7 +136,7 @@ def test_each_network_is_the_exported_actor_over_an_episode(
             size,
             seen.tolist(),
         )
-        exported = deterministic_actor(policy, size)
+        exported = TorchActor(actor_spec(policy, size))
         with torch.no_grad():
             observations = torch.as_tensor(seen)
             wanted = exported(observations).numpy()
