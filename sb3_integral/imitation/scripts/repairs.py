@@ -80,7 +80,8 @@ def _repair() -> None:
     policy_registry.register("trpo", value=load_trpo_expert)
     policy_registry.register("integral_student", value=load_student_policy)
     bc.reconstruct_policy = reconstruct_policy
-    util.gym = SimpleNamespace(Env=gym.Env, make=partial(make_quietly, gym.make, SHOWN))
+    quiet = SimpleNamespace(Env=gym.Env, make=partial(make_quietly, gym.make, SHOWN))
+    vars(util)["gym"] = quiet
     _return_the_policy_that_is_made()
     _train_at_random_sizes()
     _do_without_a_video_recorder()

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_integral.escaping import script
-from sb3_integral.experiments.engine.stage import Report
-from sb3_integral.experiments.files import STUDENT
-from sb3_integral.experiments.report.moving.data import moving_data
-from sb3_integral.policies.serialization import load_policy
 
-MOVING = "moving.html"
-"""The page, where there is one."""
 
 AGENTS = (
     ("integral", "Integral network", "One set of parameters, sampled at this size."),
@@ -43,26 +35,3 @@ def render_moving_page(data: Mapping[str, Any]) -> str:
         data=Markup(script(dict(data))),
         scripts=[Markup((own / name).read_text(encoding="utf-8")) for name in SCRIPTS],
     )
-
-
-def write_moving_page(
-    folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str
-) -> None:
-    """Write the page of a run, if its environment and its students can be shown.
-
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        student_folders: The integral student and the plain one.
-        env_id: The environment that they were trained for.
-    """
-    venv = make_vec_env(env_id)
-    integral, plain = (
-        load_policy(student / STUDENT, venv.observation_space, venv.action_space)
-        for student in student_folders
-    )
-    venv.close()
-    report(0.5)
-    data = moving_data(env_id, integral, plain)
-    if data is not None:
-        (folder / MOVING).write_text(render_moving_page(data), encoding="utf-8")
