@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 from sb3_integral.escaping import script
 
-
 AGENTS = (
     ("integral", "Integral network", "One set of parameters, sampled at this size."),
     ("plain", "Plain network", "Its weights interpolated as an image is, as in the paper."),

@@ -15,7 +15,6 @@ from sb3_integral import ResizablePolicy
 from sb3_integral.actor import actor_spec
 from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.experiments.report.moving import moving_data, render_moving_page
-from sb3_integral.experiments.report.moving.write import MOVING
 from sb3_integral.imitation import StudentArchitecture
 
 ENVIRONMENTS = ["Acrobot-v1", "CartPole-v1"]
@@ -56,7 +55,7 @@ def page(
     assert env.spec is not None
     data = moving_data(env.spec.id, *students)
     assert data is not None
-    path = tmp_path / MOVING
+    path = tmp_path / "moving.html"
     path.write_text(render_moving_page(data), encoding="utf-8")
     browser.get(path.as_uri())
     return path
