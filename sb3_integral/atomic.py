@@ -8,6 +8,7 @@ somebody added a file, or in which somebody changed one, is never replaced.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -178,7 +179,12 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
         if marker is not None:
             list_files(partial, marker)
         check_folder_target(path, marker)  # again, because the block may have taken hours
-        _swap(partial, target, marker)
+        try:
+            _swap(partial, target, marker)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+            raise FileExistsError(f"{path} is being written by another process too") from error
     finally:
         _remove(partial)
 

@@ -544,6 +544,28 @@ def test_a_replaced_folder_survives_a_folder_of_somebody_else_in_its_place(
     assert names(tmp_path) == ([replaced.name, "stage"] if filled else ["stage"])
 
 
+def test_a_folder_that_another_process_writes_at_the_same_moment_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given another writer who comes when the old folder is away from its name
+    path = tmp_path / "stage"
+    write_stage(path, "old")
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        if self.name.startswith(".partial-"):
+            monkeypatch.setattr(Path, "rename", rename)
+            shutil.copytree(next(tmp_path.glob(".replaced-*")), path)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    # when / then
+    with pytest.raises(FileExistsError, match=r"stage is being written by another process too$"):
+        write_stage(path, "new")
+    assert names(path) == ["old", MARKER]
+    assert names(tmp_path) == ["stage"]
+
+
 KILLED_AT_A_RENAME = """
 import os, pathlib, signal, sys, types
 package = sys.modules["sb3_integral"] = types.ModuleType("sb3_integral")
