@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from imitation.data.types import DictObs
-from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from torch import Tensor
 
 Observations = Tensor | dict[str, Tensor]
@@ -16,6 +16,10 @@ Observations = Tensor | dict[str, Tensor]
 
 NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """The spaces of which every element is an array of numbers."""
+
+
+SMALLEST_IMAGE = 36
+"""Pixels that SB3's CNN needs in each direction."""
 
 
 def map_observations(observations: Observations, change: Callable[[Tensor], Tensor]) -> Observations:
@@ -63,11 +67,14 @@ def check_student_spaces(observation_space: spaces.Space, action_space: spaces.S
     if isinstance(observation_space, spaces.Dict):
         parts = {f" at key {key!r}": part for key, part in observation_space.spaces.items()}
     for place, space in parts.items():
-        if not isinstance(space, NUMBERS) or is_image_space(space):
-            what = "images" if isinstance(space, spaces.Box) else f"{type(space).__name__} observations"
+        wrong = None if isinstance(space, NUMBERS) else f"{type(space).__name__} observations"
+        if is_image_space(space) and not _is_readable_image(space):
+            wrong = "images of this shape"
+        if wrong is not None:
             raise ValueError(
-                f"students do not take {what}{place}, got {space}; supported are Box (but no images), "
-                f"Discrete, MultiDiscrete and MultiBinary observations, and a Dict of such"
+                f"students do not take {wrong}{place}, got {space}; supported are Box, Discrete, "
+                f"MultiDiscrete and MultiBinary observations, and a Dict of such; images need their "
+                f"channels first, as VecTransposeImage has them, and {SMALLEST_IMAGE} x {SMALLEST_IMAGE} pixels at least"
             )
         _check_discrete("observations", space)
     if not isinstance(action_space, NUMBERS):
@@ -103,6 +110,12 @@ def check_values(name: str, values: Tensor, space: spaces.Space) -> None:  # typ
     if bool((low < first).any()) or bool((high > last).any()):
         got, wanted = (f"{_text(begin)} to {_text(end)}" for begin, end in ((low, high), (first, last)))
         raise ValueError(f"{name} of demonstrations range from {got}, expected {wanted}")
+
+
+def _is_readable_image(space: spaces.Space) -> bool:  # type: ignore[type-arg]
+    """Return whether SB3's CNN can read an image."""
+    assert isinstance(space, spaces.Box)
+    return is_image_space_channels_first(space) and min(space.shape[1:]) >= SMALLEST_IMAGE
 
 
 def _check_discrete(what: str, space: spaces.Space) -> None:  # type: ignore[type-arg]
