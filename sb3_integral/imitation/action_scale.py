@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from gymnasium import spaces
+from imitation.data.types import map_maybe_dict
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sb3_integral.imitation.losses import actor_output
-from sb3_integral.imitation.observations import Observations, map_observations
+from sb3_integral.imitation.observations import Observations
 
 CONSTANT = 1e-6
 """An action with a smaller standard deviation, as a fraction of its size, is constant."""
@@ -84,7 +85,7 @@ def start_at_mean(
         actions: Shape: (n, *action).
     """
     chosen = torch.linspace(0, len(actions) - 1, min(SAMPLES, len(actions))).long()
-    seen = map_observations(observations, lambda part: part[chosen].to(policy.device))
+    seen = map_maybe_dict(lambda part: part[chosen].to(policy.device), observations)
     outputs = actor_output(policy, seen).double().cpu()
     wanted = actions[chosen].reshape(len(chosen), -1).double()
     errors, of_mean = ((guess - wanted).square().mean(dim=0) for guess in (outputs, scale.mean))
@@ -100,7 +101,9 @@ def start_at_mean(
     bias.copy_(torch.where(untrained, begun.to(bias), bias))
     assert isinstance(log_std, Tensor)
     if log_std.shape[-1] == len(factor):
-        log_std.copy_(torch.where(untrained, (policy.log_std_init + scale.unit.log()).to(log_std), log_std))
+        log_std.copy_(
+            torch.where(untrained, (policy.log_std_init + scale.unit.log()).to(log_std), log_std)
+        )
 
 
 def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionScale) -> None:
@@ -112,7 +115,7 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
             to a weight and a bias.
         scale: Of the actions.
     """
-    parameters = list(layer.parameters())
+    parameters: list[Tensor] = list(layer.parameters())
     units = [_rows(scale.unit, parameter) for parameter in parameters]
     bias = _bias(layer)
     mean, unit = scale.mean.to(bias), scale.unit.to(bias)

@@ -96,9 +96,9 @@ class StandardizeCombinedExtractor(CombinedExtractor):
                 scales.append(extractor.scale)
                 shifts.append(extractor.shift)
             else:
-                is_cnn = isinstance(extractor, BaseFeaturesExtractor)
                 space: spaces.Space[Any] = self._observation_space[key]  # type: ignore[index]
-                width = extractor.features_dim if is_cnn else get_flattened_obs_dim(space)
+                is_cnn = isinstance(extractor, BaseFeaturesExtractor)
+                width: Any = extractor.features_dim if is_cnn else get_flattened_obs_dim(space)
                 scales.append(torch.ones(width))
                 shifts.append(torch.zeros(width))
         device = max((scale.device for scale in scales), key=str)
