@@ -58,16 +58,22 @@ def expert_actions(
     return act
 
 
-def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array | None) -> Array:
-    """Draw a student's actions; with masks, only valid ones.
+def student_actions(
+    policy: ActorCriticPolicy, observations: Any, masks: Array | None, deterministic: bool = False
+) -> Array:
+    """Return a student's actions; with masks, only valid ones.
 
     Args:
         policy: The student; it need not know of masks itself.
         observations: Shape: (n, *observation).
         masks: Which actions are valid. Shape: (n, choices).
+        deterministic: Whether they are the most likely ones, or drawn.
     """
-    if masks is None:
-        return policy.predict(observations)[0]
+    if masks is None or takes_action_masks(policy):
+        predict: Any = policy.predict
+        given = {} if masks is None else {"action_masks": masks}
+        taken: Array = predict(observations, deterministic=deterministic, **given)[0]
+        return taken
     from sb3_contrib.common.maskable.distributions import make_masked_proba_distribution
 
     with torch.no_grad():
@@ -76,5 +82,5 @@ def student_actions(policy: ActorCriticPolicy, observations: Any, masks: Array |
         outputs = torch.stack([torch.zeros_like(outputs), outputs], dim=-1).flatten(start_dim=1)
     distribution = make_masked_proba_distribution(policy.action_space).proba_distribution(outputs)
     distribution.apply_masking(masks)
-    actions: Array = distribution.get_actions().cpu().numpy()
+    actions: Array = distribution.get_actions(deterministic).cpu().numpy()
     return actions

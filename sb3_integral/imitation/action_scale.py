@@ -95,8 +95,8 @@ def start_at_mean(
     layer, log_std = policy.action_net, policy.log_std
     bias = _bias(layer)
     begun = scale.mean - factor * (outputs.mean(dim=0) - bias.double().cpu())
-    for parameter in layer.parameters():
-        parameter.mul_(_rows(factor, parameter))
+    for parameter, factors in zip(layer.parameters(), _spread_out(factor, layer), strict=True):
+        parameter.mul_(factors)
     untrained = untrained.to(bias.device)
     bias.copy_(torch.where(untrained, begun.to(bias), bias))
     assert isinstance(log_std, Tensor)
@@ -111,12 +111,12 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
 
     Args:
         optimizer: Has the layer's parameters.
-        layer: Gives actions; all its parameters have the actions as their first dimension, and add up
-            to a weight and a bias.
+        layer: Gives actions; its parameters, with those of its corrections, add up to a weight and a
+            bias.
         scale: Of the actions.
     """
     parameters: list[Tensor] = list(layer.parameters())
-    units = [_rows(scale.unit, parameter) for parameter in parameters]
+    units = _spread_out(scale.unit, layer)
     bias = _bias(layer)
     mean, unit = scale.mean.to(bias), scale.unit.to(bias)
     # The bias is kept in units: beside a large mean, small steps would be lost to rounding.
@@ -146,6 +146,14 @@ def _bias(layer: nn.Module) -> Tensor:
     return bias
 
 
-def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """Return a value for each row of a tensor, to be multiplied with it."""
-    return values.to(like).view(-1, *[1] * (like.dim() - 1))
+def _spread_out(values: Tensor, layer: nn.Module) -> list[Tensor]:
+    """Return for each of an action layer's parameters the value of the action of each element."""
+    spread = []
+    for parameter in layer.parameters():
+        rows = values.to(parameter)
+        n_actions, size = len(values), parameter.numel()
+        if len(parameter) == n_actions:
+            spread.append(rows.view(-1, *[1] * (parameter.dim() - 1)))
+        else:  # a level of the corrections is flat: its weights by action, then its biases
+            spread.append(torch.cat([rows.repeat_interleave(size // n_actions - 1), rows]))
+    return spread

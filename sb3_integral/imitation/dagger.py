@@ -93,7 +93,7 @@ def dagger(
         if wanted > 0:
             size = None if rollout_sizes is None else rollout_sizes.draw(rng)
             student = None if number == 0 else policy
-            episodes += _labelled(student, expert, env, wanted, size, rng)
+            episodes += labelled_episodes(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
         demonstrations = Demonstrations.of(episodes, n_labels)
@@ -107,16 +107,27 @@ def dagger(
     return Aggregated(policy, demonstrations)
 
 
-def _labelled(
+def labelled_episodes(
     student: ActorCriticPolicy | None,
     expert: rollout.AnyPolicy,
     env: OriginalEnv,
     n_labels: int,
     size: int | None,
     rng: np.random.Generator,
+    deterministic: bool = False,
 ) -> list[TrajectoryWithRew]:
-    """Have episodes driven by a student, or by the expert if there is none, and labelled."""
-    driven: VecEnv = env if student is None else _DrivenByStudent(env, student)
+    """Have episodes driven by a student, or by the expert if there is none, and labelled.
+
+    Args:
+        student: Drives; None stands for the expert.
+        expert: Labels, with its most likely actions.
+        env: Where.
+        n_labels: At least so many; episodes are driven to their end.
+        size: At which an integral student drives; None is its full size.
+        rng: Draws the student's actions and orders the episodes.
+        deterministic: Whether the student takes its most likely actions, or draws them.
+    """
+    driven: VecEnv = env if student is None else _DrivenByStudent(env, student, deterministic)
     with ExitStack() as stack:
         stack.enter_context(env.frozen())
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -131,9 +142,10 @@ def _labelled(
 class _DrivenByStudent(VecEnvWrapper):
     """Takes the student's actions in place of those that it is given, which are labels."""
 
-    def __init__(self, env: OriginalEnv, student: ActorCriticPolicy) -> None:
+    def __init__(self, env: OriginalEnv, student: ActorCriticPolicy, deterministic: bool) -> None:
         super().__init__(env)
         self._student = student
+        self._deterministic = deterministic
         self._has_masks = has_action_masks(env)
 
     def reset(self) -> VecEnvObs:
@@ -142,7 +154,9 @@ class _DrivenByStudent(VecEnvWrapper):
 
     def step_async(self, actions: np.ndarray) -> None:
         masks = action_masks(self.venv) if self._has_masks else None
-        self.venv.step_async(student_actions(self._student, self._observations, masks))
+        self.venv.step_async(
+            student_actions(self._student, self._observations, masks, self._deterministic)
+        )
 
     def step_wait(self) -> VecEnvStepReturn:
         self._observations, rewards, dones, infos = self.venv.step_wait()

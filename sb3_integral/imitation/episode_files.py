@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from imitation.data.huggingface_utils import trajectories_to_dict
 from imitation.data.types import DictObs, TrajectoryWithRew
 
 from sb3_integral.atomic import atomic_folder
+from sb3_integral.file_list import file_digest, listed_files
 from sb3_integral.imitation.demonstrations import Demonstrations, check_episodes
 
 MANIFEST = "sb3_integral.json"
@@ -47,14 +46,13 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         OSError: If a folder stands there that this function did not write, or that holds other files.
     """
     remaining = iter(episodes)
-    with atomic_folder(path, MANIFEST, _check_only_ours) as partial, no_progress_bars():
+    with atomic_folder(path, MANIFEST) as partial, no_progress_bars():
         shards = partial / "shards"
-        n_episodes = n_transitions = 0
+        n_transitions = 0
         parts: list[Path] = []
         while shard := list(itertools.islice(remaining, SHARD_EPISODES)):
             check_episodes(shard, n_transitions)
             n_transitions += sum(map(len, shard))
-            n_episodes += len(shard)
             parts.append(shards / str(len(parts)))
             datasets.Dataset.from_dict(_columns(shard)).save_to_disk(str(parts[-1]))
             shard.clear()
@@ -65,9 +63,6 @@ def save_episodes(episodes: Iterable[TrajectoryWithRew], path: Path) -> None:
         whole.save_to_disk(str(partial))
         del whole
         shutil.rmtree(shards)
-        files = {file.name: _digest(file) for file in sorted(partial.iterdir())}
-        manifest = json.dumps({"sha256": files, "episodes": n_episodes})
-        (partial / MANIFEST).write_text(manifest, encoding="utf-8")
 
 
 def load_demonstrations(path: Path) -> Demonstrations:
@@ -84,11 +79,12 @@ def load_demonstrations(path: Path) -> Demonstrations:
     """
     if not path.is_dir():
         raise ValueError(f"{path} is no folder, expected one of episodes saved by imitation")
-    for name, expected in _manifest(path).items():
-        file = path / name
-        digest = _digest(file) if file.is_file() else None
-        if digest != expected:
-            raise ValueError(f"{file} was cut or changed: its SHA-256 is {digest}, expected {expected}")
+    is_listed = (path / MANIFEST).exists()  # imitation lists nothing
+    for name, expected in (listed_files(path, MANIFEST) if is_listed else {}).items():
+        if (digest := file_digest(path / name)) != expected:
+            raise ValueError(
+                f"{path / name} was cut or changed: its SHA-256 is {digest}, expected {expected}"
+            )
     try:
         columns, returns = _read(datasets.load_from_disk(str(path)).data.table)
     except (OSError, LookupError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
@@ -124,33 +120,6 @@ def _columns(episodes: list[TrajectoryWithRew]) -> dict[str, Any]:
     columns = trajectories_to_dict([replace(e, obs=np.zeros(len(e) + 1)) for e in episodes])
     keys = {f"{KEY_PREFIX}{key}": [each.get(key) for each in observations] for key in all_keys.pop()}
     return keys | {name: values for name, values in columns.items() if name != "obs"}
-
-
-def _check_only_ours(path: Path) -> None:
-    """Check that an existing set can be replaced: that nobody has put other files into its folder."""
-    known = _manifest(path)
-    other = {file.name for file in path.iterdir()} - {MANIFEST, *known} if known else ()
-    if other:
-        raise FileExistsError(f"{path} holds other files too: {', '.join(sorted(other))}")
-
-
-def _manifest(path: Path) -> dict[str, str]:
-    """Return the digests of a set's files; none if imitation wrote it."""
-    manifest = path / MANIFEST
-    if not manifest.exists():
-        return {}
-    try:
-        return dict(json.loads(manifest.read_text(encoding="utf-8"))["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest} is damaged, expected the digests of files: {error}") from error
-
-
-def _digest(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while block := content.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read(table: pa.Table) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

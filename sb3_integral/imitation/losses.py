@@ -24,7 +24,7 @@ class OutputLoss(ABC):
 
     @abstractmethod
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the loss as a function of the output alone.
+        """Return the loss as a function of the output alone: a mean over the samples of a batch.
 
         Args:
             acts: What the expert did. Shape: (batch, *action).
@@ -32,7 +32,12 @@ class OutputLoss(ABC):
 
     @abstractmethod
     def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
-        """Return how far an output is from that of a larger network. Shapes: (batch, outputs)."""
+        """Return how far an output is from that of a larger network: a mean over the samples.
+
+        Args:
+            output: The output. Shape: (batch, outputs).
+            taught: That of the larger network. Shape: (batch, outputs).
+        """
 
     def in_units(self, unit: Tensor) -> OutputLoss:
         """Return the loss in the units of the demonstrated actions, if it has units."""

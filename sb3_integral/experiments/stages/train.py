@@ -17,31 +17,18 @@ from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.imitation import (
-    FullSize,
-    StudentArchitecture,
-    clone,
-    load_demonstrations,
-)
-from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
+from sb3_integral.imitation import FullSize, StudentArchitecture, clone, load_demonstrations
+from sb3_integral.policies import IntegralActorCriticPolicy, init_from
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
-"""What decides how a student is trained."""
+"""Packages whose versions decide how a student is trained."""
 
 
 def student_stage(
     config: ExperimentConfig, name: str, seed: int, demonstrations: Stage, size: int | None = None
 ) -> Stage:
-    """Declare the stage that trains a student.
-
-    Args:
-        config: The experiment.
-        name: The student's.
-        seed: Of the run.
-        demonstrations: What is cloned.
-        size: Of its hidden layers, in place of its full sizes.
-    """
+    """Declare the stage that trains a student, or a network of one size in its place."""
     student = config.students[name]
     sizes, cloning = student.random_sizes, config.cloning_of(student)
     # What a student does not have is not among its inputs, so a new ingredient changes no other student.
@@ -90,19 +77,9 @@ def train_student(
 ) -> None:
     """Clone the expert into one student.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        demonstrations_folder: What to clone.
-        env_id: The environment.
-        architecture: A :class:`StudentArchitecture`.
-        random_sizes: A :class:`RandomSizesConfig`.
-        cloning: A :class:`CloningConfig`.
-        seed: Of the run.
-        smoothness: A :class:`SmoothnessConfig`.
-        expert: The expert's algorithm, if its distribution is cloned.
-        expert_folder: The folder of the expert, if its distribution is cloned.
-        start_folder: The folder of the plain student whose weights it begins with, if there is one.
+    The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
+    :class:`CloningConfig` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
+    its distribution is cloned, and ``start_folder`` if the student begins with a plain one's weights.
     """
     training = CloningConfig.model_validate(cloning)
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
@@ -115,16 +92,13 @@ def train_student(
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        begin_at(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+        init_from(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
     epochs = count(1)
     clone(
         policy,
         demonstrations,
         n_epochs=training.epochs,
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        schedule=training.schedule,
-        loss=training.loss,
+        **training.model_dump(exclude={"epochs"}),
         sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_config
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.imitation import (
     SUCCESS_CRITERIA,
     MinReturn,

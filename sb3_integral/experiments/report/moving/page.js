@@ -221,8 +221,18 @@ find("rescale").addEventListener("change", () => {
   resize();
 });
 addEventListener("resize", () => draw(1));
+new ResizeObserver(([{ target }]) => {
+  if (parent !== window) parent.postMessage({ height: target.offsetHeight }, "*");
+}).observe(document.body);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw(1));
+// Who puts the page into another one says by #dark or #light what that one is.
+function follow() {
+  document.documentElement.className = location.hash.slice(1);
+  draw(1);
+}
+addEventListener("hashchange", follow);
 find("goal").textContent = environment.goal;
 showPlaying();
 resize();
+follow();
 requestAnimationFrame(play);

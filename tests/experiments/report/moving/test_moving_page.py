@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral import ResizablePolicy
-from sb3_integral.deploy import deterministic_actor
+from sb3_integral.actor import actor_spec
+from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.experiments.report.moving import moving_data, render_moving_page
 from sb3_integral.experiments.report.moving.write import MOVING
 from sb3_integral.imitation import StudentArchitecture
@@ -23,24 +22,6 @@ ENVIRONMENTS = ["Acrobot-v1", "CartPole-v1"]
 FULL = 100
 SIZES = [100, 99, 71, 70, 50, 33, 23, 17, 16, 15, 10, 7, 5]
 MOST_BYTES = 1_000_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real browser without a window, or a reason why the test is skipped."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no browser: on Debian, apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.set_page_load_timeout(60)
-    yield browser
-    browser.quit()
 
 
 def make_student(kind: Any, env: gym.Env[Any, Any], activation: str = "tanh") -> BasePolicy:
@@ -155,7 +136,7 @@ def test_each_network_is_the_exported_actor_over_an_episode(
             size,
             seen.tolist(),
         )
-        exported = deterministic_actor(policy, size)
+        exported = TorchActor(actor_spec(policy, size))
         with torch.no_grad():
             observations = torch.as_tensor(seen)
             wanted = exported(observations).numpy()
