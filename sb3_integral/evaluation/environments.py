@@ -7,7 +7,6 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -19,26 +18,20 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
-    VecCheckNan,
     VecEnv,
     VecEnvWrapper,
-    VecExtractDictObs,
-    VecFrameStack,
-    VecMonitor,
     VecNormalize,
     VecTransposeImage,
-    VecVideoRecorder,
 )
 
 from sb3_integral.mujoco_warnings import show_mujoco_warnings_once
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks, check_action_masks, has_action_masks
+from sb3_integral.policies.vec_wrappers import OBSERVERS, WrapperMaker, vec_wrappers, wrapper_maker
 
 Env = gym.Env[Any, Any]
 EnvFactory = Callable[[], Env]
 """What makes an environment, called once for each copy."""
-
-WrapperMaker = Callable[[VecEnv], VecEnv]
 
 
 def evaluation_env(
@@ -94,15 +87,6 @@ def without_normalization(factory: EnvFactory, training_env: VecEnv) -> EnvFacto
     return WrappedFactory(factory, makers) if makers else factory
 
 
-def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:
-    """Return the wrappers of a vectorised environment, the innermost first."""
-    wrappers = []
-    while isinstance(venv, VecEnvWrapper):
-        wrappers.append(venv)
-        venv = venv.venv
-    return wrappers[::-1]
-
-
 def _wrapped_like(
     training_env: VecEnv | None, venv: VecEnv, policy: Resizable
 ) -> tuple[VecEnv, list[WrapperMaker]]:
@@ -136,35 +120,18 @@ def _matters(wrapper: VecEnvWrapper) -> bool:
     """Return whether a wrapper may change observations; evaluation does not need the others."""
     if isinstance(wrapper, VecNormalize):
         return wrapper.norm_obs
-    return not isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder)
+    return not isinstance(wrapper, OBSERVERS)
 
 
 def _maker(wrapper: VecEnvWrapper) -> WrapperMaker:
-    """Return a function that puts an equal wrapper around another environment."""
-    if isinstance(wrapper, VecNormalize):
-        return partial(_normalized, wrapper)
-    if type(wrapper) is VecFrameStack:
-        stacked = wrapper.stacked_obs
-        parts = getattr(stacked, "sub_stacked_observations", {"": stacked})
-        order = {name: "first" if one.channels_first else "last" for name, one in parts.items()}
-        return partial(VecFrameStack, n_stack=stacked.n_stack, channels_order=order.get("", order))
-    if type(wrapper) is VecTransposeImage:
-        return partial(VecTransposeImage, skip=wrapper.skip)
-    if type(wrapper) is VecExtractDictObs:
-        return partial(VecExtractDictObs, key=wrapper.key)
-    raise ValueError(
-        f"the training environment is wrapped in {type(wrapper).__name__}, which can't be put around "
-        f"another one automatically, expected a vectorised evaluation environment that already has it"
-    )
-
-
-def _normalized(trained: VecNormalize, venv: VecEnv) -> VecNormalize:
-    """Normalise an environment by the statistics of another normalisation."""
-    own = type(trained).__new__(type(trained))
-    vars(own).update(vars(trained), venv=None)
-    own.set_venv(venv)
-    own.training = own.norm_reward = False
-    return own
+    make = wrapper_maker(wrapper)
+    if make is None:
+        raise ValueError(
+            f"the training environment is wrapped in {type(wrapper).__name__}, which can't be put "
+            f"around another one automatically, expected a vectorised evaluation environment that "
+            f"already has it"
+        )
+    return make
 
 
 def _has_channels_last(space: gym.Space[Any]) -> bool:

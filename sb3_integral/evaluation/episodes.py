@@ -21,10 +21,11 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_integral.evaluation.actors import ROWS, Actor
-from sb3_integral.evaluation.environments import Env, monitor_of, vec_wrappers
+from sb3_integral.evaluation.environments import Env, monitor_of
 from sb3_integral.nn import as_size
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks
+from sb3_integral.policies.vec_wrappers import vec_wrappers
 
 MAX_EPISODE_STEPS = 100_000
 """Default of the steps after which an episode counts as one that never ends."""

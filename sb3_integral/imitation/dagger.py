@@ -16,8 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sb3_integral.imitation.acting import expert_actions, student_actions
-from sb3_integral.imitation.action_scale import ActionScale
-from sb3_integral.imitation.cloning import CloningConfig, prepare, train, with_settings
+from sb3_integral.imitation.cloning import CloningConfig, train
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
@@ -55,7 +54,7 @@ def dagger(
 
     The expert drives in the first round, the student in all others (Ross et al. 2011, with their
     parameter-free schedule of the mixture). After each round the student is cloned from all that was
-    labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations and actions are
+    labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations are
     standardised by the statistics of the first round. As in
     :func:`~sb3_integral.imitation.stream_episodes`, only valid actions are taken where the environment
     has ``action_masks()``, and student and demonstrations have the original numbers where it has a
@@ -83,13 +82,12 @@ def dagger(
             actions do not fit the student.
     """
     n_labels, n_rounds = as_size(n_labels, "n_labels"), as_size(n_rounds, "n_rounds")
-    config = with_settings(config, settings)
+    config = dataclasses.replace(config, **settings)
     if isinstance(policy, IntegralPolicy) and rollout_sizes is not None:
         check_largest(rollout_sizes, policy.max_sizes)
     rng = np.random.default_rng(config.seed)
     env = OriginalEnv(venv)
     episodes: list[TrajectoryWithRew] = []
-    scale: ActionScale | None = None
     for number in range(n_rounds):
         wanted = n_labels * (number + 1) // n_rounds - sum(map(len, episodes))
         if wanted > 0:
@@ -105,10 +103,7 @@ def dagger(
             batch_size=min(config.batch_size, len(demonstrations)),
             seed=int(rng.integers(2**31)),
         )
-        if number == 0:
-            scale = prepare(policy, demonstrations, in_this_round)
-        demonstrations.check_spaces(policy.observation_space, policy.action_space)
-        train(policy, demonstrations, in_this_round, scale)
+        train(policy, demonstrations, in_this_round, begin=number == 0)
     return Aggregated(policy, demonstrations)
 
 

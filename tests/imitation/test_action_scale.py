@@ -126,7 +126,7 @@ def test_the_action_layer_gives_actions_after_every_pass(kind) -> None:
         progress_bar=False,
     )
     # then
-    assert errors[-1] < 0.4
+    assert errors[-1] < 0.25
     assert max(errors) < 0.8
 
 
@@ -168,7 +168,7 @@ def test_an_action_that_is_constant_is_learned_too(kind, value) -> None:
     # then
     got, _ = policy.predict(seen, deterministic=True)
     assert np.abs(got[:, 0] - acts[:, 0]).mean() < 0.2
-    assert np.abs(got[:, 1] - value).max() < 8.0  # a fiftieth of its range
+    assert np.abs(got[:, 1] - value).max() < 4.0  # a fiftieth of its range
 
 
 def test_training_goes_on_from_a_trained_student() -> None:
@@ -204,7 +204,7 @@ def test_bounds_that_are_clipped_have_no_error_at_any_scale() -> None:
     with torch.no_grad():
         means = policy.get_distribution(data.observations).distribution.mean
     assert float(means.max()) > 260.0
-    assert (np.abs(policy.predict(seen, deterministic=True)[0] - acts) < 1.0).mean() > 0.75
+    assert (np.abs(policy.predict(seen, deterministic=True)[0] - acts) < 1.0).mean() > 0.9
 
 
 def test_matrices_and_single_numbers_are_actions_too() -> None:
@@ -223,8 +223,9 @@ def test_the_scale_is_measured_per_dimension() -> None:
     actions = torch.tensor([[0.0, 5.0, 1.0], [1.0, 5.0, 3.0]], dtype=torch.float64)
     scale = ActionScale.of(actions, space)
     torch.testing.assert_close(scale.mean, torch.tensor([0.5, 5.0, 2.0], dtype=torch.float64))
-    # The second is constant and has no bounds, so its magnitude stands in.
-    torch.testing.assert_close(scale.std, torch.tensor([0.5, 5.0, 1.0], dtype=torch.float64))
+    # The second is constant and has no bounds, so a hundredth of its magnitude stands in.
+    expected = torch.tensor([0.5 * 3**0.5, 0.05, 3**0.5], dtype=torch.float64)
+    torch.testing.assert_close(scale.unit, expected)
 
 
 def test_dagger_keeps_the_statistics_of_its_first_round() -> None:

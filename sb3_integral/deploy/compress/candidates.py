@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from imitation.data.types import map_maybe_dict
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.deploy.compress.goal import Goal
@@ -15,7 +16,6 @@ from sb3_integral.deploy.costs import CostModel, Costs
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.imitation import LOSSES, Demonstrations
 from sb3_integral.imitation.losses import OutputLoss, actor_output
-from sb3_integral.imitation.observations import map_observations
 from sb3_integral.policies import as_resizable
 
 PER_LAYER = 18
@@ -89,7 +89,7 @@ def _losses(
 ) -> list[float]:
     """Return the loss at each size on the same randomly chosen observations."""
     chosen = torch.from_numpy(np.random.default_rng(0).permutation(len(demonstrations))[:SAMPLES])
-    observations = map_observations(demonstrations.observations, lambda part: part[chosen])
+    observations = map_maybe_dict(lambda part: part[chosen], demonstrations.observations)
     targets = demonstrations.actions[chosen]
     loss = LOSSES["clipped"](student.action_space)
     assert isinstance(loss, OutputLoss)

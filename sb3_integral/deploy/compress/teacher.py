@@ -24,7 +24,6 @@ from sb3_integral.evaluation.actors import ROWS, Actor, make_actor
 from sb3_integral.evaluation.environments import (
     Env,
     WrappedFactory,
-    WrapperMaker,
     env_factory,
     without_normalization,
 )
@@ -32,6 +31,7 @@ from sb3_integral.evaluation.episodes import EpisodeRules
 from sb3_integral.evaluation.sweep import play_all
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies.masking import takes_action_masks
+from sb3_integral.policies.vec_wrappers import WrapperMaker
 
 
 @dataclass(frozen=True)
