@@ -53,23 +53,19 @@ def dagger(
     """Train a student on the states that it visits itself, labelled by the expert.
 
     The expert drives in the first round, the student in all others (Ross et al. 2011, with their
-    parameter-free schedule of the mixture). After each round the student is cloned from all that was
-    labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations are
-    standardised by the statistics of the first round. As in
-    :func:`~sb3_integral.imitation.stream_episodes`, only valid actions are taken where the environment
-    has ``action_masks()``, and student and demonstrations have the original numbers where it has a
-    ``VecNormalize``.
+    parameter-free schedule of the mixture). After each round the student is cloned from all labels so
+    far; observations are standardised by the statistics of the first round. Masks and ``VecNormalize``
+    are treated as in :func:`~sb3_integral.imitation.stream_episodes`.
 
     Args:
         policy: The student, plain or integral; trained in place.
-        expert: What imitation's ``rollout`` takes: an SB3 policy or algorithm, or a callable.
+        expert: An SB3 policy or algorithm, or a callable, as imitation's ``rollout`` takes it.
         venv: The expert's environment; seed it before. A round drives a whole episode in each of its
             copies at least, so take few of them.
-        n_labels: How many actions the expert is asked for and the student learns from. Whole episodes
-            are driven, so that some more are asked for in the last round, and left out.
-        config: How the student is cloned. Its passes are those after the last round; its seed is that
-            of every random choice but the environments'. Batches are smaller while there are fewer
-            labels than one holds.
+        n_labels: How many labels the student learns from. Whole episodes are driven, so the expert is
+            asked for some more.
+        config: How the student is cloned. Its passes are those after the last round. Batches are
+            smaller while there are fewer labels than one holds.
         n_rounds: Rounds, each of an equal share of the labels.
         epochs_per_round: Passes over the labels after each round but the last.
         rollout_sizes: Draw the size at which an integral student drives a round; its full size where
