@@ -54,7 +54,15 @@ CAPTION = 44  # pixels above it for two lines of text
 PICTURES_A_SECOND = 20  # at most; some environments make fifty steps a second
 GIF_BYTES = 600_000  # the most bytes of the GIF, which is part of a page, and of repositories
 
-GIF_FORMS = ((0.7, 10, 64), (0.6, 8, 48), (0.5, 8, 32), (0.5, 6, 32), (0.4, 5, 24), (0.3, 4, 16), (0.25, 2, 8))
+GIF_FORMS = (
+    (0.7, 10, 64),
+    (0.6, 8, 48),
+    (0.5, 8, 32),
+    (0.5, 6, 32),
+    (0.4, 5, 24),
+    (0.3, 4, 16),
+    (0.25, 2, 8),
+)
 """Scale, pictures a second and colours of the GIF; the first that is small enough is kept."""
 
 CANNOT_RENDER = 3  # exit status where it is the machine that fails

@@ -294,18 +294,3 @@ def test_an_unknown_ending_is_refused_before_anything_is_run(cartpole: Path, tmp
     with pytest.raises(ValueError, match="no known format"):
         sb3_integral.compress(cartpole, "CartPole-v1", tmp_path / "actor.exe", **SMALL)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_images_are_refused_with_what_is_supported(tmp_path: Path) -> None:
-    class Pictures(Follow):
-        def __init__(self) -> None:
-            super().__init__(spaces.Discrete(2))
-            self.observation_space = spaces.Box(0, 255, (36, 36, 3), np.uint8)
-
-        def _observe(self) -> Any:
-            self.seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
-            return self.observation_space.sample()
-
-    agent = PPO("CnnPolicy", Pictures(), n_steps=64, device="cpu")
-    with pytest.raises(ValueError, match="students do not take images"):
-        sb3_integral.compress(agent, Pictures, tmp_path / "actor.onnx", **SMALL)
