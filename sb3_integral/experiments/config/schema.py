@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PrivateAttr, ValidationError, model_
 from sb3_integral.escaping import one_line
 from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
 from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
-from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
+from sb3_integral.experiments.config.students import CloningSection, StudentConfig
 from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class ExperimentConfig(Section):
     expert: ExpertConfig
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
-    cloning: CloningConfig = CloningConfig()
+    cloning: CloningSection = CloningSection()
     evaluation: EvaluationConfig = EvaluationConfig()
     _file: Path | None = PrivateAttr(None)
 
@@ -175,14 +175,15 @@ class ExperimentConfig(Section):
 
         return Environment.of(self.env, self.gym_packages, self.max_episode_steps)
 
-    def cloning_of(self, student: StudentConfig) -> CloningConfig:
+    def cloning_of(self, student: StudentConfig) -> CloningSection:
         """Return the settings with which a student is cloned."""
-        return CloningConfig.model_validate({**self.cloning.model_dump(), **student.cloning})
+        return CloningSection.model_validate({**self.cloning.model_dump(), **student.cloning})
 
     def record(self) -> dict[str, Any]:
         """Return the configuration for a reader of the results, with no path in it."""
         paths = {"hyperparams", "model", "vecnormalize"}
         config = self.model_dump(mode="json", exclude={"expert": paths})
+        config["cloning"] = self.cloning.filled_in()
         if self.expert.model is not None:
             config["expert"]["model"] = self.expert.model.name
         return config

@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
-from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
+from sb3_integral.experiments.config.students import CloningSection, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
@@ -30,19 +30,19 @@ def student_stage(
 ) -> Stage:
     """Declare the stage that trains a student, or a network of one size in its place."""
     student = config.students[name]
-    sizes, cloning = student.random_sizes, config.cloning_of(student)
+    sizes, cloning = student.random_sizes, config.cloning_of(student).filled_in()
     # What a student does not have is not among its inputs, so a new ingredient changes no other student.
     inputs: dict[str, Any] = {
         "architecture": asdict(student.architecture(size)),
         "random_sizes": None if sizes is None else sizes.model_dump(mode="json", exclude_none=True),
-        "cloning": cloning.model_dump(mode="json"),
+        "cloning": cloning,
         "seed": seed,
     }
     needs: dict[str, Stage | tuple[Stage, ...]] = {"demonstrations_folder": demonstrations}
     packages = list(PACKAGES)
     if student.smoothness is not None:
         inputs["smoothness"] = student.smoothness.model_dump(mode="json")
-    if cloning.loss == "distribution":
+    if cloning["loss"] == "distribution":
         inputs["expert"] = config.expert.algo
         needs["expert_folder"] = demonstrations.needs["expert_folder"]
         packages.append("sb3-contrib")
@@ -56,7 +56,7 @@ def student_stage(
         needs,
         demonstrations.environment,
         tuple(packages),
-        amount=cloning.epochs * demonstrations.amount,
+        amount=cloning["epochs"] * demonstrations.amount,
     )
 
 
@@ -78,10 +78,11 @@ def train_student(
     """Clone the expert into one student.
 
     The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
-    :class:`CloningConfig` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
+    :class:`CloningSection` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
     its distribution is cloned, and ``start_folder`` if the student begins with a plain one's weights.
     """
-    training = CloningConfig.model_validate(cloning)
+    training = CloningSection.model_validate(cloning).filled_in()
+    n_epochs = training.pop("epochs")
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
     spaces, weights_seed = spaces_of(env_id), derived_seed(seed, "initial weights")
@@ -97,12 +98,12 @@ def train_student(
     clone(
         policy,
         demonstrations,
-        n_epochs=training.epochs,
-        **training.model_dump(exclude={"epochs"}),
+        n_epochs=n_epochs,
+        **training,
         sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=derived_seed(seed, "cloning"),
-        on_epoch_end=lambda: report(next(epochs) / training.epochs),
+        on_epoch_end=lambda: report(next(epochs) / n_epochs),
     )
     save_policy(policy, folder / STUDENT)
