@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any
 
 import numpy as np
 from imitation.data import rollout
@@ -18,8 +17,6 @@ from sb3_integral.imitation.episode_files import SHARD_EPISODES
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.success import SuccessCriterion, any_episode
 from sb3_integral.nn import as_size
-
-P = ParamSpec("P")
 
 
 def stream_episodes(
@@ -66,16 +63,20 @@ def stream_episodes(
     return _rolled_out(expert_actions(policy, env), env, count, rng)
 
 
-def _as_list(stream: Callable[P, Iterator[TrajectoryWithRew]]) -> Callable[P, list[TrajectoryWithRew]]:
-    @wraps(stream)
-    def collect(*args: P.args, **kwargs: P.kwargs) -> list[TrajectoryWithRew]:
-        return list(stream(*args, **kwargs))
-
-    collect.__doc__ = "Return the episodes of :func:`stream_episodes`, all in memory."
-    return collect
-
-
-collect_episodes = _as_list(stream_episodes)
+def collect_episodes(
+    policy: rollout.AnyPolicy,
+    venv: VecEnv,
+    n_episodes: int,
+    rng: np.random.Generator,
+    success: SuccessCriterion = any_episode,
+    max_attempts_per_success: float = 20.0,
+    on_episode_end: Callable[[int], None] | None = None,
+    *,
+    normalized: bool = False,
+) -> list[TrajectoryWithRew]:
+    """Return the episodes of :func:`stream_episodes`, all in memory; the arguments are the same."""
+    more = (success, max_attempts_per_success, on_episode_end)
+    return list(stream_episodes(policy, venv, n_episodes, rng, *more, normalized=normalized))
 
 
 @dataclass
