@@ -4,7 +4,7 @@ from sb3_integral.requirements import require
 
 require("deploy", "safetensors")
 
-from sb3_integral.actor import DrawbackWarning, fold_normalization  # noqa: E402
+from sb3_integral.actor import DrawbackWarning, fold_normalization, quickest_actor  # noqa: E402
 from sb3_integral.actor.c_header import export_c  # noqa: E402
 from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
@@ -43,6 +43,7 @@ __all__ = [
     "plain_model",
     "plain_policy",
     "quantize_onnx",
+    "quickest_actor",
     "read_source",
     "save_policy",
     "smallest_size",
