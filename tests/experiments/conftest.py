@@ -92,9 +92,12 @@ def play(folder, report, *, env_id):
 
 
 def describe_process(folder, report, **needs):
+    import numpy
     import torch
+    from threadpoolctl import threadpool_info
 
     threads = {"torch": torch.get_num_threads(), "omp": os.environ["OMP_NUM_THREADS"]}
+    threads["pools"] = max(pool["num_threads"] for pool in threadpool_info())
     (folder / "process.json").write_text(json.dumps({"pid": os.getpid(), **threads}))
 '''
 

@@ -40,19 +40,9 @@ class LocalExecutor(Executor):
             self._context.set_forkserver_preload([PRELOAD])
         self._idle: list[_Worker] = []
         self._running: dict[_Worker, Task] = {}
-        self._environment: dict[str, str] = {}
-
-    def __enter__(self) -> LocalExecutor:
-        # Libraries read these when they are loaded, which happens in the processes.
-        self._environment = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.cancel()
-        for name in THREAD_VARIABLES:
-            del os.environ[name]
-        os.environ.update(self._environment)
 
     @property
     def workers(self) -> int:
@@ -125,9 +115,7 @@ def _work(connection: Connection) -> None:
     # Ctrl-C reaches every process of a terminal; the main one decides, and ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    import torch
-
-    torch.set_num_threads(1)
+    _use_one_thread()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
@@ -138,6 +126,17 @@ def _work(connection: Connection) -> None:
             connection.send(Failure.of(error))
             continue
         connection.send(_execute(stage, root, throttled(connection.send)))
+
+
+def _use_one_thread() -> None:
+    # The variables are for libraries that are yet to be loaded. Those that the fork server has loaded
+    # need a call: the server may be older than the run (SB3's SubprocVecEnv starts it too).
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    torch.set_num_threads(1)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
