@@ -61,6 +61,20 @@ def test_every_public_name_is_on_its_packages_page(site: Path, package: str) -> 
     assert sorted(set(module.__all__) - anchors - {"__version__"}) == []
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_used_in_a_program_of_its_page(package: str) -> None:
+    # the programs are run by test_documentation.py
+    module = importlib.import_module(f"sb3_integral.{package}" if package else "sb3_integral")
+    text = (ROOT / "docs" / "api" / f"{package or 'index'}.md").read_text(encoding="utf-8")
+    programs = re.sub(
+        r"^(?:from .*|#.*)$",
+        "",
+        "".join(re.findall(r"```(?:python|text)\n(.*?)```", text, re.S)),
+        flags=re.M,
+    )
+    assert [name for name in module.__all__ if not re.search(rf"\b{name}\b", programs)] == []
+
+
 def test_no_link_is_dead(address: str) -> None:
     done = subprocess.run(
         [BIN / "linkchecker", "--no-warnings", "--no-status", f"{address}index.html"],

@@ -21,6 +21,7 @@ from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
+from sb3_integral.experiments.report.moving import MOVING
 from sb3_integral.experiments.report.plot import highlighted_columns
 from sb3_integral.experiments.report.tables import Row, best_baselines, columns_of, rows_by_size
 from sb3_integral.experiments.report.text import cells, number, paper_cells, size_cells, spread
@@ -31,6 +32,11 @@ PAGE = "page"  # name of the stage that writes it
 SIGNIFICANT = 0.05
 GOOD_SCORE = 0.95
 
+NO_MOVING = (
+    "The page on which you drag the size shows an integral student whose partitions nest beside a plain "
+    "one of the same width and activation, and the first two of this experiment are others."
+)
+
 
 def write_page(
     folder: Path,
@@ -38,24 +44,30 @@ def write_page(
     report_folder: Path,
     figures_folder: Path,
     video_folder: Path,
+    moving_folder: Path | None = None,
     *,
     config: dict[str, Any],
     command: str,
 ) -> None:
     """Write ``index.html``, which needs no other file and no network, and the figures beside it.
 
-    The folders are those of ``write_report``, ``draw_figures`` and ``record_agents``; the command makes
-    the experiment again.
+    The folders are those of ``write_report``, ``draw_figures``, ``record_agents`` and
+    ``write_moving_page``, the last where the environment is known to it; the command makes the
+    experiment again.
     """
     results = load_results(report_folder)
     provenance = json.loads((report_folder / PROVENANCE).read_text(encoding="utf-8"))
     left_out = json.loads((figures_folder / weights.NOTE).read_text(encoding="utf-8"))
     if (video_folder / video.NOTE).is_file():
         left_out.append((video_folder / video.NOTE).read_text(encoding="utf-8").strip())
+    moving = None if moving_folder is None else moving_folder / MOVING
+    if moving is not None and not moving.is_file():
+        left_out.append(NO_MOVING)
     for source in (
         report_folder / PLOT,
         *(figures_folder / name for name in (weights.WEIGHTS, weights.SPECTRUM)),
         *(video_folder / name for name in (video.GIF, video.MP4)),
+        *([] if moving is None else [moving]),
     ):
         if source.is_file():
             shutil.copyfile(source, folder / source.name)
@@ -69,6 +81,8 @@ def write_page(
         library=_library(),
         gif=_inlined(folder / video.GIF, "image/gif"),
         video_name=video.MP4,
+        moving=(folder / MOVING).read_text(encoding="utf-8") if (folder / MOVING).is_file() else None,
+        moving_name=MOVING,
         returns=return_table(results.table),
         scores=score_table(results.table),
         significant=SIGNIFICANT,

@@ -1,4 +1,4 @@
-"""The stages that show an experiment to people: figures, video and page."""
+"""The stages that show an experiment to people: figures, video, what moves, and the page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral.experiments.report.moving import MOVING_ENVIRONMENTS, write_moving_page
 from sb3_integral.experiments.report.page import PAGE, small_size, write_page
 from sb3_integral.experiments.report.video import record_agents
 from sb3_integral.experiments.report.weights import draw_figures
@@ -36,14 +37,30 @@ def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str
         {"student_folders": tuple(students[name] for name, *_ in shown)},
         config.environment,
     )
+    moving = _moving(config, students)
     page = Stage(
         PAGE,
         write_page,
         {"config": config.record()},
-        {"report_folder": report, "figures_folder": figures, "video_folder": video},
+        {"report_folder": report, "figures_folder": figures, "video_folder": video, **moving},
         paths={"command": config.command},
     )
-    return [figures, video, page]
+    return [figures, video, *moving.values(), page]
+
+
+def _moving(config: ExperimentConfig, students: Mapping[str, Stage]) -> dict[str, Stage]:
+    """Return the stage whose page moves, if that page knows the environment, as what the page needs."""
+    firsts = [
+        next((name for name, own in config.students.items() if own.kind == kind), None)
+        for kind in ("integral", "plain")
+    ]
+    pair = tuple(students[name] for name in firsts if name is not None)
+    environment = config.environment
+    is_known = environment.id in MOVING_ENVIRONMENTS and environment.max_episode_steps is None
+    if not is_known or len(pair) < 2:
+        return {}
+    moving = Stage("moving", write_moving_page, {}, {"student_folders": pair}, environment)
+    return {"moving_folder": moving}
 
 
 def _shown(config: ExperimentConfig) -> list[tuple[str, str, str | None, int]]:

@@ -10,13 +10,16 @@ import pytest
 import yaml
 from PIL import Image
 
+from sb3_integral.experiments.report.moving import MOVING, write_moving_page
 from sb3_integral.experiments.report.page import (
+    NO_MOVING,
     headline,
     return_table,
     score_table,
     small_size,
     write_page,
 )
+from sb3_integral.imitation import StudentArchitecture
 
 COMMAND = "sb3-integral run mine/tiny.yml --preset quick"
 REFERENCES = {"expert": 500.0, "random": 20.0}
@@ -27,7 +30,7 @@ LINE_BREAKER = "</script><script>document.title = 'broken'</script>"
 def write(table, content, tmp_path, ignore_progress):
     """Write a page of a table, and return its folder."""
 
-    def write(table=table, *, pictures=True, left_out=()):
+    def write(table=table, *, pictures=True, left_out=(), moving=None):
         shutil.rmtree(tmp_path / "page", ignore_errors=True)
         folders = {name: tmp_path / name for name in ("report", "figures", "video", "page")}
         for folder in folders.values():
@@ -48,7 +51,7 @@ def write(table, content, tmp_path, ignore_progress):
                 Image.new("RGB", (30, 20), "red").save(tmp_path / place)
         else:
             (folders["video"] / "no_video.txt").write_text("install libegl1\n")
-        needs = (folders["report"], folders["figures"], folders["video"])
+        needs = (folders["report"], folders["figures"], folders["video"], moving)
         write_page(folders["page"], ignore_progress, *needs, config=content, command=COMMAND)
         return folders["page"]
 
@@ -174,26 +177,18 @@ def test_pictures_lie_beside_the_page(write):
 
 
 @pytest.fixture
-def browser():
-    """A real browser without a window, or a reason why the test is skipped."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("no browser: on Debian, apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-dev-shm-usage",
-        "--window-size=1000,900",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.set_page_load_timeout(60)
-    yield browser
-    browser.quit()
+def as_shown_on(browser):
+    """Make the browser as wide as a device, by day or by night, until the test ends."""
+
+    def show(width, scheme):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    yield show
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.slow
@@ -213,6 +208,7 @@ def test_a_person_reads_sorts_and_points(write, table, browser):
         ][:3]
 
     # given a page with a name that could break it
+    browser.set_window_size(1000, 900)
     folder = write(table.replace("NN, bicubic", LINE_BREAKER))  # and two points that lie on each other
     browser.get((folder / "index.html").as_uri())
     wait.until(lambda _: all_of("#chart .mark-symbol path"))
@@ -253,13 +249,9 @@ def test_a_person_reads_sorts_and_points(write, table, browser):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_is_readable_on_a_phone_by_day_and_by_night(write, browser, scheme):
+def test_a_page_is_readable_on_a_phone_by_day_and_by_night(write, browser, as_shown_on, scheme):
     # given
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    as_shown_on(390, scheme)
     # when
     browser.get((write() / "index.html").as_uri())
     ink, paper = browser.execute_script(
@@ -270,3 +262,91 @@ def test_a_page_is_readable_on_a_phone_by_day_and_by_night(write, browser, schem
     brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
     assert abs(brightness[0] - brightness[1]) > 400
     assert (brightness[0] > brightness[1]) == (scheme == "dark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_from_reading_a_page(
+    write, moving, browser, as_shown_on, serious_findings, width, scheme
+):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    as_shown_on(width, scheme)
+    browser.get((write(moving=moving) / "index.html").as_uri())
+    WebDriverWait(browser, 60).until(
+        lambda _: browser.find_elements(By.CSS_SELECTOR, "#chart .mark-symbol path")
+    )
+    assert serious_findings(browser) == []
+
+
+# What moves
+
+
+@pytest.fixture
+def moving(save_students, ignore_progress, tmp_path):
+    """Let the stage write the page that moves, and return its folder."""
+    folder = tmp_path / "moving"
+    folder.mkdir()
+    students = save_students(
+        "CartPole-v1", *(StudentArchitecture(kind) for kind in ("integral", "plain"))
+    )
+    write_moving_page(folder, ignore_progress, students, env_id="CartPole-v1")
+    return folder
+
+
+def test_students_that_cannot_be_shown_are_said_to_be_left_out(
+    write, save_students, ignore_progress, tmp_path
+):
+    # given students of different widths
+    folder = tmp_path / "moving"
+    folder.mkdir()
+    wide, narrow = StudentArchitecture("integral", (16, 16)), StudentArchitecture("plain", (8, 8))
+    students = save_students("CartPole-v1", wide, narrow)
+    # when
+    write_moving_page(folder, ignore_progress, students, env_id="CartPole-v1")
+    page = (write(moving=folder) / "index.html").read_text(encoding="utf-8")
+    # then
+    assert list(folder.iterdir()) == []
+    assert NO_MOVING in page
+    assert "<iframe" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_size_is_dragged_in_the_page_of_a_run(write, moving, browser, as_shown_on, width):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    # given
+    as_shown_on(width, "light")
+    for log in ("browser", "performance"):  # of other tests
+        browser.get_log(log)
+    folder = write(moving=moving)
+    browser.get((folder / "index.html").as_uri())
+    frame = browser.find_element(By.TAG_NAME, "iframe")
+    # then all of it is seen, and nothing scrolls inside
+    WebDriverWait(browser, 60).until(
+        lambda _: browser.execute_script(
+            """const [frame] = arguments, { offsetHeight, scrollWidth } = frame.contentDocument.body;
+            return frame.clientHeight === offsetHeight && scrollWidth <= frame.clientWidth;""",
+            frame,
+        )
+    )
+    # when the slider is moved by keyboard
+    browser.switch_to.frame(frame)
+    browser.find_element(By.ID, "size").send_keys(Keys.HOME)
+    # then both networks are as small, and have moved
+    assert browser.find_element(By.ID, "shown").text == "5"
+    assert [browser.execute_script(f"return agents[{i}].network.size") for i in (0, 1)] == [5, 5]
+    WebDriverWait(browser, 60).until(
+        lambda _: browser.find_element(By.ID, "integral-total").text not in ("0", "")
+    )
+    browser.switch_to.default_content()
+    # and the page is there alone, too, and asks nobody
+    assert (folder / MOVING).read_bytes() == (moving / MOVING).read_bytes()
+    assert browser.get_log("browser") == []
+    requested = [entry["message"] for entry in browser.get_log("performance")]
+    assert [each for each in requested if "requestWillBeSent" in each and '"url":"http' in each] == []

@@ -10,7 +10,7 @@ from sb3_integral.experiments.report.write import REPORT
 from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.resize import RESIZE_METHODS
 
-SHOWN = {"figures", "video", "page"}
+SHOWN = {"figures", "video", "moving", "page"}
 """Stages that test_visuals.py is about."""
 
 

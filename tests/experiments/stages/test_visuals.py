@@ -7,6 +7,8 @@ from sb3_integral.experiments.report.page import PAGE
 from sb3_integral.experiments.report.write import REPORT
 from sb3_integral.experiments.stages.experiment import build_stages
 
+MINE = {"model": "mine.zip", "algo": "ppo"}
+
 
 @pytest.fixture
 def stages_of(content, write_config):
@@ -16,9 +18,29 @@ def stages_of(content, write_config):
     return build
 
 
-def test_the_page_is_last_and_reads_report_figures_and_video(stages_of):
+def test_the_page_is_last_and_reads_all_that_it_shows(stages_of):
     stages = stages_of()
     assert list(stages)[-1] == PAGE
+    assert [need.name for need in stages[PAGE].needed] == [REPORT, "figures", "video", "moving"]
+    assert [need.name for need in stages["moving"].needed] == ["seed-0/inn/student", "seed-0/nn/student"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.update(
+            env="MountainCar-v0", expert={"model": "mine.zip", "algo": "ppo"}
+        ),
+        lambda content: content.update(max_episode_steps=50),
+        lambda content: content["students"].pop("nn"),
+    ],
+    ids=["another environment", "another time limit", "no plain student"],
+)
+def test_what_does_not_move_has_no_page_that_moves(content, stages_of, tmp_path, change):
+    (tmp_path / "mine.zip").write_bytes(b"")
+    change(content)
+    stages = stages_of()
+    assert "moving" not in stages
     assert [need.name for need in stages[PAGE].needed] == [REPORT, "figures", "video"]
 
 
@@ -64,9 +86,11 @@ def test_a_method_that_looks_at_observations_is_not_in_the_video(content, stages
     assert len(stages_of()["video"].needed) == 2
 
 
-def test_another_seed_costs_the_page_but_no_video(content, stages_of):
+def test_another_seed_costs_the_page_alone(content, stages_of):
     before = stages_of()
     content["seeds"] = [0, 1, 2]
     after = stages_of()
-    changed = {name for name in ("figures", "video", PAGE) if before[name].key != after[name].key}
+    changed = {
+        name for name in ("figures", "video", "moving", PAGE) if before[name].key != after[name].key
+    }
     assert changed == {PAGE}

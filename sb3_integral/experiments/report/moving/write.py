@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
+from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_integral.escaping import script
+from sb3_integral.experiments.engine.stage import Report
+from sb3_integral.experiments.files import STUDENT
+from sb3_integral.experiments.report.moving.data import moving_data
+from sb3_integral.policies.serialization import load_policy
+
+MOVING = "moving.html"
 
 AGENTS = (
     ("integral", "Integral network", "One set of parameters, sampled at this size."),
     ("plain", "Plain network", "Its weights interpolated as an image is, as in the paper."),
 )
 SCRIPTS = ("physics.js", "network.js", "page.js")
+
+
+def write_moving_page(
+    folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str
+) -> None:
+    """Write ``moving.html`` of an integral and a plain student, or nothing if it cannot show both."""
+    venv = make_vec_env(env_id)
+    integral, plain = (
+        load_policy(student / STUDENT, venv.observation_space, venv.action_space)
+        for student in student_folders
+    )
+    venv.close()
+    if (data := moving_data(env_id, integral, plain)) is not None:
+        (folder / MOVING).write_text(render_moving_page(data), encoding="utf-8")
 
 
 def render_moving_page(data: Mapping[str, Any]) -> str:
