@@ -14,7 +14,7 @@ RUNS ?= runs
 PAPERS = acrobot lunarlander halfcheetah ant
 NEWCOMERS = cartpole hopper bipedalwalker
 
-.PHONY: help quickstart quick results newcomers study test check format build clean
+.PHONY: help quickstart quick results newcomers study test check docs format build clean
 
 help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
@@ -24,6 +24,7 @@ help:
 	@echo "make study       which ingredient of training does what, into results/study/"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format, types and the order of imports"
+	@echo "make docs        build the site into build/site"
 	@echo "make format      format the code"
 	@echo "make build       build the wheel"
 	@echo "make clean       remove the environment and what was built (runs/ is kept)"
@@ -38,16 +39,16 @@ quick: $(READY)
 results: $(READY)
 	$(BIN)/sb3-integral run $(PAPERS:%=zoo_configs/%.yml) --preset standard --runs $(RUNS)
 	$(BIN)/sb3-integral figure $(PAPERS:%=$(RUNS)/%-standard) -o results/fig3.png
-	for name in $(PAPERS); do sh scripts/keep_results.sh $(RUNS)/$$name-standard results/$$name; done
+	for name in $(PAPERS); do $(BIN)/python scripts/keep_results.py $(RUNS)/$$name-standard results/$$name; done
 
 newcomers: $(READY)
 	$(BIN)/sb3-integral run $(NEWCOMERS:%=zoo_configs/newcomer_%.yml) --preset quick --runs $(RUNS)
-	for name in $(NEWCOMERS); do sh scripts/keep_results.sh $(RUNS)/newcomer-$$name-quick results/newcomers/$$name; done
+	for name in $(NEWCOMERS); do $(BIN)/python scripts/keep_results.py $(RUNS)/newcomer-$$name-quick results/newcomers/$$name; done
 
 study: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset halfcheetah --runs $(RUNS)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset ant --runs $(RUNS)
-	for name in halfcheetah ant; do sh scripts/keep_results.sh $(RUNS)/study-$$name results/study/$$name; done
+	for name in halfcheetah ant; do $(BIN)/python scripts/keep_results.py $(RUNS)/study-$$name results/study/$$name; done
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -57,6 +58,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

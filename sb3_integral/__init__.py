@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sb3_integral._version import __version__
 
 if TYPE_CHECKING:
+    from sb3_integral.deploy.compress import compress
     from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
     from sb3_integral.policies import (
         GivenSizes,
@@ -38,16 +39,22 @@ __all__ = [
     "ResizeSweepCallback",
     "UniformSizes",
     "__version__",
+    "compress",
     "evaluate_resize_sweep",
 ]
 
-_EVALUATION = ("ResizeSweepCallback", "evaluate_resize_sweep")
+_PACKAGES = {
+    "ResizeSweepCallback": "evaluation",
+    "evaluate_resize_sweep": "evaluation",
+    "compress": "deploy.compress",
+}
+"""The packages of the names that are not of ``policies``."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    package = "evaluation" if name in _EVALUATION else "policies"
+    package = _PACKAGES.get(name, "policies")
     return getattr(import_module(f"{__name__}.{package}"), name)
 
 

@@ -1,19 +1,24 @@
 """Files and folders that are either complete or not there; no write deletes what it did not write.
 
 Only two functions of the package put something in the place of something else: :func:`atomic_file`
-replaces regular files, :func:`atomic_folder` replaces folders that carry a marker of their own kind.
+replaces regular files, :func:`atomic_folder` replaces folders that carry a marker of their own kind. A
+marker is a JSON file that lists the folder's other files with their digests, so a folder to which
+somebody added a file, or in which somebody changed one, is never replaced.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from sb3_integral.file_list import list_files, unlisted_files
 
 PARTIAL_PREFIX = ".partial-"
 """Start of the name of a file or folder that is being written."""
@@ -27,20 +32,24 @@ LEFTOVER = re.compile(
 )
 """The names that this module gives, and nothing shorter: a user's ``.partial-notes`` is not ours."""
 
+NAMED = 5
+"""How many of the files that stand in the way are named."""
+
 KEPT_CHARACTERS = 50
 """A partial name ends with at most so many characters of the target's, to stay a valid name."""
 
 
-def check_file_target(path: Path | str) -> Path:
+def check_file_target(path: Path | str, inputs: Iterable[Path | str] = ()) -> Path:
     """Check that a file can be written to a path, and return the file that will be written.
 
     Call it before long work. Nothing is created or changed.
 
     Args:
         path: Where the file will be. A symbolic link stands for its target.
+        inputs: Files that are read for it, which it must not replace, under whatever name.
 
     Raises:
-        ValueError: If the path does not end with a name.
+        ValueError: If the path does not end with a name, or names an input.
         OSError: If a folder, a device, a pipe or a socket stands there, if a part of the path is a file,
             or if writing is not permitted.
     """
@@ -53,6 +62,11 @@ def check_file_target(path: Path | str) -> Path:
             raise OSError(f"{path} is not a regular file, expected a file to write")
         if not os.access(target, os.W_OK):
             raise PermissionError(f"{path} is write-protected, expected a file to write")
+        for source in inputs:
+            if Path(source).exists() and target.samefile(source):
+                raise ValueError(
+                    f"{path} is {source} itself, which is read, expected another file to write"
+                )
     _check_parents(path, target)
     return target
 
@@ -106,39 +120,35 @@ def check_folder_target(path: Path | str, marker: str | None) -> Path:
 
     Raises:
         ValueError: If the path does not end with a name.
-        OSError: If something stands there that is not a folder, or a folder that is neither empty nor
-            carries the marker; if a part of the path is a file, or if writing is not permitted.
+        OSError: If something stands there that is not a folder, or a folder that is not empty and lacks
+            the marker or holds anything that was not written with it; if a part of the path is a file,
+            or if writing is not permitted.
     """
     target = _resolved(path)
     mode = _mode(path)
     if mode is not None:
         if not stat.S_ISDIR(mode):
             raise NotADirectoryError(f"{path} is not a folder, expected a folder to write")
-        is_own = marker is not None and (target / marker).is_file()
-        if not is_own and any(target.iterdir()):
-            holds = "" if marker is None else f" and has no {marker}"
-            raise FileExistsError(f"{path} is not empty{holds}, expected a new or an empty folder")
+        if any(target.iterdir()):
+            _check_own(path, target, marker)
     _check_parents(path, target)
     return target
 
 
 @contextmanager
-def atomic_folder(
-    path: Path | str, marker: str | None, check: Callable[[Path], None] | None = None
-) -> Iterator[Path]:
+def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
     """Give an empty folder to fill, and move it to ``path`` when the block succeeds.
 
-    A folder that stands there and carries the marker is replaced as a whole; any other that is not empty
-    is refused. A symbolic link is written through to its target. If the block raises, nothing is left
-    behind. If the process is killed at any moment, the old folder or the new one exists as a whole:
-    under its name, or, until the next call or :func:`remove_leftovers`, under one that begins with
-    :data:`REPLACED_PREFIX`.
+    A folder that stands there and carries the marker is replaced as a whole, if nothing in it was added
+    or changed since it was written; any other that is not empty is refused. A symbolic link is written
+    through to its target. If the block raises, nothing is left behind. If the process is killed at any
+    moment, the old folder or the new one exists as a whole: under its name, or, until the next call or
+    :func:`remove_leftovers`, under one that begins with :data:`REPLACED_PREFIX`.
 
     Args:
         path: Where the folder will be; its parent is created.
         marker: Name of the file that shows that an existing folder may be replaced; if None, none is.
-        check: Raises if an existing folder must not be replaced. It is called before the block and again
-            right before the old folder is replaced, because the block may take hours.
+            The block may write a JSON object to it; the list of files is added to it.
 
     Yields:
         An empty folder beside it.
@@ -155,12 +165,7 @@ def atomic_folder(
             if match and match["name"] == target.name:
                 _settle(replaced, target, marker)
 
-    def check_target() -> None:
-        check_folder_target(path, marker)
-        if check is not None and target.is_dir():
-            check(target)
-
-    check_target()
+    check_folder_target(path, marker)
     _make_parents(path, target)
     partial = _beside(target, PARTIAL_PREFIX)
     try:
@@ -171,8 +176,15 @@ def atomic_folder(
         yield partial
         if not any(partial.iterdir()):
             raise FileNotFoundError(f"nothing was written to {partial}, which was to become {path}")
-        check_target()
-        _swap(partial, target, marker)
+        if marker is not None:
+            list_files(partial, marker)
+        check_folder_target(path, marker)  # again, because the block may have taken hours
+        try:
+            _swap(partial, target, marker)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+            raise FileExistsError(f"{path} is being written by another process too") from error
     finally:
         _remove(partial)
 
@@ -203,6 +215,27 @@ def remove_partials_of(path: Path) -> None:
         match = LEFTOVER.fullmatch(partial.name)
         if match and match["name"] == target.name[-KEPT_CHARACTERS:]:
             _remove(partial)
+
+
+def _check_own(path: Path | str, folder: Path, marker: str | None) -> None:
+    """Check that everything in a folder was written with it, and is as it was then."""
+    if marker is None or not (folder / marker).is_file():
+        holds = "" if marker is None else f" and has no {marker}"
+        raise FileExistsError(f"{path} is not empty{holds}, expected a new or an empty folder")
+    try:
+        others = [
+            name
+            for name in unlisted_files(folder, marker)
+            if not any(map(LEFTOVER.fullmatch, Path(name).parts))
+        ]
+    except ValueError as error:
+        raise FileExistsError(f"{path} cannot be replaced: {error}; move it elsewhere") from error
+    if others:
+        named = ", ".join(map(repr, others[:NAMED])) + (", ..." if len(others) > NAMED else "")
+        raise FileExistsError(
+            f"{path} holds what was not written with it, or was changed since: {named}; "
+            f"move that elsewhere"
+        )
 
 
 def _resolved(path: Path | str) -> Path:
@@ -280,12 +313,14 @@ def _swap(partial: Path, target: Path, marker: str | None) -> None:
 def _settle(replaced: Path, target: Path, marker: str | None) -> None:
     """Remove an old folder whose new one is complete, or give it its name back.
 
-    If somebody else has put something else in its place, both stay as they are.
+    If somebody else has put something else in its place, or something into it, both stay as they are.
     """
     if replaced.is_symlink() or not replaced.is_dir():
         return
     if marker is not None and (target / marker).is_file():
-        _remove(replaced)
+        with suppress(FileExistsError):
+            _check_own(replaced, replaced, marker)
+            _remove(replaced)
     elif not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         replaced.rename(target)  # takes the place of an empty folder too
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sb3_integral.experiments import load_config
+from sb3_integral.experiments.config.load import load_config
 
 
 def start(arguments: argparse.Namespace, runs: Path) -> subprocess.Popen[bytes]:

@@ -31,22 +31,19 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from sb3_integral.cli.progress import ProgressDisplay
-from sb3_integral.experiments import (
-    Executor,
-    LocalExecutor,
-    load_config,
-    load_experiments,
-    run_stages,
-    tasks_of,
-)
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.engine.executor import Executor
+from sb3_integral.experiments.engine.local import LocalExecutor
 from sb3_integral.experiments.engine.on_ray import RayExecutor
+from sb3_integral.experiments.engine.runner import run_stages, tasks_of
+from sb3_integral.experiments.load import load_experiments
 
 LOOPBACK = "127.0.0.1"
 STORE_BYTES = 200 * 2**20
 
 
 def run(arguments: argparse.Namespace, runs: Path, executor: Executor) -> Path:
-    plans = [each.plan for each in load_experiments([arguments.config], arguments.preset, runs)]
+    plans = load_experiments([arguments.config], arguments.preset, runs)
     with executor, ProgressDisplay(Console(stderr=True), tasks_of(plans)) as display:
         run_stages(plans, executor, display)
     return plans[0].root

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -273,3 +276,50 @@ def student() -> ActorCriticPolicy:
     policy.features_extractor.fit(2.0 + torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
     policy.set_training_mode(False)
     return policy
+
+
+# ---------------------------------------------------------------- pages in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser without a window, or a reason why the test is skipped."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no browser: on Debian, apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    browser.set_page_load_timeout(60)
+    browser.set_script_timeout(60)
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="session")
+def serious_findings() -> Callable[[Any], list[str]]:
+    """Say what axe-core finds on the page in a browser that keeps people from using it.
+
+    The path of axe-core's script is in the variable AXE; ``npm install axe-core`` brings it.
+    """
+    script = os.environ.get("AXE")
+    if script is None:
+        pytest.skip("AXE does not name axe-core's script: npm install axe-core")
+
+    def find(browser: Any) -> list[str]:
+        browser.execute_script(Path(script).read_text(encoding="utf-8"))
+        found = browser.execute_async_script(
+            """const done = arguments[0];
+            axe.run(document, { resultTypes: ["violations"] }).then(found => done(found.violations));"""
+        )
+        return [
+            f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}"
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    return find

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -20,6 +22,7 @@ from sb3_integral.atomic import (
     check_folder_target,
     remove_leftovers,
 )
+from sb3_integral.file_list import listed_files, unlisted_files
 
 MARKER = "stage.json"
 
@@ -401,27 +404,125 @@ def test_a_file_block_that_writes_nothing_fails_and_keeps_what_was_there(tmp_pat
     assert names(tmp_path) == ["result"]
 
 
-def test_a_folder_that_the_check_refuses_is_kept_though_it_was_filled_during_the_block(
-    tmp_path: Path,
+def add_file(folder: Path) -> None:
+    (folder / "mine").write_text("notes")
+
+
+def add_file_deeper(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    add_file(folder / "deep")
+
+
+def add_link(folder: Path) -> None:
+    (folder / "mine").symlink_to("/")
+
+
+def add_fifo(folder: Path) -> None:
+    os.mkfifo(folder / "mine")
+
+
+def change_file(folder: Path) -> None:
+    (folder / "old").write_text("notes")
+
+
+def exchange_file_for_link(folder: Path) -> None:
+    (folder / "old").rename(folder.parent / "moved")
+    (folder / "old").symlink_to("../moved")
+
+
+def exchange_file_for_fifo(folder: Path) -> None:
+    (folder / "old").unlink()
+    os.mkfifo(folder / "old")
+
+
+def forget_the_list(folder: Path) -> None:
+    (folder / MARKER).write_text("{}")
+
+
+def damage_the_list(folder: Path) -> None:
+    (folder / MARKER).write_text('{"sha256": 3}')
+
+
+CHANGES = (
+    *(add_file, add_file_deeper, add_link, add_fifo, change_file),
+    *(exchange_file_for_link, exchange_file_for_fifo, forget_the_list, damage_the_list),
+)
+
+
+@pytest.mark.parametrize("during", [False, True], ids=["before", "during the block"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_folder_is_kept_that_holds_what_was_not_written_with_it(
+    tmp_path: Path, change: Callable[[Path], None], during: bool
 ) -> None:
     # given
     path = tmp_path / "stage"
     write_stage(path, "old")
-
-    def check(folder: Path) -> None:
-        if (folder / "mine").exists():
-            raise FileExistsError("mine")
+    begun = []
+    if not during:
+        change(path)
 
     def replace() -> None:
-        with atomic_folder(path, MARKER, check) as partial:
-            write_stage(partial, "new")
-            (path / "mine").write_text("notes")
+        with atomic_folder(path, MARKER) as partial:
+            begun.append(partial)
+            add_file(partial)
+            if during:
+                change(path)
 
     # when / then
-    with pytest.raises(FileExistsError, match="mine"):
+    with pytest.raises(
+        FileExistsError, match=r"stage (holds .*'(deep/)?(mine|old)'|cannot be replaced)"
+    ):
         replace()
-    assert names(path) == ["mine", "old", MARKER]
-    assert names(tmp_path) == ["stage"]
+    assert bool(begun) is during
+    before = {found: found.lstat() for found in tmp_path.rglob("*")}
+    with pytest.raises(FileExistsError) as raised:
+        check_folder_target(path, MARKER)
+    assert "\n" not in str(raised.value)
+    assert {found: found.lstat() for found in tmp_path.rglob("*")} == before
+    assert {"old", MARKER} <= set(names(path))
+
+
+def test_a_folder_is_replaced_though_files_of_it_are_gone_and_folders_are_empty(tmp_path: Path) -> None:
+    # given
+    path = tmp_path / "stage"
+    write_stage(path, "old")
+    (path / "old").unlink()
+    (path / "empty").mkdir()
+    (path / f".partial-01234567-{MARKER}").write_text("half")  # of a killed process
+    # when
+    write_stage(path, "new")
+    # then
+    assert names(path) == ["new", MARKER]
+
+
+def test_the_marker_keeps_what_the_block_wrote_and_lists_the_files(tmp_path: Path) -> None:
+    # when
+    with atomic_folder(tmp_path / "stage", MARKER) as partial:
+        (partial / "deep").mkdir()
+        (partial / "deep" / "text").write_text("text")
+        (partial / MARKER).write_text('{"key": "abc"}')
+    # then
+    digest = hashlib.sha256(b"text").hexdigest()
+    content = json.loads((tmp_path / "stage" / MARKER).read_text())
+    assert content == {"key": "abc", "sha256": {"deep/text": digest}}
+    assert listed_files(tmp_path / "stage", MARKER) == content["sha256"]
+
+
+def test_a_replaced_folder_of_a_killed_process_is_kept_if_somebody_put_a_file_into_it(
+    tmp_path: Path,
+) -> None:
+    # given
+    write_stage(tmp_path / "stage", "old")
+    replaced = (tmp_path / "stage").rename(tmp_path / ".replaced-01234567-stage")
+    add_file(replaced)
+    shutil.copytree(replaced, tmp_path / "stage")
+    (tmp_path / "stage" / "mine").unlink()
+    # when
+    write_stage(tmp_path / "stage", "newer")
+    remove_leftovers(tmp_path, MARKER)
+    # then
+    assert names(replaced) == ["mine", "old", MARKER]
+    assert names(tmp_path / "stage") == ["newer", MARKER]
 
 
 @pytest.mark.parametrize("filled", [False, True])
@@ -443,9 +544,33 @@ def test_a_replaced_folder_survives_a_folder_of_somebody_else_in_its_place(
     assert names(tmp_path) == ([replaced.name, "stage"] if filled else ["stage"])
 
 
+def test_a_folder_that_another_process_writes_at_the_same_moment_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given another writer who comes when the old folder is away from its name
+    path = tmp_path / "stage"
+    write_stage(path, "old")
+    rename = Path.rename
+
+    def late(self: Path, target: Path) -> Path:
+        if self.name.startswith(".partial-"):
+            monkeypatch.setattr(Path, "rename", rename)
+            shutil.copytree(next(tmp_path.glob(".replaced-*")), path)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    # when / then
+    with pytest.raises(FileExistsError, match=r"stage is being written by another process too$"):
+        write_stage(path, "new")
+    assert names(path) == ["old", MARKER]
+    assert names(tmp_path) == ["stage"]
+
+
 KILLED_AT_A_RENAME = """
-import os, pathlib, signal, sys
-from atomic import atomic_folder
+import os, pathlib, signal, sys, types
+package = sys.modules["sb3_integral"] = types.ModuleType("sb3_integral")
+package.__path__ = [sys.argv[3]]  # without the rest: it starts in no time
+from sb3_integral.atomic import atomic_folder
 renames, rename = [], pathlib.Path.rename
 def dying(self, target):
     renames.append(self)
@@ -467,9 +592,9 @@ def test_nothing_is_lost_when_killed_between_two_renames(
     # given
     path = tmp_path / "stage"
     write_stage(path, "old")
-    process = [sys.executable, "-c", KILLED_AT_A_RENAME, str(path), str(killed_at)]
-    package = {"PYTHONPATH": str(Path(atomic.__file__).parent)}  # without the rest: it starts in no time
-    assert subprocess.run(process, env=package, check=False).returncode == -signal.SIGKILL
+    package = Path(atomic.__file__).parent
+    process = [sys.executable, "-c", KILLED_AT_A_RENAME, path, str(killed_at), package]
+    assert subprocess.run(process, check=False).returncode == -signal.SIGKILL
     # when
     if cure == "leftovers":
         remove_leftovers(tmp_path, MARKER)
@@ -500,25 +625,62 @@ def test_only_what_was_begun_here_is_a_leftover(tmp_path: Path) -> None:
 # What is built and kept
 
 
-def test_kept_results_leave_a_folder_of_other_things_alone(tmp_path: Path) -> None:
-    # given
-    script = Path(__file__).parents[1] / "scripts" / "keep_results.sh"
-    report = tmp_path / "run" / "report"
-    report.mkdir(parents=True)
-    for name in ("table.csv", "provenance.json"):
-        (report / name).write_text("new")
+@pytest.fixture
+def keep(tmp_path: Path) -> Callable[[str], str]:
+    """Keep the results of a small run, and return what was said of it."""
+    for stage in ("report", "figures", "video"):
+        with atomic_folder(tmp_path / "run" / stage, MARKER) as partial:
+            for name in ("provenance.json", "table.csv") if stage == "report" else (f"{stage}.png",):
+                (partial / name).write_text("{}")
+            (partial / "notes.txt").write_text("not kept")
+
+    def kept(target: str) -> str:
+        script = Path(__file__).parents[1] / "scripts" / "keep_results.py"
+        command = [sys.executable, script, tmp_path / "run", tmp_path / target]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stderr
+
+    return kept
+
+
+def test_kept_results_are_replaced_as_a_whole(tmp_path: Path, keep: Callable[[str], str]) -> None:
+    # given results of a run that had one more table
+    with atomic_folder(tmp_path / "run" / "report", MARKER) as partial:
+        for name in ("provenance.json", "table.csv", "more.csv"):
+            (partial / name).write_text("{}")
+    assert keep("kept") == ""
+    assert "more.csv" in names(tmp_path / "kept")
+    with atomic_folder(tmp_path / "run" / "report", MARKER) as partial:
+        for name in ("provenance.json", "table.csv"):
+            (partial / name).write_text("{}")
+    # when
+    assert keep("kept") == ""
+    # then
+    assert names(tmp_path / "kept") == ["figures.png", "provenance.json", "table.csv"]
+
+
+def test_the_kept_results_of_the_project_are_as_they_were_kept() -> None:
+    results = Path(__file__).parents[1] / "results"
+    kept = [path.parent for path in results.rglob("provenance.json")]
+    assert kept
+    assert [unlisted_files(folder, "provenance.json") for folder in kept] == [[] for _ in kept]
+
+
+def test_kept_results_leave_what_is_not_theirs_alone(tmp_path: Path, keep: Callable[[str], str]) -> None:
+    # given a folder with a file that only has the name of a marker, and one with a link in it
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "table.csv").write_text("mine")
-
-    def keep(target: str) -> int:
-        command = ["sh", str(script), str(tmp_path / "run"), str(tmp_path / target)]
-        return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode
-
-    # when / then
-    assert keep("mine") != 0
-    assert (tmp_path / "mine" / "table.csv").read_text() == "mine"
-    assert [keep("kept"), keep("kept")] == [0, 0]
-    assert names(tmp_path / "kept") == ["provenance.json", "table.csv"]
+    (tmp_path / "mine" / "provenance.json").write_text("mine")
+    keep("linked")
+    (tmp_path / "linked" / "table.csv").unlink()
+    (tmp_path / "linked" / "table.csv").symlink_to("/somewhere")
+    # when
+    said = [keep("mine"), keep("linked"), keep("run")]
+    # then each is left as it is, with one line that says why
+    assert "provenance.json is damaged or of an older version" in said[0]
+    assert "changed since: 'table.csv'" in said[1]
+    assert "run is not empty and has no provenance.json" in said[2]
+    assert all(line.count("\n") == 1 for line in said)
+    assert (tmp_path / "mine" / "provenance.json").read_text() == "mine"
+    assert (tmp_path / "linked" / "table.csv").is_symlink()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -2,13 +2,14 @@
 
 from sb3_integral.actor.extract import Source, actor_spec, ordinary_policy
 from sb3_integral.actor.heads import Head
-from sb3_integral.actor.normalization import Statistics, fold_normalization
+from sb3_integral.actor.normalization import DrawbackWarning, Statistics, fold_normalization
 from sb3_integral.actor.numpy_actor import Actor, NumpyActor, example_observation, quickest_actor
 from sb3_integral.actor.spec import ActorSpec, Perceptron
 
 __all__ = [
     "Actor",
     "ActorSpec",
+    "DrawbackWarning",
     "Head",
     "NumpyActor",
     "Perceptron",

@@ -35,14 +35,13 @@ class Activation(NamedTuple):
 
 
 def numpy_activation(module: nn.Module) -> Elementwise:
-    """Return a function of NumPy arrays that computes a torch activation.
+    """Return a function of NumPy arrays that computes a torch activation, and can be pickled.
 
     Raises:
         ValueError: If the activation is not in :data:`ACTIVATIONS`.
     """
-    rule = _rule(module)
-    arguments = _arguments(module, rule)
-    return partial(rule.numpy, **arguments) if arguments else rule.numpy
+    name = _name(module)
+    return partial(_compute, name, **_arguments(module, TABLE[name]))
 
 
 def c_activation(module: nn.Module) -> str:
@@ -51,7 +50,7 @@ def c_activation(module: nn.Module) -> str:
     Raises:
         ValueError: If the activation is not in :data:`ACTIVATIONS`, or has one argument per neuron.
     """
-    rule = _rule(module)
+    rule = TABLE[_name(module)]
     arguments = _arguments(module, rule)
     if any(isinstance(value, np.ndarray) for value in arguments.values()):
         raise ValueError(f"C takes activations with one argument for all neurons, got {module!r}")
@@ -68,12 +67,11 @@ def known_activations() -> str:
     return ", ".join(sorted(kind.__name__ for kind in ACTIVATIONS))
 
 
-def _rule(module: nn.Module) -> Activation:
+def _name(module: nn.Module) -> str:
     if not is_activation(module):
         raise ValueError(f"expected one of {known_activations()}, got {module!r}")
-    if isinstance(module, nn.GELU) and module.approximate == "tanh":
-        return GELU_BY_TANH
-    return ACTIVATIONS[type(module)]
+    name = type(module).__name__
+    return f"{name} by tanh" if getattr(module, "approximate", "none") == "tanh" else name
 
 
 def _arguments(module: nn.Module, rule: Activation) -> dict[str, Any]:
@@ -87,53 +85,25 @@ def _number(value: Any) -> Any:
     return value.item() if value.numel() == 1 else value.detach().cpu().numpy().copy()
 
 
-def _relu(x: Array) -> Array:
-    return np.maximum(x, 0.0, out=x)
+def _compute(name: str, x: Array, **arguments: Any) -> Array:
+    return TABLE[name].numpy(x, **arguments)
 
 
-def _tanh(x: Array) -> Array:
-    return np.tanh(x, out=x)
+def _where_positive(x: Array, positive: Array, rest: Array) -> Array:
+    return np.where(x > 0.0, positive, rest)
 
 
-def _elu(x: Array, alpha: float = 1.0) -> Array:
-    return np.where(x > 0.0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+def _clip(x: Array, min_val: float, max_val: float) -> Array:
+    return np.minimum(np.maximum(x, min_val, out=x), max_val, out=x)
 
 
-def _selu(x: Array) -> Array:
-    return np.float32(1.0507009873554805) * _elu(x, 1.6732632423543772)
+def _elu(x: Array, alpha: float, scale: float = 1.0) -> Array:
+    return _where_positive(x, x, alpha * np.expm1(np.minimum(x, 0.0) / scale))
 
 
-def _celu(x: Array, alpha: float) -> Array:
-    return np.where(x > 0.0, x, alpha * np.expm1(np.minimum(x, 0.0) / alpha))
-
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
-
-
-def _silu(x: Array) -> Array:
-    return x * _sigmoid(x)
-
-
-def _leaky_relu(x: Array, negative_slope: float) -> Array:
-    return np.where(x > 0.0, x, negative_slope * x)
-
-
-def _prelu(x: Array, weight: float | Array) -> Array:
-    return np.where(x > 0.0, x, weight * x)
-
-
-def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+def _softplus(x: Array, beta: float, threshold: float) -> Array:
     scaled = beta * x
     return np.where(scaled > threshold, x, np.logaddexp(scaled, np.float32(0.0)) / beta)
-
-
-def _mish(x: Array) -> Array:
-    return x * np.tanh(_softplus(x))
-
-
-def _log_sigmoid(x: Array) -> Array:
-    return -np.logaddexp(-x, np.float32(0.0))
 
 
 def _gelu(x: Array) -> Array:
@@ -142,69 +112,69 @@ def _gelu(x: Array) -> Array:
     return 0.5 * x * (1.0 + erf(x * 0.7071067811865476))
 
 
-def _gelu_by_tanh(x: Array) -> Array:
-    return 0.5 * x * (1.0 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+ELU, SLOPED = "x > 0.0f ? x : {alpha} * expm1f(x)", "x > 0.0f ? x : {%s} * x"
+CLIPPED = "x < {min_val} ? {min_val} : x > {max_val} ? {max_val} : x"
+SOFTPLUS = "x * {beta} > {threshold} ? x : log1pf(expf({beta} * x)) / {beta}"
+TANH_GELU = "0.5f * x * (1.0f + tanhf(0.797884561f * (x + 0.044715f * x * x * x)))"
 
-
-def _hardtanh(x: Array, min_val: float, max_val: float) -> Array:
-    return np.minimum(np.maximum(x, min_val, out=x), max_val, out=x)
-
-
-def _hardsigmoid(x: Array) -> Array:
-    return _hardtanh(x + 3.0, 0.0, 6.0) / 6.0
-
-
-def _threshold(x: Array, threshold: float, value: float) -> Array:
-    return np.where(x <= threshold, np.float32(value), x)
-
-
-def _softsign(x: Array) -> Array:
-    return x / (1.0 + np.abs(x))
-
-
-def _same(x: Array) -> Array:
-    return x
-
-
-ACTIVATIONS: dict[type[nn.Module], Activation] = {
-    nn.ReLU: Activation((), _relu, "x < 0.0f ? 0.0f : x"),
-    nn.Tanh: Activation((), _tanh, "tanhf(x)"),
-    nn.ELU: Activation(("alpha",), _elu, "x > 0.0f ? x : {alpha} * expm1f(x)"),
-    nn.SELU: Activation((), _selu, "x > 0.0f ? 1.05070099f * x : 1.05070099f * 1.67326324f * expm1f(x)"),
-    nn.CELU: Activation(("alpha",), _celu, "x > 0.0f ? x : {alpha} * expm1f(x / {alpha})"),
-    nn.SiLU: Activation((), _silu, "x / (1.0f + expf(-x))"),
-    nn.Sigmoid: Activation((), _sigmoid, "1.0f / (1.0f + expf(-x))"),
-    nn.LogSigmoid: Activation((), _log_sigmoid, "x > 0.0f ? -log1pf(expf(-x)) : x - log1pf(expf(x))"),
-    nn.LeakyReLU: Activation(("negative_slope",), _leaky_relu, "x > 0.0f ? x : {negative_slope} * x"),
-    nn.PReLU: Activation(("weight",), _prelu, "x > 0.0f ? x : {weight} * x"),
-    nn.Softplus: Activation(
-        ("beta", "threshold"),
-        _softplus,
-        "x * {beta} > {threshold} ? x : log1pf(expf({beta} * x)) / {beta}",
+TABLE: dict[str, Activation] = {
+    "ReLU": Activation((), lambda x: np.maximum(x, 0.0, out=x), "x < 0.0f ? 0.0f : x"),
+    "Tanh": Activation((), lambda x: np.tanh(x, out=x), "tanhf(x)"),
+    "ELU": Activation(("alpha",), _elu, ELU),
+    "SELU": Activation(
+        (),
+        lambda x: np.float32(1.0507009873554805) * _elu(x, 1.6732632423543772),
+        "x > 0.0f ? 1.05070099f * x : 1.05070099f * 1.67326324f * expm1f(x)",
     ),
-    nn.Mish: Activation((), _mish, "x > 20.0f ? x : x * tanhf(log1pf(expf(x)))"),
-    nn.GELU: Activation((), _gelu, "0.5f * x * (1.0f + erff(x * 0.707106781f))"),
-    nn.ReLU6: Activation(
-        ("min_val", "max_val"),
-        _hardtanh,
-        "x < {min_val} ? {min_val} : x > {max_val} ? {max_val} : x",
+    "CELU": Activation(
+        ("alpha",),
+        lambda x, alpha: _elu(x, alpha, alpha),
+        "x > 0.0f ? x : {alpha} * expm1f(x / {alpha})",
     ),
-    nn.Hardtanh: Activation(
-        ("min_val", "max_val"),
-        _hardtanh,
-        "x < {min_val} ? {min_val} : x > {max_val} ? {max_val} : x",
+    "SiLU": Activation((), lambda x: x * (0.5 + 0.5 * np.tanh(0.5 * x)), "x / (1.0f + expf(-x))"),
+    "Sigmoid": Activation((), lambda x: 0.5 + 0.5 * np.tanh(0.5 * x), "1.0f / (1.0f + expf(-x))"),
+    "LogSigmoid": Activation(
+        (),
+        lambda x: -np.logaddexp(-x, np.float32(0.0)),
+        "x > 0.0f ? -log1pf(expf(-x)) : x - log1pf(expf(x))",
     ),
-    nn.Hardsigmoid: Activation(
-        (), _hardsigmoid, "x < -3.0f ? 0.0f : x > 3.0f ? 1.0f : (x + 3.0f) / 6.0f"
+    "LeakyReLU": Activation(
+        ("negative_slope",),
+        lambda x, negative_slope: _where_positive(x, x, negative_slope * x),
+        SLOPED % "negative_slope",
     ),
-    nn.Threshold: Activation(("threshold", "value"), _threshold, "x <= {threshold} ? {value} : x"),
-    nn.Softsign: Activation((), _softsign, "x / (1.0f + fabsf(x))"),
-    nn.Identity: Activation((), _same, "x"),
-    nn.Dropout: Activation((), _same, "x"),  # an actor is in evaluation mode
+    "PReLU": Activation(
+        ("weight",), lambda x, weight: _where_positive(x, x, weight * x), SLOPED % "weight"
+    ),
+    "Softplus": Activation(("beta", "threshold"), _softplus, SOFTPLUS),
+    "Mish": Activation(
+        (),
+        lambda x: x * np.tanh(_softplus(x, 1.0, 20.0)),
+        "x > 20.0f ? x : x * tanhf(log1pf(expf(x)))",
+    ),
+    "GELU": Activation((), _gelu, "0.5f * x * (1.0f + erff(x * 0.707106781f))"),
+    "GELU by tanh": Activation(
+        (),
+        lambda x: 0.5 * x * (1.0 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))),
+        TANH_GELU,
+    ),
+    "ReLU6": Activation(("min_val", "max_val"), _clip, CLIPPED),
+    "Hardtanh": Activation(("min_val", "max_val"), _clip, CLIPPED),
+    "Hardsigmoid": Activation(
+        (),
+        lambda x: _clip(x + 3.0, 0.0, 6.0) / 6.0,
+        "x < -3.0f ? 0.0f : x > 3.0f ? 1.0f : (x + 3.0f) / 6.0f",
+    ),
+    "Threshold": Activation(
+        ("threshold", "value"),
+        lambda x, threshold, value: np.where(x <= threshold, np.float32(value), x),
+        "x <= {threshold} ? {value} : x",
+    ),
+    "Softsign": Activation((), lambda x: x / (1.0 + np.abs(x)), "x / (1.0f + fabsf(x))"),
+    "Identity": Activation((), lambda x: x, "x"),
+    "Dropout": Activation((), lambda x: x, "x"),  # an actor is in evaluation mode
 }
-"""Activations of one number each, by their class in torch. A subclass is another activation."""
+"""Activations of one number each, by the names of their classes in torch, and of GELU's other form."""
 
-GELU_BY_TANH = Activation(
-    (), _gelu_by_tanh, "0.5f * x * (1.0f + tanhf(0.797884561f * (x + 0.044715f * x * x * x)))"
-)
-"""The form that ``nn.GELU(approximate="tanh")`` computes."""
+ACTIVATIONS = tuple(getattr(nn, name) for name in TABLE if " " not in name)
+"""Their classes in torch. A subclass is another activation."""

@@ -11,29 +11,38 @@ LARGEST = float(np.finfo(np.float32).max)
 """The largest finite float of C."""
 
 
-def literal(value: float) -> str:
-    """Write a number as a C literal that reads as the nearest float32.
+def literal(value: float, real: str = "float") -> str:
+    """Write a number as a C literal that reads as the nearest number of a type.
 
     Numbers beyond the range of a float become infinite, as they do in NumPy and torch.
+
+    Args:
+        value: The number.
+        real: The type: ``float`` or ``double``.
 
     Raises:
         ValueError: If it is NaN, which C99 has no literal for.
     """
     if math.isnan(value):
         raise ValueError("C has no literal for NaN, expected a number")
-    is_in_range = abs(value) <= LARGEST
-    rounded = float(np.float32(value)) if is_in_range else math.copysign(math.inf, value)
+    rounded = value
+    if real == "float":
+        is_in_range = abs(value) <= LARGEST
+        rounded = float(np.float32(value)) if is_in_range else math.copysign(math.inf, value)
     if math.isinf(rounded):
         return "INFINITY" if rounded > 0 else "-INFINITY"
+    if real == "double":
+        return repr(float(rounded))
     text = f"{rounded:.9g}"
     return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
 
 
 def array(name: str, values: np.ndarray[Any, Any]) -> str:
-    """Write a constant array of floats, in C's order."""
-    flat = [literal(value) for value in np.asarray(values).ravel().tolist()]
+    """Write a constant array in C's order: of double where it is float64, else of float."""
+    real = "double" if values.dtype == np.float64 else "float"
+    flat = [literal(value, real) for value in values.ravel().tolist()]
     lines = [", ".join(flat[start : start + 6]) for start in range(0, len(flat), 6)]
-    return f"static const float {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+    return f"static const {real} {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
 
 
 def inward(bounds: np.ndarray[Any, Any], *, up: bool) -> np.ndarray[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from gymnasium import spaces
@@ -15,22 +14,17 @@ from sb3_integral.actor.heads import NOISE, make_head
 from sb3_integral.actor.normalization import check_statistics, statistics_of
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
+from sb3_integral.nn.copying import copied
 from sb3_integral.policies import Resizable, ResizablePolicy
 from sb3_integral.policies.layout import find_actor
+from sb3_integral.policies.masking import takes_action_masks
 
 Source = BaseAlgorithm | BasePolicy | ResizablePolicy
 """What an actor is taken from: a model, its policy, or the wrapper that resizes a plain one."""
 
 
 def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
-    """Return the ordinary SB3 policy that a source is at a size.
-
-    Args:
-        source: A model, a policy, or a ResizablePolicy; it is left as it is.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-
-    Returns:
-        A new policy; a plain policy itself.
+    """Return the ordinary SB3 policy that a source is at a size: a new one, or the plain policy itself.
 
     Raises:
         ValueError: If a size is wrong, or is given for a plain policy.
@@ -74,7 +68,8 @@ def actor_spec(
         layers[-1] = _mean_of_quantiles(layers[-1], parts.quantiles)
     if parts.needs_tanh:
         layers.append(nn.Tanh())
-    outputs = _outputs(layers)
+    widths = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
+    outputs = widths[-1] if widths else None
     make_noise = NOISE.get(type(getattr(policy, "action_dist", None)))
     return ActorSpec(
         policy.observation_space,
@@ -84,6 +79,7 @@ def actor_spec(
         _own_copy(policy.get_submodule(parts.extractor)),
         layers,
         make_head(policy.action_space, outputs, policy.squash_output),
+        (outputs or 0) if takes_action_masks(policy) else 0,
         None if make_noise is None or outputs is None else make_noise(policy, outputs),
     )
 
@@ -99,7 +95,7 @@ def _check_shapes(space: spaces.Space[Any]) -> None:
 
 def _own_copy(module: nn.Module) -> nn.Module:
     """Copy a module: exporting must change neither the policy's mode nor what it trains."""
-    return copy.deepcopy(module).to("cpu").eval().requires_grad_(False)
+    return copied(module).to("cpu").eval().requires_grad_(False)
 
 
 def _flat(*modules: nn.Module) -> nn.Sequential:
@@ -119,9 +115,3 @@ def _mean_of_quantiles(last: nn.Module, quantiles: int) -> nn.Linear:
     mean.weight.copy_(weight.mean(dim=0))
     mean.bias.copy_(last.bias.double().reshape(quantiles, -1).mean(dim=0))
     return mean
-
-
-def _outputs(layers: nn.Sequential) -> int | None:
-    """Return how many numbers the last dense layer gives; None if there is no such layer."""
-    widths = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
-    return widths[-1] if widths else None

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import methodcaller
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -25,7 +26,6 @@ from stable_baselines3.common.distributions import (
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
-CType = Literal["float", "int"]
 
 NEVER = -1e8
 """The logit of a masked choice, as in sb3-contrib."""
@@ -40,7 +40,7 @@ class Head(ABC):
     """
 
     shape: tuple[int, ...]
-    c_type: ClassVar[CType]
+    c_type: ClassVar[Literal["float", "int"]]
 
     @property
     def bounds(self) -> Mapping[str, Array]:
@@ -48,113 +48,83 @@ class Head(ABC):
         return {}
 
     @abstractmethod
-    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
-        """Return actions. Shape: (..., outputs) to (..., *action). The output may be overwritten.
-
-        Args:
-            output: What the last layer gives.
-            action_masks: Whether each choice is allowed; of the output's shape, or broadcast to it.
-        """
+    def numpy(self, output: Array) -> Array:
+        """Return actions. Shape: (..., outputs) to (..., *action). The output may be overwritten."""
 
     @abstractmethod
     def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
-        """Return actions. Shape: (batch, outputs) to (batch, *action).
-
-        Args:
-            output: What the last layer gives.
-            bounds: The head's own bounds as tensors.
-        """
+        """Return actions; the bounds are the head's. Shape: (batch, outputs) to (batch, *action)."""
 
     @abstractmethod
     def c(self, name: str, output: str, width: int) -> Iterator[str]:
         """Yield C statements that write ``action``, or return the only choice.
 
-        Args:
-            name: How the names of the header begin.
-            output: The name of the array that the last layer gives.
-            width: Its length.
+        The names of the header begin with a name; the last layer gives an output of such a width.
         """
 
 
 @dataclass(frozen=True)
 class Clip(Head):
-    """Clip the output to the action space.
-
-    Attributes:
-        shape: The shape of an action.
-        low: The bounds of the action space, in its own type. Shape: that of an action.
-        high: Likewise.
-    """
+    """Clip the output to the bounds of the action space, which have the type and shape of an action."""
 
     shape: tuple[int, ...]
     low: Array
     high: Array
-    c_type: ClassVar[CType] = "float"
+    c_type: ClassVar[Literal["float", "int"]] = "float"
+    c_action: ClassVar[str] = "x < low ? low : x > high ? high : x"
 
     @property
     def bounds(self) -> Mapping[str, Array]:
         """See :class:`Head`."""
         return {"low": self.low, "high": self.high}
 
-    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+    def numpy(self, output: Array) -> Array:
         """See :class:`Head`."""
         clipped: Array = np.minimum(np.maximum(_shaped(output, self.shape), self.low), self.high)
         return clipped
 
     def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Head`."""
-        output = output.to(_result_type(self.low)).reshape(-1, *self.shape)
-        return output.clamp(bounds["low"], bounds["high"])
+        low, high = bounds["low"], bounds["high"]
+        return output.to(low).reshape(-1, *self.shape).clamp(low, high)
 
     def c(self, name: str, output: str, width: int) -> Iterator[str]:
         """See :class:`Head`. The bounds are rounded into the action space."""
         yield f"    for (j = 0; j < {width}; ++j) {{\n        const float x = {output}[j];"
         yield f"        const float low = {name}_low[j], high = {name}_high[j];"
-        yield "        action[j] = x < low ? low : x > high ? high : x;\n    }"
+        yield f"        action[j] = {self.c_action};\n    }}"
 
 
 class Unscale(Clip):
     """Bring a squashed output from [-1, 1] to the action space."""
 
-    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+    c_action = "low + 0.5f * (x + 1.0f) * (high - low)"
+
+    def numpy(self, output: Array) -> Array:
         """See :class:`Head`."""
-        scaled = 0.5 * (_shaped(output, self.shape) + 1.0) * (self.high - self.low)
-        unscaled: Array = self.low + scaled
+        unscaled: Array = self.low + 0.5 * (_shaped(output, self.shape) + 1.0) * (self.high - self.low)
         return unscaled
 
     def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
         """See :class:`Head`."""
-        output = output.to(_result_type(self.low)).reshape(-1, *self.shape)
         low, high = bounds["low"], bounds["high"]
-        return low + 0.5 * (output + 1.0) * (high - low)
-
-    def c(self, name: str, output: str, width: int) -> Iterator[str]:
-        """See :class:`Head`."""
-        yield f"    for (j = 0; j < {width}; ++j) {{"
-        yield f"        const float low = {name}_low[j], high = {name}_high[j];"
-        yield f"        action[j] = low + 0.5f * ({output}[j] + 1.0f) * (high - low);\n    }}"
+        return low + 0.5 * (output.to(low).reshape(-1, *self.shape) + 1.0) * (high - low)
 
 
 @dataclass(frozen=True)
 class Argmax(Head):
     """Take the largest of one action's choices, or of each of several actions' choices.
 
-    Two logits for each bit, as MaskablePPO has them, are several actions of two choices.
-
-    Attributes:
-        choices: How many there are of each action; their logits follow each other.
-        shape: The shape of an action.
+    Two logits for each bit, as MaskablePPO has them, are several actions of two choices. The logits of
+    an action's choices follow each other.
     """
 
     choices: tuple[int, ...]
     shape: tuple[int, ...]
-    c_type: ClassVar[CType] = "int"
+    c_type: ClassVar[Literal["float", "int"]] = "int"
 
-    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+    def numpy(self, output: Array) -> Array:
         """See :class:`Head`."""
-        if action_masks is not None:
-            allowed = np.asarray(action_masks, bool).reshape(-1, output.shape[-1])
-            output = np.where(allowed if output.ndim > 1 else allowed[0], output, np.float32(NEVER))
         if not self.shape:
             return np.asarray(output.argmax(axis=-1))
         parts = np.split(output, np.cumsum(self.choices)[:-1], axis=-1)
@@ -181,16 +151,12 @@ class Argmax(Head):
 
 @dataclass(frozen=True)
 class Threshold(Head):
-    """Set each bit whose logit is positive.
-
-    Attributes:
-        shape: The shape of an action.
-    """
+    """Set each bit whose logit is positive."""
 
     shape: tuple[int, ...]
-    c_type: ClassVar[CType] = "int"
+    c_type: ClassVar[Literal["float", "int"]] = "int"
 
-    def numpy(self, output: Array, action_masks: Array | None = None) -> Array:
+    def numpy(self, output: Array) -> Array:
         """See :class:`Head`."""
         return _shaped(np.heaviside(output, np.float32(0.0)), self.shape)
 
@@ -205,13 +171,16 @@ class Threshold(Head):
         yield f"    for (j = 0; j < {width}; ++j)\n        action[j] = {output}[j] > 0.0f;"
 
 
-def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) -> Head:
-    """Return the head of a policy for an action space.
+def masked(output: Array, action_masks: Array) -> Array:
+    """Lower the logits of forbidden choices; the masks have their shape, or that of one row."""
+    allowed = np.asarray(action_masks, bool).reshape(-1, output.shape[-1])
+    return np.where(allowed if output.ndim > 1 else allowed[0], output, np.float32(NEVER))
 
-    Args:
-        space: The action space.
-        outputs: How many numbers the last layer gives; None where that is not known.
-        is_squashed: Whether these are in [-1, 1] and the action space's bounds are meant.
+
+def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) -> Head:
+    """Return the head of a policy for an action space, and for the number of outputs if it is known.
+
+    Outputs that are squashed are in [-1, 1], and the action space's bounds are meant.
 
     Raises:
         ValueError: If SB3 has no policies for such actions.
@@ -222,15 +191,19 @@ def make_head(space: spaces.Space[Any], outputs: int | None, is_squashed: bool) 
     raise ValueError(f"expected Box, Discrete, MultiDiscrete or MultiBinary actions, got {space}")
 
 
+def _box(space: Any, outputs: int | None, is_squashed: bool) -> Head:
+    dtype = np.result_type(np.float32, space.dtype)
+    low, high = (bound.astype(dtype) for bound in (space.low, space.high))
+    return (Unscale if is_squashed else Clip)(space.shape, low, high)
+
+
 def _bits(space: Any, outputs: int | None, is_squashed: bool) -> Head:
     count = math.prod(space.shape)
     return Argmax((2,) * count, space.shape) if outputs == 2 * count else Threshold(space.shape)
 
 
 HEADS: dict[type[spaces.Space[Any]], Callable[[Any, int | None, bool], Head]] = {
-    spaces.Box: lambda space, _, is_squashed: (Unscale if is_squashed else Clip)(
-        space.shape, np.array(space.low), np.array(space.high)
-    ),
+    spaces.Box: _box,
     spaces.Discrete: lambda space, *_: Argmax((int(space.n),), ()),
     spaces.MultiDiscrete: lambda space, *_: Argmax(tuple(map(int, space.nvec.ravel())), space.shape),
     spaces.MultiBinary: _bits,
@@ -246,31 +219,22 @@ def _gaussian(std: Array, generator: np.random.Generator) -> Array:
     return std * generator.standard_normal(len(std), dtype=np.float32)
 
 
-def _gumbel(outputs: int, generator: np.random.Generator) -> Array:
+def _gumbel(policy: Any, outputs: int) -> Noise:
     """Make a logit the largest as often as the softmax says."""
-    return generator.gumbel(size=outputs)
-
-
-def _logistic(outputs: int, generator: np.random.Generator) -> Array:
-    """Make a logit positive as often as the sigmoid says."""
-    return generator.logistic(size=outputs)
+    return methodcaller("gumbel", size=outputs)
 
 
 NOISE: dict[type[Any], Callable[[Any, int], Noise]] = {
     DiagGaussianDistribution: lambda policy, outputs: partial(
         _gaussian, policy.log_std.detach().exp().cpu().numpy().astype(np.float32)
     ),
-    CategoricalDistribution: lambda policy, outputs: partial(_gumbel, outputs),
-    MultiCategoricalDistribution: lambda policy, outputs: partial(_gumbel, outputs),
-    BernoulliDistribution: lambda policy, outputs: partial(_logistic, outputs),
+    CategoricalDistribution: _gumbel,
+    MultiCategoricalDistribution: _gumbel,
+    # Makes a logit positive as often as the sigmoid says.
+    BernoulliDistribution: lambda policy, outputs: methodcaller("logistic", size=outputs),
 }
 """Makes the noise of a policy, by the class of its distribution."""
 
 
 def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
     return flat if len(shape) == 1 else flat.reshape((*flat.shape[:-1], *shape))
-
-
-def _result_type(bounds: Array) -> torch.dtype:
-    """Return the type that NumPy gives an action that is clipped to these bounds."""
-    return torch.float64 if np.result_type(np.float32, bounds.dtype) == np.float64 else torch.float32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtr
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
+from sb3_integral.nn.copying import copied
 from sb3_integral.policies.layout import find_layout, submodules
 from sb3_integral.policies.plain import fold_features
 from sb3_integral.policies.standardize import StandardizeExtractor
@@ -23,6 +24,13 @@ Array = np.ndarray[Any, Any]
 Policy = TypeVar("Policy", bound=BasePolicy)
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).tiny)
+
+NEGLIGIBLE = 1e-5
+"""Standard deviations of an observation that it may be off by where single precision rounds it."""
+
+
+class DrawbackWarning(UserWarning):
+    """A policy was made that is worse in some way than the one it was made of."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,17 @@ class Statistics:
         return self.clip if self.clip <= LARGEST else None
 
     @property
-    def single(self) -> tuple[Array, Array, Array]:
-        """The mean as the sum of two arrays in single precision, and the standard deviation.
+    def rounding(self) -> float:
+        """How many standard deviations single precision rounds an observation near the mean by."""
+        return float((np.abs(self.mean) / self.std).max(initial=0.0)) * 2.0**-24
 
-        One array would lose digits of a mean that is large beside its deviation.
+    def parts(self, dtype: type[np.generic]) -> tuple[Array, Array, Array]:
+        """Return the mean as the sum of two arrays of a type, and the standard deviation.
+
+        In single precision, one array would lose digits of a mean that is large beside its deviation.
         """
-        high = self.mean.astype(np.float32)
-        return high, (self.mean - high).astype(np.float32), self.std.astype(np.float32)
+        high = self.mean.astype(dtype)
+        return high, (self.mean - high).astype(dtype), self.std.astype(dtype)
 
     def apply(self, observation: Array) -> Array:
         """Normalise as VecNormalize does. Shape: (..., *observation), float32."""
@@ -97,7 +109,8 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
 
     The statistics go into the weights and biases of the layers that read the observations, so nothing
     is added. What does not fit in there is VecNormalize's clipping, by default at 10 standard
-    deviations: beyond it the result differs.
+    deviations: beyond it the result differs. The result also computes in single precision where
+    VecNormalize has twice the digits: a warning says so where a mean is large beside its deviation.
 
     Args:
         policy: Any policy that reads its observations by dense layers.
@@ -110,6 +123,15 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
     if not statistics:
         return policy
     check_statistics(policy.observation_space, statistics)
+    rounding = max(own.rounding for own in statistics.values())
+    if rounding > NEGLIGIBLE:
+        warnings.warn(
+            f"a mean of the normalisation is so large beside its standard deviation that the result "
+            f"sees observations rounded to {rounding:.2g} standard deviations; ONNX, torch.export and C "
+            f"keep every digit",
+            DrawbackWarning,
+            stacklevel=2,
+        )
 
     def affine(extractor: nn.Module) -> tuple[Tensor, Tensor] | None:
         return None if isinstance(extractor, StandardizeExtractor) else _affine(extractor, statistics)
@@ -121,7 +143,7 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
         scale, shift = _affine(extractor, statistics)
         folded[f"{name}.scale"] = exact[f"{name}.scale"] * scale
         folded[f"{name}.shift"] = exact[f"{name}.scale"] * shift + exact[f"{name}.shift"]
-    result = copy.deepcopy(policy)
+    result = copied(policy)
     result.load_state_dict(folded)
     return result
 

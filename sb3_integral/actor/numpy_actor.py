@@ -11,6 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.actor.activations import Elementwise, numpy_activation
 from sb3_integral.actor.extract import actor_spec, ordinary_policy
+from sb3_integral.actor.heads import masked
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.policies.layout import is_recurrent
 
@@ -21,12 +22,7 @@ class Actor(Protocol):
     """From raw observations, one or a batch of them, to deterministic actions."""
 
     def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
-        """Act.
-
-        Args:
-            observation: Shape: (*observation) or (batch, *observation).
-            action_masks: As for the ``predict`` of sb3-contrib's MaskablePPO.
-        """
+        """Act, with masks as for sb3-contrib's MaskablePPO. Shape: (*observation) or (batch, ...)."""
         ...
 
 
@@ -46,21 +42,17 @@ class NumpyActor:
 
     def __init__(self, spec: ActorSpec) -> None:
         perceptron = spec.perceptron()
-        self.head = spec.head
+        self._head = spec.head
         self._shape = spec.observation_space.shape or ()
         self._statistics = perceptron.statistics
         self._layers = [
-            _Layer(
-                np.ascontiguousarray(layer.weight.T),
-                layer.bias,
-                tuple(map(numpy_activation, layer.activations)),
-            )
-            for layer in perceptron.layers
+            _Layer(np.ascontiguousarray(weight.T), bias, tuple(map(numpy_activation, activations)))
+            for weight, bias, activations in perceptron.layers
         ]
 
     def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
         """See :class:`Actor`."""
-        return self.head.numpy(self.outputs(observation), action_masks)
+        return self.act(self.outputs(observation), action_masks)
 
     def outputs(self, observation: Any) -> Array:
         """Return what the last layer gives. Shape: (outputs) or (batch, outputs), float32."""
@@ -77,6 +69,10 @@ class NumpyActor:
                 x = activation(x)
         return x
 
+    def act(self, outputs: Array, action_masks: Array | None = None) -> Array:
+        """Return the actions that follow from what the last layer gives, which may be overwritten."""
+        return self._head.numpy(outputs if action_masks is None else masked(outputs, action_masks))
+
 
 class _Layer(NamedTuple):
     weight: Array  # (in, out)
@@ -84,30 +80,10 @@ class _Layer(NamedTuple):
     activations: tuple[Elementwise, ...]
 
 
-class PredictingActor:
-    """An actor that asks SB3's own ``predict``.
-
-    Args:
-        policy: An ordinary policy without memory.
-    """
-
-    def __init__(self, policy: BasePolicy) -> None:
-        self._policy = policy
-
-    def __call__(self, observation: Any, action_masks: Array | None = None) -> Array:
-        """See :class:`Actor`."""
-        masks: dict[str, Any] = {} if action_masks is None else {"action_masks": action_masks}
-        return self._policy.predict(observation, deterministic=True, **masks)[0]
-
-
 def quickest_actor(policy: BasePolicy) -> Actor:
-    """Return the quickest deterministic actor there is for a policy.
+    """Return the quickest deterministic actor there is for a policy, such as ``policy.discretize(30)``.
 
-    Args:
-        policy: An ordinary policy without memory, such as ``policy.discretize(30)``.
-
-    Returns:
-        A :class:`NumpyActor`, or SB3's own ``predict`` where the policy is no perceptron.
+    It is a :class:`NumpyActor`, or SB3's own ``predict`` where the policy is no perceptron.
 
     Raises:
         ValueError: If the policy is recurrent: its action depends on more than the observation.
@@ -117,7 +93,14 @@ def quickest_actor(policy: BasePolicy) -> Actor:
     try:
         return NumpyActor(actor_spec(policy))
     except ValueError:
-        return PredictingActor(ordinary_policy(policy))
+        ordinary: Any = ordinary_policy(policy)
+
+    def predict(observation: Any, action_masks: Array | None = None) -> Array:
+        masks = {} if action_masks is None else {"action_masks": action_masks}
+        actions: Array = ordinary.predict(observation, deterministic=True, **masks)[0]
+        return actions
+
+    return predict
 
 
 def example_observation(space: spaces.Space[Any]) -> Any:

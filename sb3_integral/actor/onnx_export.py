@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -21,8 +22,9 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral._version import __version__
 from sb3_integral.actor.extract import Source, actor_spec
-from sb3_integral.actor.onnx_policy import ACTION, SPACES, OnnxPolicy, input_names
-from sb3_integral.actor.torch_module import TorchActor, example, exported_program
+from sb3_integral.actor.normalization import DrawbackWarning, Statistics
+from sb3_integral.actor.onnx_policy import ACTION, MASKS, SPACES, OnnxPolicy, input_names
+from sb3_integral.actor.torch_module import TorchActor, exported_program
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 from sb3_integral.policies.space_json import space_to_json
@@ -43,10 +45,6 @@ DENSE = ("Gemm", "MatMul")
 """What becomes int8; the clipping of actions stays as exact as it is."""
 
 
-class DrawbackWarning(UserWarning):
-    """A file was written that is worse in some way than the one it was made of."""
-
-
 def export_onnx(
     source: Source, path: Path | str, size: Size | None = None, normalize: VecNormalize | None = None
 ) -> Path:
@@ -54,17 +52,9 @@ def export_onnx(
 
     The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
     unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
-    names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`); the output
-    is ``action``.
-
-    Args:
-        source: A model, a policy, or a ResizablePolicy.
-        path: The file.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-        normalize: Statistics that the policy was trained with, clipping included.
-
-    Returns:
-        The path.
+    names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`), and
+    ``action_masks`` where the policy takes such; the output is ``action``. All but the path is as for
+    :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -80,10 +70,10 @@ def export_onnx(
     content = {name: space_to_json(space) for name, space in described.items()}
     with _quiet():
         program: Any = torch.onnx.export(exported_program(actor), dynamo=True, verbose=False)
-    assert program is not None
+    inputs = [*input_names(spec.observation_space).values(), *([MASKS] if spec.maskable else [])]
+    _name(program.model.graph, inputs)
     model = program.model_proto
     _clean(model)
-    _name(model, list(input_names(spec.observation_space).values()))
     for key, value in {SPACES: json.dumps(content), "sb3_integral": __version__}.items():
         model.metadata_props.add(key=key, value=value)
     with atomic_file(path) as partial:
@@ -99,25 +89,20 @@ def quantize_onnx(
 
     A warning says so where the file is larger than that in float32, or measurably slower here.
 
-    Args:
-        path: The file in float32.
-        target: The file in int8.
-        observations: Raw observations, of shape (samples, ...) or a dictionary of such, from which the
-            range of every layer's input is taken (static); without them it is taken from each batch
-            (dynamic), which needs no data and is slower.
-
-    Returns:
-        The path of the int8 form.
+    From raw observations, of shape (samples, ...) or a dictionary of such, the range of every layer's
+    input is taken (static); without them it is taken from each batch (dynamic), which is slower. Returns
+    the path of the int8 form.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
-        ValueError: If there are no observations, or they are not the actor's, or NaN or infinite.
+        ValueError: If there are no observations, or they are not the actor's, or NaN or infinite; or if
+            both paths are of one file.
     """
     require("deploy", "onnx", "onnxruntime")
     import onnx
     from onnxruntime import quantization
 
-    check_file_target(target)
+    check_file_target(target, inputs=[path])
     reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
     with atomic_file(target) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
@@ -129,7 +114,9 @@ def quantize_onnx(
             # One scale for each row: layers of a policy are small, and their rows differ.
             quantization.quantize_static(prepared, partial, reader, per_channel=True, **options)
         int8 = onnx.load(partial)
+        described = list(int8.metadata_props)
         _clean(int8)
+        int8.metadata_props.extend(described)
         partial.write_bytes(int8.SerializeToString(deterministic=True))
         drawback = _drawback(Path(path), partial)
     if drawback:
@@ -161,53 +148,31 @@ def _latencies_us(*policies: OnnxPolicy) -> list[float]:
     return [median(own) for own in times]
 
 
-def _clean(model: Any) -> None:
+def _clean(message: Any) -> None:
     """Remove what torch notes about the files and lines of this machine that made each part."""
-    graph = model.graph
-    parts = [
-        model,
-        graph,
-        *graph.node,
-        *graph.initializer,
-        *graph.input,
-        *graph.output,
-        *graph.value_info,
-    ]
-    for function in model.functions:
-        parts += [function, *function.node, *function.value_info]
-    for part in parts:
-        part.doc_string = ""
-        kept = [(own.key, own.value) for own in part.metadata_props if own.key.startswith(SPACES)]
-        del part.metadata_props[:]
-        for key, value in kept:
-            part.metadata_props.add(key=key, value=value)
+    for field, value in message.ListFields():
+        if field.name in ("doc_string", "metadata_props"):
+            message.ClearField(field.name)
+        elif field.type == field.TYPE_MESSAGE:
+            for part in value if isinstance(value, Sequence) else [value]:
+                _clean(part)
 
 
-def _name(model: Any, inputs: list[str]) -> None:
-    """Name the graph's inputs and its output, and everything in it so that nothing has their names.
+def _name(graph: Any, inputs: list[str]) -> None:
+    """Name the inputs and the output of torch's graph, and everything in it so that no name is twice.
 
     Args:
-        model: As torch exported it, its inputs in the order of the observation space.
+        graph: Its inputs are in the order of the observation space, with the masks behind them.
         inputs: The names to give to the inputs.
     """
-    graph = model.graph
-    names = dict(zip((own.name for own in graph.input), inputs, strict=True)) | {
-        graph.output[0].name: ACTION
-    }
-    taken = {*inputs, ACTION}
-    fresh = (name for name in (f"value_{number}" for number in itertools.count()) if name not in taken)
-
-    def named(old: str) -> str:
-        if old and old not in names:
-            names[old] = next(fresh)
-        return str(names.get(old, ""))
-
-    for part in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        part.name = named(part.name)
-    for number, node in enumerate(graph.node):
+    fresh = (f"value_{number}" for number in itertools.count())
+    values = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    for value in values:
+        value.name = next(name for name in fresh if name not in inputs)
+    for number, node in enumerate(graph):
         node.name = f"node_{number}"
-        node.input[:] = [named(name) for name in node.input]
-        node.output[:] = [named(name) for name in node.output]
+    for value, name in zip((*graph.inputs, graph.outputs[0]), (*inputs, ACTION), strict=True):
+        value.name = name
 
 
 class _Samples:
@@ -228,43 +193,47 @@ class _Samples:
 
 def _check(actor: TorchActor, path: Path) -> None:
     """Compare what onnxruntime gives with what torch gives, for a single observation and for some."""
-    policy = OnnxPolicy(path)
+    policy, spec = OnnxPolicy(path), actor.spec
     for batch in (1, 5):
-        observations = _drawn(actor.spec.observation_space, batch)
-        wanted = actor(_tensors(observations)).numpy()
-        got = policy.predict(observations)[0]
+        observations = _drawn(spec.observation_space, batch, spec.statistics)
+        masks = np.arange(batch * spec.maskable).reshape(batch, -1) % 3 > 0 if spec.maskable else None
+        arrays = policy.to_batch(observations, masks)[0].values()
+        inputs: list[Any] = [torch.from_numpy(array) for array in arrays]
+        if isinstance(spec.observation_space, spaces.Dict):
+            parts = len(observations)
+            inputs = [dict(zip(observations, inputs[:parts], strict=True)), *inputs[parts:]]
+        wanted = actor(*inputs).numpy()
+        got = policy.predict(observations, action_masks=masks)[0]
         largest = float(np.abs(wanted).max(initial=1.0))
         if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
             raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
 
 
-def _drawn(space: spaces.Space[Any], batch: int) -> Any:
+def _drawn(
+    space: spaces.Space[Any],
+    batch: int,
+    statistics: Mapping[str | None, Statistics] | None = None,
+    name: str | None = None,
+) -> Any:
     """Return some observations that differ, where zeros would say little."""
     if isinstance(space, spaces.Dict):
-        return {name: _drawn(inner, batch) for name, inner in space.items()}
-    zeros: Any = example(space, batch).numpy()  # type: ignore[union-attr]
-    if zeros.dtype == np.float32:
-        return np.linspace(-1.0, 1.0, zeros.size, dtype=np.float32).reshape(zeros.shape)
-    return zeros
-
-
-def _tensors(observations: Any) -> Any:
-    if isinstance(observations, dict):
-        return {name: torch.from_numpy(array) for name, array in observations.items()}
-    return torch.from_numpy(observations)
+        return {name: _drawn(inner, batch, statistics, name) for name, inner in space.items()}
+    shape = batch, *(space.shape or ())
+    if not isinstance(space, spaces.Box) or space.dtype == np.uint8:
+        return np.zeros(shape, np.uint8)
+    spread = np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape)
+    own = (statistics or {}).get(name)
+    return spread if own is None else own.mean + own.std * spread
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what torch and onnxruntime say of themselves on the way."""
-    loggers = [logging.getLogger("torch.onnx"), logging.getLogger()]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

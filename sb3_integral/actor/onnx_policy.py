@@ -11,14 +11,22 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, maybe_transpose
 from stable_baselines3.common.utils import is_vectorized_observation
 
-from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.policies.space_json import space_from_json
 from sb3_integral.requirements import require
 
 SPACES = "sb3_integral_spaces"
 """Under this name a file says what it observes and what it does."""
 
-OBSERVATION, ACTION = "observation", "action"
+OBSERVATION, ACTION, MASKS = "observation", "action", "action_masks"
+
+DTYPES: dict[str, type[np.generic]] = {
+    "tensor(double)": np.float64,
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+"""The types of observations and masks, by the names that onnxruntime has for them."""
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +44,7 @@ class OnnxPolicy:
         observation_space: What it observes.
         action_space: What it does.
         session: The session of onnxruntime.
+        dtypes: The types of its inputs, by name.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -58,11 +67,16 @@ class OnnxPolicy:
             described = json.loads(self.session.get_modelmeta().custom_metadata_map[SPACES])
             self.observation_space: spaces.Space[Any] = space_from_json(described["observation"])
             self.action_space: spaces.Space[Any] = space_from_json(described["action"])
+            self.dtypes = {own.name: DTYPES[own.type] for own in self.session.get_inputs()}
         except (OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not an actor that this library exported: {error}") from error
         except Exception as error:  # onnxruntime's errors have nothing else in common
             raise ValueError(f"{path} is not a whole ONNX file: {error}") from error
-        self._names = input_names(self.observation_space)
+        inputs = self.session.get_inputs()
+        parts = input_names(self.observation_space)
+        self._names = dict(zip(parts, (one.name for one in inputs), strict=False))
+        masks = inputs[len(parts) :]
+        self._choices: int = masks[0].shape[1] if masks else 0
         self._single: _Single | None = None
 
     def predict(
@@ -71,49 +85,55 @@ class OnnxPolicy:
         state: tuple[Array, ...] | None = None,
         episode_start: Array | None = None,
         deterministic: bool = True,
+        action_masks: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...] | None]:
-        """Return the deterministic actions for one observation or a batch.
+        """Return the deterministic actions for one observation or a batch, as SB3's ``predict`` does.
 
-        Args:
-            observation: As for SB3's ``predict``.
-            state: Passed on; the actor has no memory.
-            episode_start: Not used.
-            deterministic: Not used: the file has nothing else.
+        Raises:
+            ValueError: If the observation is of another shape than the space's, or there are masks and
+                the policy that was exported takes none.
         """
-        arrays, is_batch = self.to_batch(observation)
+        arrays, is_batch = self.to_batch(observation, action_masks)
         actions: Array = self.session.run([ACTION], arrays)[0]
         return (actions if is_batch else actions.squeeze(axis=0)), state
 
     def act(self, observation: Array) -> Array:
         """Return the action for one observation, as fast as the runtime can be called from Python.
 
-        Args:
-            observation: Of the observation space, which is no dictionary; not checked.
-
-        Returns:
-            The action. The next call overwrites it.
+        The observation, which is no dictionary, is not checked. The next call overwrites the action.
         """
         if self._single is None:
             self._single = _Single(self)
         return self._single(observation)
 
-    def to_batch(self, observation: Array | dict[str, Array]) -> tuple[dict[str, Array], bool]:
+    def to_batch(
+        self, observation: Array | dict[str, Array], action_masks: Array | None = None
+    ) -> tuple[dict[str, Array], bool]:
         """Return the file's inputs by name, and whether the observation was a batch already.
 
         Raises:
-            ValueError: If the observation is of another shape than the space's.
+            ValueError: As for :meth:`predict`.
         """
         space = self.observation_space
         if not isinstance(space, spaces.Dict):
-            array, is_batch = _batch(observation, space)
-            return {OBSERVATION: array}, is_batch
-        if not isinstance(observation, dict) or observation.keys() != space.spaces.keys():
+            array, is_batch = _batch(observation, space, self.dtypes[OBSERVATION])
+            arrays = {OBSERVATION: array}
+        elif not isinstance(observation, dict) or observation.keys() != space.spaces.keys():
             raise ValueError(f"expected a dictionary with {list(space)}, got {observation!r}")
-        pairs = {name: _batch(observation[name], inner) for name, inner in space.items()}
-        return (
-            {self._names[name]: array for name, (array, _) in pairs.items()},
-            any(is_batch for _, is_batch in pairs.values()),
-        )
+        else:
+            pairs = {
+                (own := self._names[name]): _batch(observation[name], inner, self.dtypes[own])
+                for name, inner in space.items()
+            }
+            arrays = {name: array for name, (array, _) in pairs.items()}
+            is_batch = any(is_batch for _, is_batch in pairs.values())
+        if self._choices:
+            count = len(next(iter(arrays.values())))
+            masks = np.ones((count, self._choices), bool) if action_masks is None else action_masks
+            arrays[MASKS] = np.asarray(masks, bool).reshape(count, self._choices)
+        elif action_masks is not None:
+            raise ValueError("the policy in the file takes no action masks, expected action_masks=None")
+        return arrays, is_batch
 
 
 class _Single:
@@ -123,14 +143,14 @@ class _Single:
         space = policy.observation_space
         if isinstance(space, spaces.Dict):
             raise ValueError("act is for single arrays, expected predict for dictionaries")
-        self._observation = np.zeros((1, *(space.shape or ())), observation_dtype(space))
-        self._action: Array = policy.session.run([ACTION], {OBSERVATION: self._observation})[0]
+        inputs, _ = policy.to_batch(np.zeros(space.shape or ()))
+        self._observation = inputs[OBSERVATION]
+        self._action: Array = policy.session.run([ACTION], inputs)[0]
         self._run = policy.session.run_with_iobinding
         self._binding = policy.session.io_binding()
-        for bind, name, array in (
-            (self._binding.bind_input, OBSERVATION, self._observation),
-            (self._binding.bind_output, ACTION, self._action),
-        ):
+        self._bound = [*inputs.values(), self._action]  # which the session does not keep
+        binds = [self._binding.bind_input] * len(inputs) + [self._binding.bind_output]
+        for bind, name, array in zip(binds, (*inputs, ACTION), self._bound, strict=True):
             bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
     def __call__(self, observation: Array) -> Array:
@@ -143,12 +163,13 @@ class _Single:
 def input_names(space: spaces.Space[Any]) -> dict[str, str]:
     """Return the names of an ONNX file's inputs, by the names of a dictionary's parts, in order.
 
-    They are the same, unless a part has the output's name or none.
+    They are the same, unless a part is called like the output or the masks, or has no name. Masks are
+    an input of their own behind these.
     """
     if not isinstance(space, spaces.Dict):
         return {OBSERVATION: OBSERVATION}
     names = {name: name for name in space}
-    for name in ("", ACTION):
+    for name in ("", ACTION, MASKS):
         if name in names:
             names[name] = f"{OBSERVATION}_{name}"
             while list(names.values()).count(names[name]) > 1:
@@ -156,11 +177,11 @@ def input_names(space: spaces.Space[Any]) -> dict[str, str]:
     return names
 
 
-def _batch(observation: Any, space: spaces.Space[Any]) -> tuple[Array, bool]:
+def _batch(observation: Any, space: spaces.Space[Any], dtype: type[np.generic]) -> tuple[Array, bool]:
     array = np.asarray(observation)
     if is_image_space(space):
         array = maybe_transpose(array, space)
     is_batch: bool = is_vectorized_observation(array, space)
     if not is_batch:
         array = array[None]
-    return np.ascontiguousarray(array, observation_dtype(space)), is_batch
+    return np.ascontiguousarray(array, dtype), is_batch

@@ -19,7 +19,7 @@ def main() -> None:
             codecs.register_error("ascii-forms", _ascii_form)
             stream.reconfigure(errors="ascii-forms")
     try:
-        require("experiments", "typer", "rich")
+        require("deploy", "typer", "rich")
         from sb3_integral.cli.app import app
 
         app()

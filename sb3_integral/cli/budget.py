@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,58 +11,23 @@ from rich.console import Console
 from rich.table import Table
 
 from sb3_integral.cli.console import errors_as_messages
+from sb3_integral.cli.options import EnvId, Method, PolicyPath, Seed, Sizes, option
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_integral.deploy import DrivingPredictor, SizeTrial
 
-PolicyPath = Annotated[
-    Path,
-    typer.Argument(
-        help="A zip file of SB3, a safe file (.safetensors), or the folder of a run.",
-        show_default=False,
-    ),
-]
-EnvId = Annotated[
-    str | None,
-    typer.Option(
-        "--env",
-        help="The environment; a run's folder knows its own.",
-        show_default=False,
-    ),
-]
-Method = Annotated[
-    str | None,
-    typer.Option(help="How a policy that is not integral is resized.", show_default="the best one"),
-]
-Sizes = Annotated[
-    str | None,
-    typer.Option(
-        help="Sizes, such as 64,32,16; 64x32 has a size for each layer.",
-        show_default=False,
-    ),
-]
-MinSize = Annotated[str, typer.Option(help="Smallest size allowed: a number, or 8x5 for one per layer.")]
-
 
 def fit(
     path: PolicyPath,
-    max_parameters: Annotated[
-        int | None, typer.Option(help="Most weights and biases.", show_default=False)
-    ] = None,
-    max_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes that they take.", show_default=False)
-    ] = None,
-    max_macs: Annotated[
-        int | None,
-        typer.Option(help="Most multiply-accumulates for an observation.", show_default=False),
-    ] = None,
+    max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
+    max_bytes: Annotated[int | None, option("Most bytes that they take.")] = None,
+    max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
     max_latency_us: Annotated[
-        float | None,
-        typer.Option(help="Most microseconds for an observation, on this machine.", show_default=False),
+        float | None, option("Most microseconds for an observation, on this machine.")
     ] = None,
-    min_size: MinSize = "1",
+    min_size: Annotated[str, option("Smallest size allowed: a number, or 8x5 for one per layer.")] = "1",
     env_id: EnvId = None,
     method: Method = None,
 ) -> None:
@@ -74,7 +38,7 @@ def fit(
 
     SB3's zip files are pickles, which can run code: open only files that you trust.
 
-    Example: [bold]sb3-integral fit logs/trpo/Acrobot-v1_1 --max-bytes 8000[/]
+    Example: `sb3-integral fit logs/trpo/Acrobot-v1_1 --max-bytes 8000`
     """
     with errors_as_messages(Console(stderr=True)):
         from sb3_integral.cli.loading import load_resizable
@@ -97,22 +61,19 @@ def fit(
 
 def smallest(
     path: PolicyPath,
-    tolerance: Annotated[
-        float, typer.Option(help="How much mean return may be lost.", show_default=False)
-    ],
-    confidence: Annotated[float, typer.Option(help="How often decisions have to be right.")] = 0.95,
+    tolerance: Annotated[float, option("How much mean return may be lost.")],
+    confidence: Annotated[float, option("How often decisions have to be right.")] = 0.95,
     return_range: Annotated[
         tuple[float, float] | None,
-        typer.Option(
-            help="Smallest and largest return of an episode. With it the confidence is exact, "
-            "without it rare failures can go unseen.",
-            show_default=False,
+        option(
+            "Smallest and largest return of an episode. With it the confidence is exact, "
+            "without it rare failures can go unseen."
         ),
     ] = None,
     sizes: Sizes = None,
-    max_episodes: Annotated[int, typer.Option(help="Most episodes at one size.")] = 200,
-    n_envs: Annotated[int, typer.Option(min=1, help="Environments stepped as one batch.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
+    max_episodes: Annotated[int, option("Most episodes at one size.")] = 200,
+    n_envs: Annotated[int, option("Environments stepped as one batch.", min=1)] = 8,
+    seed: Seed = 0,
     env_id: EnvId = None,
     method: Method = None,
 ) -> None:
@@ -122,8 +83,8 @@ def smallest(
 
     SB3's zip files are pickles, which can run code: open only files that you trust.
 
-    Example: [bold]sb3-integral smallest logs/trpo/Acrobot-v1_1 --tolerance 40
-    --return-range -500 0 --sizes 48,32,24,16,8[/]
+    Example: `sb3-integral smallest logs/trpo/Acrobot-v1_1 --tolerance 40
+    --return-range -500 0 --sizes 48,32,24,16,8`
     """
     with errors_as_messages(Console(stderr=True)):
         from sb3_integral.cli.loading import load_resizable
@@ -144,27 +105,22 @@ def smallest(
             on_trial_end=_print_trial,
         )
         venv.close()
+    certainty = "a size was settled by the means: more episodes (--max-episodes) would make it certain"
+    if found.is_certain:
+        certainty = f"{confidence:.0%} confidence"
     typer.echo(
         f"the smallest within {tolerance:g} of full size ({format_sizes(found.full.sizes)}: mean return "
         f"{found.full.mean_return:.1f} over {found.full.episodes} episodes) is "
-        f"{format_sizes(found.sizes)}; {found.episodes} episodes; "
-        + (
-            f"{confidence:.0%} confidence"
-            if found.is_certain
-            else "a size was settled by the means: more episodes (--max-episodes) would make it certain"
-        )
+        f"{format_sizes(found.sizes)}; {found.episodes} episodes; {certainty}"
     )
 
 
 def drive(
     path: PolicyPath,
-    target_us: Annotated[
-        float,
-        typer.Option(help="Microseconds from observation to action to keep.", show_default=False),
-    ],
-    steps: Annotated[int, typer.Option(min=1, help="Steps to drive.")] = 1000,
+    target_us: Annotated[float, option("Microseconds from observation to action to keep.")],
+    steps: Annotated[int, option("Steps to drive.", min=1)] = 1000,
     sizes: Sizes = None,
-    seed: Annotated[int, typer.Option(help="Of the environment.")] = 0,
+    seed: Seed = 0,
     env_id: EnvId = None,
     method: Method = None,
 ) -> None:
@@ -174,7 +130,7 @@ def drive(
 
     SB3's zip files are pickles, which can run code: open only files that you trust.
 
-    Example: [bold]sb3-integral drive logs/trpo/HalfCheetah-v4_1 --target-us 30[/]
+    Example: `sb3-integral drive logs/trpo/HalfCheetah-v4_1 --target-us 30`
     """
     with errors_as_messages(Console(stderr=True)):
         from sb3_integral.cli.loading import load_resizable
@@ -232,13 +188,10 @@ def _print_latencies(driver: DrivingPredictor, target_us: float) -> float:
     table = Table("size", "idle, µs", "steps", "median, µs", "99 %, µs", "within", box=SIMPLE)
     for sizes, idle in zip(reversed(driver.ladder), reversed(driver.idle_us), strict=True):
         own = taken[[step.sizes == sizes for step in driver.record]]
-        figures = ["", "", ""]
+        figures = []
         if len(own):
-            figures = [
-                f"{np.median(own):.1f}",
-                f"{np.quantile(own, 0.99):.1f}",
-                f"{np.mean(own <= target_us):.1%}",
-            ]
+            median, last = np.quantile(own, [0.5, 0.99])
+            figures = [f"{median:.1f}", f"{last:.1f}", f"{np.mean(own <= target_us):.1%}"]
         table.add_row(format_sizes(sizes), f"{idle:.1f}", str(len(own)), *figures)
     Console().print(table)
     return float(np.mean(taken <= target_us))

@@ -1,4 +1,4 @@
-"""How the verbs print: what they found, and what is wrong."""
+"""The output of the verbs: what they found, and what is wrong."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rich.markup import escape
 
 from sb3_integral.escaping import lines
 
-WIDE_TERMINAL = 190
-"""Characters of a line where no terminal says how many it has."""
+WIDE_TERMINAL = 190  # characters of a line where no terminal says how many it has
 
 
 def results_console() -> Console:
@@ -23,7 +22,7 @@ def results_console() -> Console:
 
 
 def note(console: Console, message: str) -> None:
-    """Print what a user may want to know; a terminal breaks it between words."""
+    """Print a remark, in which a terminal breaks lines between words."""
     console.print(
         escape(lines(message)), style="dim", highlight=False, soft_wrap=not console.is_terminal
     )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from sb3_integral.cli.console import fail, note, results_console
+from sb3_integral.cli.console import errors_as_messages, note, results_console
+from sb3_integral.cli.options import argument, option
 from sb3_integral.escaping import one_line
 
 if TYPE_CHECKING:
@@ -17,11 +18,10 @@ if TYPE_CHECKING:
 
 Folders = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="FOLDER",
-        help="Folders of experiments, such as runs/acrobot-quick, or of kept reports, such as "
+    argument(
+        "Folders of experiments, such as runs/acrobot-quick, or of kept reports, such as "
         "results/acrobot. What else a pattern names is left out.",
-        show_default=False,
+        metavar="FOLDER",
     ),
 ]
 
@@ -34,49 +34,46 @@ def show(folders: Folders) -> None:
 
     With several, also scores over all their environments.
 
-    Example: [bold]sb3-integral show runs/acrobot-quick[/]
+    Example: `sb3-integral show runs/acrobot-quick`
 
-    Results that are kept: [bold]sb3-integral show results/*[/]
+    Results that are kept: `sb3-integral show results/*`
     """
-    print_results(_load(folders))
+    with errors_as_messages(Console(stderr=True)):
+        print_results(_load(folders))
 
 
 def figure(
     folders: Folders,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG file.")] = Path("fig3.png"),
+    output: Annotated[Path, option("The PNG file.", "--output", "-o")] = Path("fig3.png"),
     score: Annotated[
-        bool,
-        typer.Option(
-            "--score", help="Scores in place of returns: 0 is random actions, 1 the plain network."
-        ),
+        bool, option("Scores in place of returns: 0 is random actions, 1 the plain network.", "--score")
     ] = False,
 ) -> None:
     """Draw reward against size of several experiments in one picture, as Fig. 3 of the paper.
 
-    Example: [bold]sb3-integral figure results/* -o fig3.png[/]
+    Example: `sb3-integral figure results/* -o fig3.png`
     """
     from sb3_integral.atomic import atomic_file, check_file_target
 
-    errors = Console(stderr=True)
-    if output.suffix.lower() != ".png":
-        fail(errors, f"expected a file that ends in .png, got {output}")
-    try:
+    with errors_as_messages(Console(stderr=True)):
+        if output.suffix.lower() != ".png":
+            raise ValueError(f"expected a file that ends in .png, got {output}")
         check_file_target(output)
-    except (ValueError, OSError) as error:
-        fail(errors, str(error))
-    results = _load(folders)
-    from sb3_integral.experiments.report.plot import plot_results
+        results = _load(folders)
+        from sb3_integral.experiments.report.plot import plot_results
 
-    try:
+        check_file_target(output, (file for each in results for file in each.folder.iterdir()))
         with atomic_file(output) as partial:
             plot_results(partial, results, "score" if score else "return")
-    except (ValueError, OSError) as error:
-        fail(errors, str(error))
     typer.echo(f"  {one_line(output)}")
 
 
 def print_results(results: Sequence[Results]) -> None:
-    """Print the table of each experiment and, of several, scores over all environments."""
+    """Print the table of each experiment and, of several, scores over all environments.
+
+    Raises:
+        ValueError: If the results of the runs of several cannot be read.
+    """
     from sb3_integral.experiments.report.console import combined_console_table, console_table
     from sb3_integral.experiments.report.tables import columns_of, combined_scores
 
@@ -90,21 +87,14 @@ def print_results(results: Sequence[Results]) -> None:
             if path.is_file():
                 typer.echo(f"  {one_line(path)}")
     if len(results) > 1:
-        try:
-            scores = combined_scores([each.runs() for each in results], columns_of(results[0].table))
-        except ValueError as error:
-            fail(Console(stderr=True), str(error))
+        scores = combined_scores([each.runs() for each in results], columns_of(results[0].table))
         console.print(combined_console_table(scores, [each.env for each in results], console.width))
 
 
 def _load(folders: Sequence[Path]) -> list[Results]:
     from sb3_integral.experiments.report.load import load_all_results
 
-    errors = Console(stderr=True)
-    try:
-        results, left_out = load_all_results(folders)
-    except (ValueError, OSError) as error:
-        fail(errors, str(error))
+    results, left_out = load_all_results(folders)
     for path in left_out:
-        note(errors, f"{path} holds no finished experiment, left out")
+        note(Console(stderr=True), f"{path} holds no finished experiment, left out")
     return results

@@ -4,65 +4,34 @@ from sb3_integral.requirements import require
 
 require("deploy", "safetensors")
 
-from sb3_integral.actor import (  # noqa: E402
-    Actor,
-    ActorSpec,
-    NumpyActor,
-    actor_spec,
-    fold_normalization,
-    quickest_actor,
-)
+from sb3_integral.actor import DrawbackWarning, fold_normalization, quickest_actor  # noqa: E402
 from sb3_integral.actor.c_header import export_c  # noqa: E402
-from sb3_integral.actor.onnx_export import (  # noqa: E402
-    DrawbackWarning,
-    export_onnx,
-    quantize_onnx,
-)
+from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
-from sb3_integral.actor.torch_module import (  # noqa: E402
-    TorchActor,
-    deterministic_actor,
-    export_torch,
-)
+from sb3_integral.actor.torch_module import export_torch  # noqa: E402
 from sb3_integral.deploy.budget import BudgetError, FittedSize, fit_to_budget  # noqa: E402
 from sb3_integral.deploy.controller import SizeController  # noqa: E402
-from sb3_integral.deploy.driving import DrivingPredictor, DrivingStep  # noqa: E402
+from sb3_integral.deploy.driving import DrivingPredictor  # noqa: E402
 from sb3_integral.deploy.latency import MeasuredLatency  # noqa: E402
 from sb3_integral.deploy.plain_sb3 import export_sb3, plain_model, plain_policy  # noqa: E402
-from sb3_integral.deploy.reward_comparison import (  # noqa: E402
-    ActorReturns,
-    compare_rewards,
-    observations_of,
-)
-from sb3_integral.deploy.sequential import BettingTest, PairedTTest, SequentialTest  # noqa: E402
+from sb3_integral.deploy.reward_comparison import compare_rewards, observations_of  # noqa: E402
 from sb3_integral.deploy.smallest import SizeTrial, SmallestSize, smallest_size  # noqa: E402
 from sb3_integral.deploy.sources import Loaded, algorithms, read_source  # noqa: E402
 from sb3_integral.policies.serialization import load_policy, save_policy  # noqa: E402
 
 __all__ = [
-    "Actor",
-    "ActorReturns",
-    "ActorSpec",
-    "BettingTest",
     "BudgetError",
     "DrawbackWarning",
     "DrivingPredictor",
-    "DrivingStep",
     "FittedSize",
     "Loaded",
     "MeasuredLatency",
-    "NumpyActor",
     "OnnxPolicy",
-    "PairedTTest",
-    "SequentialTest",
     "SizeController",
     "SizeTrial",
     "SmallestSize",
-    "TorchActor",
-    "actor_spec",
     "algorithms",
     "compare_rewards",
-    "deterministic_actor",
     "export_c",
     "export_onnx",
     "export_sb3",

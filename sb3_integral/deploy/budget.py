@@ -15,16 +15,8 @@ from sb3_integral.nn import Size, as_sizes
 from sb3_integral.nn.sizes import format_sizes
 from sb3_integral.policies import Resizable, as_resizable
 
-LIMITED = {
-    "max_parameters": "parameters",
-    "max_bytes": "bytes",
-    "max_macs": "macs",
-    "max_latency_us": "latency_us",
-}
-"""The field of :class:`FittedSize` that each limit bounds."""
-
 UNITS = {"macs": "multiply-accumulates", "latency_us": "µs"}
-"""The units of fields whose name is not their unit."""
+"""The units of fields of :class:`FittedSize` whose name is not their unit."""
 
 N_SCORED = 64
 """The approximate number of shapes that are scored, if more of them fit."""
@@ -40,7 +32,7 @@ class FittedSize:
         bytes: Their size in memory.
         macs: Multiply-accumulates for one observation.
         latency_us: The measured latency, in microseconds.
-        score: The result of the caller's ``score``; None without one.
+        score: The result of the caller's ``score``, if any.
         binding: The limits that one more neuron in some layer would break; empty at full size.
         slack: The difference between each limit and its cost, in the limit's unit; negative if the
             limit is not met.
@@ -61,7 +53,8 @@ class FittedSize:
             f"{self.macs:,} multiply-accumulates, {self.latency_us:.1f} µs"
         )
         return costs + "".join(
-            f"\n  {name}: {_number(abs(left))} {_unit(name)} {'left' if left >= 0 else 'too many'}"
+            f"\n  {name}: {_number(abs(left))} {UNITS.get(_field(name), _field(name))} "
+            f"{'left' if left >= 0 else 'too many'}"
             f"{', binding' if name in self.binding else ''}"
             for name, left in self.slack.items()
         )
@@ -94,13 +87,10 @@ def fit_to_budget(
     """Find the best size of each layer that meets every limit. The policy keeps its own size.
 
     **Without a score**, the best sizes are those sampled most finely: the sum over layers of
-    (full size / size)² is the lowest, and of equal sums the more balanced sizes win. A smaller network
-    differs from the full one because its functions are sampled and integrated at fewer points. The error
-    of the trapezoidal rule and of linear interpolation grows with the square of the points' distance,
-    and λ is about equally rough along all layers if distance is counted in neurons of the full size. So
-    this sum orders sizes by an error bound, without data and without an environment. The number of
-    parameters or operations would be a worse measure: (3, 90) may have more of either than (20, 20), but
-    is a bottleneck. No layer of the result can grow without breaking a limit.
+    (full size / size)² is the lowest, and of equal sums the more balanced sizes win. The error of the
+    trapezoidal rule and of linear interpolation grows with the square of the points' distance, so this
+    sum orders sizes by an error bound, without data and without an environment. More parameters need
+    not be better: (3, 90) may have more than (20, 20), but is a bottleneck.
 
     **With a score**, fitting sizes in which no layer can grow are scored, all of them or about 60 of
     different shapes, and the best one wins.
@@ -115,12 +105,9 @@ def fit_to_budget(
         max_bytes: Largest size of these in memory.
         max_macs: Most multiply-accumulates for one observation.
         max_latency_us: Longest time for one observation, in microseconds, as ``latency`` measures it.
-        min_size: Smallest size allowed, one for all layers or one per layer. A policy is useless below
-            the sizes for which it was trained.
-        score: Rates the policy at its current size; higher is better. For example minus a validation
-            loss, or a mean return.
-        latency: Measures an ordinary policy, in microseconds; see
-            :class:`~sb3_integral.deploy.MeasuredLatency`.
+        min_size: Smallest size allowed, one for all layers or one per layer.
+        score: Rates the policy at its current size; higher is better.
+        latency: Measures an ordinary policy, in microseconds.
 
     Raises:
         BudgetError: If no size from ``min_size`` on meets the limits; it holds the closest sizes.
@@ -139,7 +126,7 @@ def fit_to_budget(
         raise ValueError(f"min_size must not be above the full size {policy.max_sizes}, got {lowest}")
     search = _Search(policy, lowest, limits, latency)
     with policy.resized(policy.sizes):
-        return search.best() if score is None else search.best_scored(score)
+        return search.best(score)
 
 
 class _Search:
@@ -158,13 +145,11 @@ class _Search:
         self._costs = CostModel(policy)
         self._measured: dict[Sizes, float] = {}
 
-    def best(self) -> FittedSize:
-        """Return the finest sizes that meet all limits."""
-        return self._answer(self._finest(self._most_macs()))
-
-    def best_scored(self, score: Callable[[Resizable], float]) -> FittedSize:
-        """Return the best scored sizes that meet all limits and can't grow."""
+    def best(self, score: Callable[[Resizable], float] | None) -> FittedSize:
+        """Return the best scored sizes that meet all limits and can't grow, or the finest."""
         most_macs = self._most_macs()
+        if score is None:
+            return self._answer(self._finest(most_macs))
         candidates = frontier(
             lambda sizes: self._fits(sizes, most_macs), self._lowest, self._full, N_SCORED
         )
@@ -215,7 +200,7 @@ class _Search:
         return {
             name
             for name, limit in self._limits.items()
-            if name != "max_latency_us" and getattr(costs, LIMITED[name]) > limit
+            if name != "max_latency_us" and getattr(costs, _field(name)) > limit
         }
 
     def _meets_latency(self, sizes: Sizes) -> bool:
@@ -231,7 +216,7 @@ class _Search:
         costs = self._costs(sizes)
         latency_us = self._latency_of(sizes)
         values = {**costs._asdict(), "latency_us": latency_us}
-        slack = {name: limit - values[LIMITED[name]] for name, limit in self._limits.items()}
+        slack = {name: limit - values[_field(name)] for name, limit in self._limits.items()}
         binding: set[str] = {name for name, left in slack.items() if left < 0}
         for axis, size in enumerate(sizes):
             if binding and any(left < 0 for left in slack.values()):
@@ -259,8 +244,8 @@ def _checked_limits(**limits: float | None) -> dict[str, float]:
     return given
 
 
-def _unit(limit: str) -> str:
-    return UNITS.get(LIMITED[limit], LIMITED[limit])
+def _field(limit: str) -> str:
+    return limit.removeprefix("max_")
 
 
 def _number(value: float) -> str:

@@ -16,19 +16,16 @@ class SizeController:
     It goes **down** when more steps miss the target than allowed: to the largest size that is expected
     to meet the target with headroom, at least one size down. It goes **up** by one size when hardly any
     of ``patience`` steps missed the target and the next size is expected to meet it with headroom. If it
-    has to leave that size within its patience, the patience for the next try doubles. If the size lasts
-    for longer, the patience is reset.
-
-    A size is expected to take its idle latency times the recent slowdown: the median ratio of latency
-    to idle latency. The median ignores pauses in which the operating system runs other processes.
+    has to leave that size within its patience, the patience for the next try doubles. A size is expected
+    to take its idle latency times the median of recent latencies' ratios to idle ones.
 
     Args:
         idle_us: The latency of each size while nothing else runs, in microseconds, smallest size first.
         target_us: The latency to stay below, in microseconds.
-        max_miss_share: The share of steps that may take longer than the target.
-        window: The number of last steps over which misses are counted.
+        max_miss_share: The share of the last ``window`` steps that may take longer than the target.
+        window: The number of these steps.
         headroom: The largest share of the target that a chosen size is expected to take.
-        patience: The number of steps without too many misses before a larger size is tried.
+        patience: Steps without too many misses before a larger size is tried.
         max_patience: The largest patience after doubling.
 
     Attributes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
@@ -19,86 +19,59 @@ NOT_SHIPPED = ".log_std"
 
 
 class Costs(NamedTuple):
-    """The costs of one size.
-
-    Attributes:
-        parameters: Weights and biases of the deterministic actor.
-        bytes: Their size as they are stored by torch: 4 each in single precision.
-        macs: Multiply-accumulates of its dense, convolutional and recurrent layers for one observation.
-    """
+    """The parameters of a deterministic actor, their bytes, and multiply-accumulates per observation."""
 
     parameters: int
     bytes: int
     macs: int
 
 
-class _Dimension(NamedTuple):
-    """A dimension of a tensor: ``constant + slope * size`` of one axis."""
-
-    constant: int
-    slope: int
-    axis: int
-
-    def at(self, sizes: Sequence[int]) -> int:
-        return self.constant + (self.slope * sizes[self.axis] if self.slope else 0)
-
-
-class _TensorCost(NamedTuple):
-    dimensions: tuple[_Dimension, ...]
-    bytes_each: int
-    uses: int  # of each element, for one observation
-
-
 class CostModel:
     """Costs as functions of the sizes, read off a policy at full size and one below it in each layer.
 
     It rests on one assumption: each dimension of a parameter grows in proportion to at most one size.
-
-    Args:
-        policy: An integral policy or a :class:`~sb3_integral.ResizablePolicy`; not changed.
+    The policy is not changed.
     """
 
     def __init__(self, policy: Resizable) -> None:
         full = policy.max_sizes
         ordinary = policy.discretize(full)
-        uses = _uses(ordinary)
-        shapes = _actor_shapes(ordinary)
-        dimensions = {
-            name: [_Dimension(extent, 0, 0) for extent in shape] for name, (shape, _) in shapes.items()
-        }
+        uses, parameters = _uses(ordinary), _actor_parameters(ordinary)
+        self._bytes = np.array([own.element_size() for own in parameters.values()])
+        self._uses = np.array([uses.get(name, 0) for name in parameters])
+        shapes = _shapes(parameters)
+        self._slopes = np.zeros((*shapes.shape, len(full)), np.int64)  # of each dimension in each size
         for axis, size in enumerate(full):
-            if size == 1:
-                continue
-            probed = policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]])
-            for name, (shape, _) in _actor_shapes(probed).items():
-                for place, extent in enumerate(shape):
-                    slope = shapes[name][0][place] - extent
-                    if slope:
-                        constant = shapes[name][0][place] - slope * size
-                        dimensions[name][place] = _Dimension(constant, slope, axis)
-        self._tensors = [
-            _TensorCost(tuple(dimensions[name]), bytes_each, uses.get(name, 0))
-            for name, (_, bytes_each) in shapes.items()
-        ]
+            if size > 1:
+                probed = policy.discretize([*full[:axis], size - 1, *full[axis + 1 :]])
+                self._slopes[..., axis] = shapes - _shapes(_actor_parameters(probed))
+        self._constants = shapes - self._slopes @ np.array(full, np.int64)
 
     def __call__(self, sizes: Sequence[int]) -> Costs:
         """Return the costs at one size per layer."""
-        parameters = total_bytes = macs = 0
-        for dimensions, bytes_each, uses in self._tensors:
-            count = prod(dimension.at(sizes) for dimension in dimensions)
-            parameters += count
-            total_bytes += count * bytes_each
-            macs += count * uses
-        return Costs(parameters, total_bytes, macs)
+        counts = (self._constants + self._slopes @ np.array(sizes, np.int64)).prod(axis=1)
+        return Costs(int(counts.sum()), int(counts @ self._bytes), int(counts @ self._uses))
 
 
-def _actor_shapes(policy: BasePolicy) -> dict[str, tuple[torch.Size, int]]:
-    """Return shape and bytes per element of every parameter of the deterministic actor."""
+def _shapes(parameters: dict[str, nn.Parameter]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the shapes of parameters, with ones behind those that have fewer dimensions than others."""
+    shapes = [tuple(own.shape) for own in parameters.values()]
+    longest = max(map(len, shapes))
+    return np.array([(*shape, *(1,) * (longest - len(shape))) for shape in shapes], np.int64)
+
+
+def actor_parameters(policy: BasePolicy) -> int:
+    """Return the number of weights and biases of an ordinary policy's deterministic actor."""
+    return sum(own.numel() for own in _actor_parameters(policy).values())
+
+
+def _actor_parameters(policy: BasePolicy) -> dict[str, nn.Parameter]:
+    """Return every parameter of the deterministic actor."""
     net = find_layout(policy).actors[0]
     heads = [name for name in net.heads if not name.endswith(NOT_SHIPPED)]
     parts = (net.extractor, "lstm_actor", *net.hidden, *heads, *(name for name, _ in net.norms))
     return {
-        name: (parameter.shape, parameter.element_size())
+        name: parameter
         for name, parameter in policy.named_parameters(remove_duplicate=False)
         if name.startswith(tuple(f"{part}." for part in parts))
     }

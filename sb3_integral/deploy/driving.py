@@ -29,13 +29,7 @@ IDLE_CALLS = 200
 
 
 class DrivingStep(NamedTuple):
-    """One step of a driving predictor.
-
-    Attributes:
-        seconds: When the observation arrived, in seconds of ``time.perf_counter``.
-        sizes: The current sizes, one per layer.
-        latency_us: Wall time from observation to action, in microseconds.
-    """
+    """When an observation arrived (``time.perf_counter``), at which sizes it was acted on, how long."""
 
     seconds: float
     sizes: Sizes
@@ -50,10 +44,8 @@ class DrivingPredictor:
     to rounding.
 
     The wall time from observation to action is measured and kept below the target. It includes pauses
-    in which the operating system runs other processes. No size prevents these pauses, but a smaller
-    size is interrupted less often, because it needs the processor for a shorter time. The next size is
-    chosen after the clock has stopped. The caller decides the number of threads; one is best for a
-    single observation.
+    in which the operating system runs other processes, which interrupt a smaller size less often. The
+    next size is chosen after the clock has stopped. One thread is best for a single observation.
 
     Args:
         policy: An integral policy or a :class:`~sb3_integral.ResizablePolicy`, not recurrent. It is not
@@ -115,14 +107,7 @@ class DrivingPredictor:
         deterministic: bool = True,
         action_masks: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...] | None]:
-        """Return the action, as SB3's ``predict`` does, and choose the size of the next step.
-
-        Args:
-            observation: Shape: (*observation) or (batch, *observation).
-            state: Returned unchanged, because the policy is not recurrent.
-            episode_start: Not used.
-            deterministic: Must be True.
-            action_masks: Which actions are allowed, for the policy of sb3-contrib's MaskablePPO.
+        """Return the action, as the ``predict`` of SB3's policies, and choose the size of the next step.
 
         Raises:
             ValueError: If ``deterministic`` is False.

@@ -22,11 +22,7 @@ WARM_UP = 50
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch and NumPy use one thread inside a block.
-
-    Raises:
-        ImportError: If threadpoolctl is not installed.
-    """
+    """Let torch and NumPy use one thread inside a block, which needs threadpoolctl."""
     require("deploy", "threadpoolctl")
     from threadpoolctl import threadpool_limits
 
@@ -40,12 +36,7 @@ def one_thread() -> Iterator[None]:
 
 
 def latencies_us(actor: Callable[[Any], object], observation: Any, calls: int = 500) -> list[float]:
-    """Return the wall time of each of many calls after a warm-up, in microseconds.
-
-    Args:
-        actor: The function to measure.
-        observation: Its argument.
-        calls: The number of measured calls.
+    """Return the wall time of each of many calls of a function after a warm-up, in microseconds.
 
     Raises:
         ValueError: If ``calls`` is not a positive integer.
@@ -66,6 +57,8 @@ def latencies_us(actor: Callable[[Any], object], observation: Any, calls: int = 
 class MeasuredLatency:
     """Measures the latency of a deployed policy: the median of many calls in one thread.
 
+    It needs threadpoolctl.
+
     Args:
         make_actor: Returns a function of one observation for an ordinary policy: the form in which the
             policy will run, such as an ONNX session. By default the quickest actor of this library.
@@ -76,11 +69,7 @@ class MeasuredLatency:
     calls: int = 500
 
     def __call__(self, policy: BasePolicy) -> float:
-        """Measure an ordinary policy, in microseconds.
-
-        Raises:
-            ImportError: If threadpoolctl is not installed.
-        """
+        """Measure an ordinary policy, in microseconds."""
         actor = self.make_actor(policy)
         with one_thread():
             return median(latencies_us(actor, example_observation(policy.observation_space), self.calls))

@@ -29,15 +29,7 @@ def plain_policy(
 ) -> BasePolicy:
     """Return an ordinary policy of SB3 that acts on raw observations.
 
-    Args:
-        source: Where it comes from; it is left as it is.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-        normalize: Statistics that the policy was trained with; see
-            :func:`~sb3_integral.actor.fold_normalization`.
-
-    Raises:
-        ValueError: If a size is wrong, or is given for a plain policy, which only
-            :class:`ResizablePolicy` resizes; or if the normalisation does not fit the policy.
+    It is :func:`~sb3_integral.actor.ordinary_policy` with its normalisation folded in.
     """
     return fold_normalization(ordinary_policy(source, size), normalize)
 
@@ -50,13 +42,8 @@ def plain_model(
 ) -> BaseAlgorithm:
     """Return an ordinary model of SB3 or sb3-contrib, without an environment.
 
-    Its hyperparameters, counters and entropy coefficient are the source's; its optimizers are new.
-
-    Args:
-        source: As for :func:`plain_policy`.
-        size: Likewise.
-        normalize: Likewise.
-        algorithm: The class of the result where the source has none; by default the source's own.
+    Its policy is the :func:`plain_policy`. Its hyperparameters, counters and entropy coefficient are the
+    source's; its optimizers are new. The algorithm is the source's own unless it is given.
 
     Raises:
         ValueError: As for :func:`plain_policy`; if the algorithm is missing, or has no such policy; or
@@ -99,17 +86,9 @@ def export_sb3(
     normalize: VecNormalize | None = None,
     algorithm: type[BaseAlgorithm] | None = None,
 ) -> BaseAlgorithm:
-    """Write a zip that plain SB3 loads with ``algorithm.load(path)``, atomically.
+    """Write a :func:`plain_model` that plain SB3 loads with ``algorithm.load(path)``, atomically.
 
-    Args:
-        source: A model, a policy, or a ResizablePolicy.
-        path: The file; it gets the ending that it is given.
-        size: One integer for all hidden layers, or one for each; the current size by default.
-        normalize: Statistics that the policy was trained with; the result acts on raw observations.
-        algorithm: The algorithm whose model it becomes, where the source is no model.
-
-    Returns:
-        The model that was written; see :func:`plain_model`.
+    The file gets the ending that it is given. Returns the model.
 
     Raises:
         ValueError: As for :func:`plain_model`; nothing is written then.

@@ -21,7 +21,7 @@ class ActorReturns:
     Attributes:
         name: Which it is.
         returns: Of each episode.
-        change: Mean return less that of the first actor; zero for the first.
+        change: Mean return less that of the first actor.
         standard_error: Of ``change``, as of two independent samples.
     """
 
@@ -39,13 +39,7 @@ class ActorReturns:
 def compare_rewards(
     actors: Mapping[str, PolicyPredictor], env: VecEnv, n_eval_episodes: int = 20, seed: int = 0
 ) -> list[ActorReturns]:
-    """Let actors act in the same environment, from the same seed.
-
-    Args:
-        actors: By name; the first is what the others are compared with.
-        env: Where they act, on raw observations.
-        n_eval_episodes: Episodes for each actor.
-        seed: Seeds the environment before each actor's first episode.
+    """Let actors act in the same environment, from the same seed; the first one is the reference.
 
     Raises:
         ValueError: If there is no actor, or no episode.
@@ -68,14 +62,7 @@ def compare_rewards(
 def observations_of(actor: PolicyPredictor, env: VecEnv, steps: int, seed: int = 0) -> Any:
     """Return what an actor observes while it acts: data to calibrate an int8 form with.
 
-    Args:
-        actor: What acts.
-        env: Where.
-        steps: How many observations, over all of its environments, at least.
-        seed: Seeds the environment.
-
-    Returns:
-        An array of shape (samples, ...), or a dictionary of such.
+    There are at least as many samples as steps. Shape: (samples, ...), or a dictionary of such.
     """
     env.seed(seed)
     observation: Any = env.reset()

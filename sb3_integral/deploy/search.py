@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
@@ -28,12 +29,9 @@ def rank(sizes: Sequence[int], full: Sequence[int]) -> tuple[float, int, Sizes]:
 
 
 def finest_fitting(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
-    """Return the fitting sizes of the lowest :func:`rank`, found by branch and bound.
+    """Return the sizes of the lowest :func:`rank` from ``lowest``, which fit, to ``full``.
 
-    Args:
-        fits: The limits; ``lowest`` must fit.
-        lowest: The smallest size of each layer.
-        full: The largest size of each layer.
+    They are found by branch and bound.
     """
     if not full:
         return ()
@@ -68,9 +66,7 @@ def _ranges(
 
     The upper end is the largest size that fits while the other layers have their lowest sizes. The
     lower end is the smallest size that is fine enough while the other layers have their highest sizes.
-
-    Returns:
-        The lowest and highest size of each layer; None if a range is empty.
+    The result is None if a range is empty.
     """
     lows, highs = list(lowest), list(full)
     for _ in range(rounds):
@@ -98,13 +94,9 @@ def _with_axis(fits: Fits, sizes: Sequence[int], axis: int) -> Callable[[int], b
 
 
 def frontier(fits: Fits, lowest: Sizes, full: Sizes, count: int) -> Iterator[Sizes]:
-    """Iterate over fitting sizes in which no layer can grow, spread over shapes.
+    """Iterate over fitting sizes in which no layer can grow: about ``count``, spread over shapes.
 
-    Args:
-        fits: The limits; ``lowest`` must fit.
-        lowest: The smallest size of each layer.
-        full: The largest size of each layer.
-        count: The approximate number of sizes; if there are no more, all of them are returned.
+    If there are no more, all of them are returned.
     """
     if not full:
         yield ()
@@ -149,13 +141,5 @@ def _scaled(fits: Fits, lowest: Sizes, full: Sizes) -> Sizes:
 
 
 def _largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest integer that fits, by bisection; ``low`` must fit."""
-    if fits(high):
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fits(middle):
-            low = middle
-        else:
-            high = middle
-    return low
+    """Return the largest integer that fits; ``low`` must fit."""
+    return low + bisect_left(range(low + 1, high + 1), True, key=lambda size: not fits(size))

@@ -6,6 +6,7 @@ import copy
 import json
 import zipfile
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_integral.actor import Source
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.registration import integral_policies
-from sb3_integral.policies.saved_files import environment_of, model_file, statistics_file
+from sb3_integral.policies.saved_files import RECORD, environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
 
 
@@ -31,11 +32,13 @@ class Loaded:
         source: A model, or a policy alone.
         normalize: The statistics of its observations; None if it acts on raw ones.
         env_id: The environment it was trained for, where its folder says so.
+        files: What was read.
     """
 
     source: Source
     normalize: VecNormalize | None = None
     env_id: str | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def policy(self) -> BasePolicy:
@@ -61,13 +64,7 @@ def algorithms() -> dict[str, type[BaseAlgorithm]]:
     }
 
 
-def read_source(
-    path: Path,
-    algorithm: str | None = None,
-    statistics: Path | None = None,
-    observation_space: spaces.Space[Any] | None = None,
-    action_space: spaces.Space[Any] | None = None,
-) -> Loaded:
+def read_source(path: Path, algorithm: str | None = None, statistics: Path | None = None) -> Loaded:
     """Read a policy from a file or a folder.
 
     A file that ends in ``.zip`` is SB3's: reading it unpickles, which can run code, so read only files
@@ -77,14 +74,13 @@ def read_source(
         path: A zip of SB3, a safe file, or a folder; see :func:`~sb3_integral.policies.model_file`.
         algorithm: Whose model a zip holds, by rl-zoo3's name; found out by default.
         statistics: ``vecnormalize.pkl``, for a zip; looked for in rl-zoo3's places by default.
-        observation_space: If given, the policy of a safe file must have been made for it.
-        action_space: Likewise.
 
     Raises:
         ValueError: If there is no such file, or it is not what its name says.
     """
     file = model_file(path)
     env_id = environment_of(file)
+    files = (file, file.with_name(RECORD))
     if file.suffix != ".zip":
         if statistics is not None:
             raise ValueError(f"{file} holds its statistics if it has any, got {statistics} beside")
@@ -93,19 +89,21 @@ def read_source(
                 f"{file} is a zip under another name, perhaps a model of SB3; those are pickles, which "
                 f"can run code: rename it to {file.name}.zip if it is yours"
             )
-        return Loaded(load_policy(file, observation_space, action_space), env_id=env_id)
+        return Loaded(load_policy(file), None, env_id, files)
     name = algorithm or detect_algorithm(file)
     known = algorithms()
     if name not in known:
-        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}")
+        others = "" if find_spec("sb3_contrib") else "; `pip install sb3-contrib` brings others"
+        raise ValueError(f"unknown algorithm {name!r}; known are {', '.join(sorted(known))}{others}")
     try:
         model = known[name].load(file, device="cpu")
     except Exception as error:  # unpickling can raise anything
         raise ValueError(f"{file} is no model of {known[name].__name__}: {error}") from error
     place = statistics or statistics_file(file)
     if place is None:
-        return Loaded(model, env_id=env_id)
-    return Loaded(model, _for_stacked_frames(_statistics(place), model.observation_space), env_id)
+        return Loaded(model, None, env_id, files)
+    normalize = _for_stacked_frames(_statistics(place), model.observation_space)
+    return Loaded(model, normalize, env_id, (*files, place))
 
 
 def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None) -> VecNormalize:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,28 +25,27 @@ depend on its shape, and an episode of MuJoCo depends on the last bits.
 """
 
 
-class Actor(Protocol):
+class Actor(ABC):
     """Acts in up to :data:`ROWS` episodes that run side by side, each in a row of its own."""
 
-    def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
-        """Return a context in which new episodes are played, in the first rows.
+    def __init__(self, observation_space: spaces.Space[Any], dtype: Any = None) -> None:
+        self._observations: Any = _zeros(observation_space, dtype)
 
-        Args:
-            seeds: Of the random choices in each.
-        """
-        ...
+    def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
+        """Return a context in which new episodes are played; the seeds are of their random choices."""
+        return nullcontext()
 
     def observe(self, row: int, observation: Any) -> None:
         """Take the newest observation of an episode."""
-        ...
+        if isinstance(self._observations, dict):
+            for name, values in self._observations.items():
+                values[row] = observation[name]
+        else:
+            self._observations[row] = observation
 
+    @abstractmethod
     def act(self, action_masks: Array | None = None) -> Array:
-        """Return an action for each row, those without an episode included.
-
-        Args:
-            action_masks: Which choices are allowed in each row. Shape: (ROWS, choices).
-        """
-        ...
+        """Return an action for each row. Shape of the masks: (ROWS, choices)."""
 
 
 def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
@@ -53,10 +53,6 @@ def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
 
     A multilayer perceptron is computed by NumPy, to float tolerance the same. Every other policy is
     asked by ``predict``.
-
-    Args:
-        policy: An ordinary policy of SB3 or sb3-contrib.
-        deterministic: Whether the most likely action is taken, or one drawn.
     """
     try:
         spec = actor_spec(policy)
@@ -68,38 +64,23 @@ def make_actor(policy: BasePolicy, deterministic: bool = True) -> Actor:
     return PredictActor(policy, deterministic)
 
 
-class PredictActor:
-    """Asks ``policy.predict``, keeping the state of a recurrent policy.
-
-    Args:
-        policy: What to ask.
-        deterministic: Whether the most likely action is taken, or one drawn.
-    """
+class PredictActor(Actor):
+    """Asks ``policy.predict``, keeping the state of a recurrent policy."""
 
     def __init__(self, policy: BasePolicy, deterministic: bool = True) -> None:
+        super().__init__(policy.observation_space)
         self._policy = policy
         self._deterministic = deterministic
-        self._observations = _zeros(policy.observation_space)
-        self._state: tuple[Array, ...] | None = None
-        self._starts = np.ones(ROWS, dtype=bool)
 
     @contextmanager
     def playing(self, seeds: Sequence[int]) -> Iterator[None]:
         """See :meth:`Actor.playing`."""
-        self._state = None
+        self._state: tuple[Array, ...] | None = None
         self._starts = np.ones(ROWS, dtype=bool)
         with torch.random.fork_rng(devices=[], enabled=not self._deterministic):
             if not self._deterministic:
                 torch.manual_seed(seeds[0])
             yield
-
-    def observe(self, row: int, observation: Any) -> None:
-        """See :meth:`Actor.observe`."""
-        if isinstance(self._observations, dict):
-            for name, values in self._observations.items():
-                values[row] = observation[name]
-        else:
-            self._observations[row] = observation
 
     def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
@@ -111,33 +92,22 @@ class PredictActor:
         return actions
 
 
-class MlpActor:
-    """A multilayer perceptron in NumPy.
-
-    Args:
-        actor: Computes the actions of a batch.
-        observation_space: What it observes.
-        noise: Added to the last layer's output, it draws actions; None for the most likely ones.
-    """
+class MlpActor(Actor):
+    """A multilayer perceptron in NumPy. Noise that is added to its output draws actions."""
 
     def __init__(
         self, actor: NumpyActor, observation_space: spaces.Space[Any], noise: Noise | None = None
     ) -> None:
+        super().__init__(observation_space, np.float32)
         self._actor = actor
         self._noise = noise
-        self._observations = np.zeros((ROWS, *(observation_space.shape or ())), dtype=np.float32)
         self._generators: list[np.random.Generator] = []
 
     def playing(self, seeds: Sequence[int]) -> AbstractContextManager[None]:
         """See :meth:`Actor.playing`."""
-        if self._noise is not None:
-            # The environment draws from a generator of the seed alone.
-            self._generators = [np.random.default_rng([seed, 1]) for seed in seeds]
+        # The environment draws from a generator of the seed alone.
+        self._generators = [np.random.default_rng([seed, 1]) for seed in seeds]
         return nullcontext()
-
-    def observe(self, row: int, observation: Any) -> None:
-        """See :meth:`Actor.observe`."""
-        self._observations[row] = observation
 
     def act(self, action_masks: Array | None = None) -> Array:
         """See :meth:`Actor.act`."""
@@ -145,13 +115,10 @@ class MlpActor:
         if self._noise is not None:
             for row, generator in enumerate(self._generators):
                 outputs[row] += self._noise(generator)
-        return self._actor.head.numpy(outputs, action_masks)
+        return self._actor.act(outputs, action_masks)
 
 
-def _zeros(space: spaces.Space[Any]) -> Array | dict[str, Array]:
+def _zeros(space: spaces.Space[Any], dtype: Any) -> Any:
     if isinstance(space, spaces.Dict):
-        return {
-            name: np.zeros((ROWS, *(part.shape or ())), part.dtype)
-            for name, part in space.spaces.items()
-        }
-    return np.zeros((ROWS, *(space.shape or ())), space.dtype)
+        return {name: _zeros(part, dtype) for name, part in space.items()}
+    return np.zeros((ROWS, *(space.shape or ())), dtype or space.dtype)

@@ -17,24 +17,20 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_integral.atomic import atomic_file
 from sb3_integral.evaluation.environments import EnvFactory, evaluation_env
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EndlessEpisodeError
-from sb3_integral.evaluation.sweep import SweepEpisode, evaluate_resize_sweep
+from sb3_integral.evaluation.sweep import evaluate_resize_sweep
 from sb3_integral.nn import Size, as_size
 from sb3_integral.policies import Resizable, as_resizable
 from sb3_integral.resize import DEFAULT_METHOD, ResizeMethod
 
 
 class Trainer(Protocol):
-    """The part of imitation's trainers that the callback needs."""
+    """The part of imitation's trainers that the callback needs: a policy in training and its logger."""
 
     @property
-    def policy(self) -> BasePolicy:
-        """The policy in training."""
-        ...
+    def policy(self) -> BasePolicy: ...  # noqa: D102
 
     @property
-    def logger(self) -> Logger:
-        """The logger of the training."""
-        ...
+    def logger(self) -> Logger: ...  # noqa: D102
 
 
 class ResizeSweepCallback(BaseCallback):
@@ -49,17 +45,14 @@ class ResizeSweepCallback(BaseCallback):
             wrappers: frame stack, image transposition, and normalisation with the current statistics.
         sizes: The sizes, each an integer or one integer per axis.
         eval_freq: Number of steps, of all environments at once, between two evaluations.
-        n_eval_episodes: Episodes at each size.
-        deterministic: Whether the most likely action is taken, or one is drawn.
+        n_eval_episodes: Episodes at each size, played as by :func:`~sb3_integral.evaluate_resize_sweep`
+            with ``deterministic``, ``seed``, ``warn`` and ``use_masking``.
         best_model_save_path: Folder for the best model at each size so far, ``best_model_<size>.zip``,
             which has that size when it is loaded. Without a model (imitation's BC), or if the policy is
             not integral, only the policy is saved.
         method: The method that resizes a policy that is not integral.
-        seed: Seeds the environments anew for each size, so that all sizes meet the same episodes.
-        warn: Whether to warn of a missing ``Monitor``, as in ``evaluate_policy``.
         max_episode_steps: Steps after which an episode counts as one that never ends. Its evaluation is
             given up with a warning, and training continues.
-        use_masking: Whether MaskablePPO's policy is told which actions the environment allows.
         verbose: 1 prints a line per evaluation.
 
     Attributes:
@@ -96,16 +89,19 @@ class ResizeSweepCallback(BaseCallback):
         self.eval_env = eval_env
         self.sizes = list(sizes)
         self.eval_freq = eval_freq
-        self.n_eval_episodes = n_eval_episodes
-        self.deterministic = deterministic
         self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
         self.method = method
-        self.seed = seed
-        self.warn = warn
-        self.max_episode_steps = as_size(max_episode_steps, "max_episode_steps")
         self.use_masking = use_masking
         self.rows: list[dict[str, int | str | float]] = []
         self.best_mean_rewards: dict[int | str, float] = {}
+        self._sweep: dict[str, Any] = {
+            "n_eval_episodes": n_eval_episodes,
+            "deterministic": deterministic,
+            "seed": seed,
+            "warn": warn,
+            "max_episode_steps": as_size(max_episode_steps, "max_episode_steps"),
+            "use_masking": use_masking,
+        }
 
     def _init_callback(self) -> None:
         if isinstance(self.eval_env, VecEnv) and self.eval_env.unwrapped is self.training_env.unwrapped:
@@ -145,35 +141,19 @@ class ResizeSweepCallback(BaseCallback):
         return on_epoch_end
 
     def _check(self, policy: BasePolicy, training_env: VecEnv | None = None) -> None:
-        resizable = self._resizable(policy)
+        resizable = as_resizable(policy, self.method)
         for size in self.sizes:
             resizable.compression(size)
         evaluation_env(resizable, self.eval_env, training_env, self.use_masking)
 
-    def _resizable(self, policy: BasePolicy) -> Resizable:
-        return as_resizable(policy, self.method)
-
     def _evaluate(
-        self,
-        policy: BasePolicy,
-        logger: Logger,
-        timesteps: int,
-        training_env: VecEnv | None = None,
+        self, policy: BasePolicy, logger: Logger, timesteps: int, training_env: VecEnv | None = None
     ) -> None:
-        resizable = self._resizable(policy)
+        resizable = as_resizable(policy, self.method)
         was_training = policy.training
         try:
             rows = evaluate_resize_sweep(
-                resizable,
-                self.eval_env,
-                self.sizes,
-                self.n_eval_episodes,
-                deterministic=self.deterministic,
-                seed=self.seed,
-                warn=self.warn,
-                training_env=training_env,
-                max_episode_steps=self.max_episode_steps,
-                use_masking=self.use_masking,
+                resizable, self.eval_env, self.sizes, training_env=training_env, **self._sweep
             )
         except EndlessEpisodeError as error:
             warnings.warn(f"the evaluation after {timesteps} steps was given up: {error}", stacklevel=2)
@@ -181,9 +161,9 @@ class ResizeSweepCallback(BaseCallback):
         finally:
             policy.set_training_mode(was_training)
         self.rows += [{"timesteps": timesteps, **row._asdict()} for row in rows]
+        episodes = self._sweep["n_eval_episodes"]
         for index, size in enumerate(self.sizes):
-            start = index * self.n_eval_episodes
-            of_size: list[SweepEpisode] = rows[start : start + self.n_eval_episodes]
+            of_size = rows[index * episodes : (index + 1) * episodes]
             label = of_size[0].size
             mean = float(np.mean([row.episode_return for row in of_size]))
             logger.record(f"resize/mean_reward_{label}", mean)

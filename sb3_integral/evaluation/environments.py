@@ -7,7 +7,6 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -19,24 +18,20 @@ from stable_baselines3.common.preprocessing import is_image_space, is_image_spac
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import (
     DummyVecEnv,
-    VecCheckNan,
     VecEnv,
     VecEnvWrapper,
-    VecExtractDictObs,
-    VecFrameStack,
-    VecMonitor,
     VecNormalize,
     VecTransposeImage,
-    VecVideoRecorder,
 )
 
+from sb3_integral.mujoco_warnings import show_mujoco_warnings_once
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks, check_action_masks, has_action_masks
+from sb3_integral.policies.vec_wrappers import OBSERVERS, WrapperMaker, vec_wrappers, wrapper_maker
 
 Env = gym.Env[Any, Any]
 EnvFactory = Callable[[], Env]
-
-WrapperMaker = Callable[[VecEnv], VecEnv]
+"""What makes an environment, called once for each copy."""
 
 
 def evaluation_env(
@@ -77,13 +72,19 @@ def evaluation_env(
     return WrappedFactory(factory, tuple(makers)) if makers else factory
 
 
-def vec_wrappers(venv: VecEnv | None) -> list[VecEnvWrapper]:
-    """Return the wrappers of a vectorised environment, the innermost first."""
-    wrappers = []
-    while isinstance(venv, VecEnvWrapper):
-        wrappers.append(venv)
-        venv = venv.venv
-    return wrappers[::-1]
+def without_normalization(factory: EnvFactory, training_env: VecEnv) -> EnvFactory:
+    """Return what makes an environment with the training environment's wrappers but VecNormalize.
+
+    Args:
+        factory: Makes the bare environment.
+        training_env: The training environment.
+
+    Raises:
+        ValueError: If a wrapper can't be put around another environment.
+    """
+    wrappers = [wrapper for wrapper in vec_wrappers(training_env) if _matters(wrapper)]
+    makers = [_maker(wrapper) for wrapper in wrappers if not isinstance(wrapper, VecNormalize)]
+    return WrappedFactory(factory, makers) if makers else factory
 
 
 def _wrapped_like(
@@ -91,19 +92,20 @@ def _wrapped_like(
 ) -> tuple[VecEnv, list[WrapperMaker]]:
     """Return the environment with its wrappers, and the functions that made them."""
     wanted, there = (list(filter(_matters, vec_wrappers(one))) for one in (training_env, venv))
+    normalizations = [[w for w in chain if isinstance(w, VecNormalize)] for chain in (there, wanted)]
     makers: list[WrapperMaker] = []
     if list(map(type, there)) == list(map(type, wanted[: len(there)])):
         makers = [_maker(wrapper) for wrapper in wanted[len(there) :]]
     elif training_env is not None and not (
         venv.observation_space == policy.observation_space
-        and len(_normalizations(there)) == len(_normalizations(wanted))
+        and len(normalizations[0]) == len(normalizations[1])
     ):
         names = [[type(one).__name__ for one in chain] or "nothing" for chain in (there, wanted)]
         raise ValueError(
             f"the evaluation environment is wrapped in {names[0]}, expected the training environment's "
             f"wrappers or the first of them, the innermost first: {names[1]}"
         )
-    for own, trained in zip(_normalizations(there), _normalizations(wanted), strict=False):
+    for own, trained in zip(*normalizations, strict=False):
         if own is not trained:
             own.obs_rms, own.ret_rms = copy.deepcopy((trained.obs_rms, trained.ret_rms))
     for make in makers:
@@ -118,39 +120,18 @@ def _matters(wrapper: VecEnvWrapper) -> bool:
     """Return whether a wrapper may change observations; evaluation does not need the others."""
     if isinstance(wrapper, VecNormalize):
         return wrapper.norm_obs
-    return not isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder)
-
-
-def _normalizations(wrappers: Sequence[VecEnvWrapper]) -> list[VecNormalize]:
-    return [wrapper for wrapper in wrappers if isinstance(wrapper, VecNormalize)]
+    return not isinstance(wrapper, OBSERVERS)
 
 
 def _maker(wrapper: VecEnvWrapper) -> WrapperMaker:
-    """Return a function that puts an equal wrapper around another environment."""
-    if isinstance(wrapper, VecNormalize):
-        return partial(_normalized, wrapper)
-    if type(wrapper) is VecFrameStack:
-        stacked = wrapper.stacked_obs
-        parts = getattr(stacked, "sub_stacked_observations", {"": stacked})
-        order = {name: "first" if one.channels_first else "last" for name, one in parts.items()}
-        return partial(VecFrameStack, n_stack=stacked.n_stack, channels_order=order.get("", order))
-    if type(wrapper) is VecTransposeImage:
-        return partial(VecTransposeImage, skip=wrapper.skip)
-    if type(wrapper) is VecExtractDictObs:
-        return partial(VecExtractDictObs, key=wrapper.key)
-    raise ValueError(
-        f"the training environment is wrapped in {type(wrapper).__name__}, which can't be put around "
-        f"another one automatically, expected a vectorised evaluation environment that already has it"
-    )
-
-
-def _normalized(trained: VecNormalize, venv: VecEnv) -> VecNormalize:
-    """Normalise an environment by the statistics of another normalisation."""
-    own = type(trained).__new__(type(trained))
-    vars(own).update(vars(trained), venv=None)
-    own.set_venv(venv)
-    own.training = own.norm_reward = False
-    return own
+    make = wrapper_maker(wrapper)
+    if make is None:
+        raise ValueError(
+            f"the training environment is wrapped in {type(wrapper).__name__}, which can't be put "
+            f"around another one automatically, expected a vectorised evaluation environment that "
+            f"already has it"
+        )
+    return make
 
 
 def _has_channels_last(space: gym.Space[Any]) -> bool:
@@ -172,10 +153,7 @@ def _monitored(env: Env) -> Env:
 
 
 def env_factory(env: str | EnvFactory) -> EnvFactory:
-    """Return a function that makes an environment, in any process.
-
-    Args:
-        env: The id of an environment, as ``gymnasium.make`` takes it, or a function that makes one.
+    """Return a function that makes an environment in any process, of an id or such a function.
 
     Raises:
         ValueError: If the id is unknown, or ``env`` is neither an id nor a function.
@@ -195,16 +173,13 @@ def env_factory(env: str | EnvFactory) -> EnvFactory:
 
 @dataclass(frozen=True)
 class FromSpec:
-    """Makes a registered environment, even in processes that have not registered it.
-
-    Args:
-        spec: Its registration.
-    """
+    """Makes a registered environment, even in processes that have not registered it."""
 
     spec: EnvSpec
 
     def __call__(self) -> Env:
         """Make one."""
+        show_mujoco_warnings_once()
         try:
             return gym.make(self.spec, disable_env_checker=True)
         except Exception as error:  # its constructor may raise anything
@@ -213,12 +188,7 @@ class FromSpec:
 
 @dataclass(frozen=True)
 class WrappedFactory:
-    """Makes an environment inside vectorised wrappers.
-
-    Args:
-        factory: Makes the environment.
-        makers: Functions that put a vectorised wrapper around it, the innermost first.
-    """
+    """Makes an environment inside vectorised wrappers, whose makers are given from the inside out."""
 
     factory: EnvFactory
     makers: Sequence[WrapperMaker]
@@ -232,11 +202,7 @@ class WrappedFactory:
 
 
 class OneOfVec(gym.Env[Any, Any]):
-    """A vectorised environment of one copy, as an ordinary environment.
-
-    Args:
-        venv: A ``DummyVecEnv`` of one environment, with any wrappers.
-    """
+    """A ``DummyVecEnv`` of one environment, with any wrappers, as an ordinary environment."""
 
     def __init__(self, venv: VecEnv) -> None:
         self.venv = venv
@@ -283,6 +249,7 @@ def open_environments(factory: EnvFactory, count: int) -> Iterator[list[Env]]:
     Raises:
         ValueError: If the factory makes something else.
     """
+    show_mujoco_warnings_once()
     envs: list[Env] = []
     try:
         for _ in range(count):

@@ -21,10 +21,11 @@ from stable_baselines3.common.vec_env import (
 )
 
 from sb3_integral.evaluation.actors import ROWS, Actor
-from sb3_integral.evaluation.environments import Env, monitor_of, vec_wrappers
+from sb3_integral.evaluation.environments import Env, monitor_of
 from sb3_integral.nn import as_size
 from sb3_integral.policies import Resizable
 from sb3_integral.policies.masking import action_masks
+from sb3_integral.policies.vec_wrappers import vec_wrappers
 
 MAX_EPISODE_STEPS = 100_000
 """Default of the steps after which an episode counts as one that never ends."""
@@ -32,12 +33,9 @@ MAX_EPISODE_STEPS = 100_000
 
 @dataclass(frozen=True)
 class EpisodeRules:
-    """How episodes are played.
+    """How episodes are played: what :func:`~sb3_integral.evaluate_resize_sweep` takes.
 
     Args:
-        deterministic: Whether the most likely action is taken, or one is drawn.
-        max_episode_steps: Steps after which an episode counts as one that never ends.
-        use_masking: Whether the policy is told which actions the environments allow.
         in_order_of_end: Whether the episodes in a vectorised environment are returned in the order in
             which they ended, as SB3 does, or environment by environment.
 
@@ -51,15 +49,10 @@ class EpisodeRules:
     in_order_of_end: bool = True
 
     def __post_init__(self) -> None:
-        """Check the limit."""
         as_size(self.max_episode_steps, "max_episode_steps")
 
     def check(self, steps: int) -> None:
-        """Refuse an episode that goes on after so many steps.
-
-        Raises:
-            EndlessEpisodeError: If it is too long.
-        """
+        """Raise an EndlessEpisodeError if an episode goes on after so many steps."""
         if steps >= self.max_episode_steps:
             raise EndlessEpisodeError(
                 f"an episode did not end within max_episode_steps={self.max_episode_steps} steps, "
@@ -84,12 +77,7 @@ KEPT: dict[type, tuple[str, ...]] = {
 
 
 class Episode(NamedTuple):
-    """The result of an episode.
-
-    Attributes:
-        episode_return: Sum of rewards.
-        length: Number of steps.
-    """
+    """The sum of an episode's rewards, and its number of steps."""
 
     episode_return: float
     length: int
@@ -100,12 +88,7 @@ class EndlessEpisodeError(ValueError):
 
 
 def episode_seeds(seed: int | None, n_episodes: int) -> list[int]:
-    """Return a seed for each episode; the seeds of fewer episodes are the first of those of more.
-
-    Args:
-        seed: The seed of all seeds; None draws it.
-        n_episodes: Number of episodes.
-    """
+    """Return a seed for each episode; the seeds of fewer episodes are the first of those of more."""
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(n_episodes)]
 
 
@@ -120,13 +103,7 @@ def play(
     seeds: Sequence[int],
     rules: EpisodeRules = EpisodeRules(),
 ) -> list[Episode]:
-    """Play one episode per seed, side by side, each until its end.
-
-    Args:
-        actor: Chooses the actions.
-        envs: At least as many environments as seeds.
-        seeds: At most :data:`~sb3_integral.evaluation.actors.ROWS`.
-        rules: How they are played.
+    """Play one episode per seed, at most ``ROWS``, side by side in as many environments.
 
     Raises:
         EndlessEpisodeError: If an episode is too long.
@@ -168,14 +145,11 @@ def _masks(envs: Sequence[Env], running: Sequence[int]) -> np.ndarray[Any, Any]:
 
 
 def _ended(is_monitored: bool, info: dict[str, Any], total: float, steps: int) -> Episode | None:
-    """Return the episode that ended, as SB3's evaluation counts it.
+    """Return the episode that ended, as SB3's evaluation counts it, by the monitor's numbers if any.
 
-    The numbers of the monitor count, if there is one.
-
-    Returns:
-        None if a wrapper around the monitor ended the episode. If the monitor is reset next, as after
-        the end of a TimeLimit, that was the end of the whole episode. If it is not, as in Atari games
-        after the loss of a life, the episode continues.
+    It is None if a wrapper around the monitor ended the episode. If the monitor is reset next, as after
+    the end of a TimeLimit, that was the end of the whole episode. If it is not, as in Atari games after
+    the loss of a life, the episode continues.
     """
     if is_monitored and "episode" not in info:
         return None
@@ -192,11 +166,7 @@ def play_vectorized(
 ) -> list[Episode]:
     """Play episodes in a vectorised environment, as ``evaluate_policy`` of SB3 and sb3-contrib do.
 
-    Args:
-        policy: Chooses the actions, at its current size.
-        venv: Each of its environments gets an equal share of the episodes.
-        n_episodes: Number of episodes.
-        rules: How they are played.
+    Each of its environments gets an equal share of the episodes.
 
     Raises:
         EndlessEpisodeError: If an episode is too long.
@@ -246,7 +216,8 @@ def evaluating(venv: VecEnv) -> Iterator[None]:
         ValueError: If a monitor in another process does not let episodes begin at any time.
     """
     envs = getattr(venv.unwrapped, "envs", None)
-    if envs is None and all(venv.env_is_wrapped(Monitor)) and not all(_early_resets(venv)):
+    resettable = envs is not None or not all(venv.env_is_wrapped(Monitor))
+    if not (resettable or all(venv.get_attr("allow_early_resets"))):
         raise ValueError(
             "a Monitor in another process has allow_early_resets=False, expected True: each size begins "
             "its episodes anew"
@@ -266,10 +237,6 @@ def evaluating(venv: VecEnv) -> Iterator[None]:
     finally:
         for part, state in before:
             vars(part).update(state)
-
-
-def _early_resets(venv: VecEnv) -> list[bool]:
-    return venv.get_attr("allow_early_resets")
 
 
 def _state(part: Any) -> dict[str, Any]:

@@ -13,13 +13,7 @@ RESAMPLES = 2000
 
 
 class Moments(NamedTuple):
-    """What a table prints of a sample of runs.
-
-    Attributes:
-        mean: Their mean.
-        std: Their standard deviation, n - 1 in the denominator; NaN of one run.
-        n_runs: How many they are.
-    """
+    """What a table prints of a sample of runs; ``std`` has n - 1 in the denominator, NaN of one run."""
 
     mean: float
     std: float
@@ -33,13 +27,7 @@ class Moments(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """An estimate and its confidence interval.
-
-    Attributes:
-        value: The estimate.
-        low: Lower end; NaN where there is no interval.
-        high: Upper end; NaN where there is no interval.
-    """
+    """An estimate and the ends of its confidence interval; these are NaN where there is none."""
 
     value: float
     low: float
@@ -49,8 +37,7 @@ class Interval(NamedTuple):
 def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the p-value of Welch's t-test that two samples of runs have the same mean.
 
-    Returns:
-        NaN where the test does not exist: a sample of one run, or two samples without variance.
+    It is NaN where the test does not exist: a sample of one run, or two samples without variance.
     """
     if min(len(first), len(second)) < 2:
         return math.nan
@@ -68,11 +55,7 @@ def welch_p_from_moments(first: Moments, second: Moments) -> float:
 
 
 def normalized_score(value: float, random: float, reference: float) -> float:
-    """Return where a return lies between the random policy's (0) and a reference (1).
-
-    Returns:
-        NaN if the reference is the random policy's return.
-    """
+    """Return where a return lies between the random policy's (0) and a reference (1), NaN if equal."""
     span = reference - random
     return (value - random) / span if span else math.nan
 
@@ -89,8 +72,7 @@ def interquartile_mean(*strata: Sequence[float], seed: int = 0) -> Interval:
         seed: Draws them.
 
     Returns:
-        The interval is that of percentiles. It is NaN where an environment has one run only, and all
-        is NaN if there is no score or one is NaN.
+        The interval is NaN where an environment has one run only, and all is NaN if a score is.
     """
     scores = [np.asarray(stratum, dtype=np.float64) for stratum in strata]
     everything = np.concatenate([*scores, np.empty(0)])

@@ -15,12 +15,12 @@ from sb3_integral.policies import IntegralActorCriticPolicy, make_integral
 
 
 class Shrunk(NamedTuple):
-    """A policy at the smallest size that its task needs.
+    """An integral policy at the smallest size that its task needs.
 
     Attributes:
-        policy: The integral policy, resized.
+        policy: The policy, resized.
         trained_return: Mean return of the policy that it was made from.
-        search: How the size was found; its ``full`` is the integral policy before it was made smaller.
+        search: The search for the size; its ``full`` is the integral policy at full size.
     """
 
     policy: IntegralActorCriticPolicy

@@ -12,12 +12,9 @@ from sb3_integral.imitation.batches import TensorBatches  # noqa: E402
 from sb3_integral.imitation.cloning import CloningConfig, clone, make_trainer  # noqa: E402
 from sb3_integral.imitation.collecting import collect_episodes, stream_episodes  # noqa: E402
 from sb3_integral.imitation.dagger import Aggregated, dagger  # noqa: E402
-from sb3_integral.imitation.demonstrations import (  # noqa: E402
-    Demonstrations,
-    load_demonstrations,
-    save_episodes,
-)
+from sb3_integral.imitation.demonstrations import Demonstrations  # noqa: E402
 from sb3_integral.imitation.distribution import expert_distribution  # noqa: E402
+from sb3_integral.imitation.episode_files import load_demonstrations, save_episodes  # noqa: E402
 from sb3_integral.imitation.integral_losses import LossAtSizes, Penalized  # noqa: E402
 from sb3_integral.imitation.losses import (  # noqa: E402
     LOSSES,

@@ -1,31 +1,34 @@
 """Cloning in the units of the demonstrated actions, whatever their scale.
 
-Adam takes steps of about the same length whatever it trains, so a student learns actions of about
-unit variance best. The action layer is therefore trained as if actions were standardised, per
-dimension, and its parameters are folded back to the actions' own units after every step. So no
-policy ever has parts of its own for this: its action layer always gives actions.
+Adam takes steps of about the same length whatever it trains, so a student learns actions of about unit
+size best. The action layer is therefore trained as if actions were standardised, per dimension, and
+its parameters are folded back to the actions' own units after every step. So no policy has parts of
+its own for this: its action layer gives actions at any time.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from gymnasium import spaces
+from imitation.data.types import map_maybe_dict
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sb3_integral.imitation.losses import actor_output
-from sb3_integral.imitation.observations import Observations, map_observations
+from sb3_integral.imitation.observations import Observations
 
-SMALLEST_STD = 1e-6
-"""An action that varies less than this, as a fraction of its size, is constant."""
+CONSTANT = 1e-6
+"""An action with a smaller standard deviation, as a fraction of its size, is constant."""
 
-INITIAL_STD = 0.01
-"""Standard deviation of an untrained student's actions, in those of the demonstrations."""
+UNIT_OF_CONSTANT = 0.01
+"""The unit of a constant action, as a fraction of its range or size: Adam's noise is in units."""
+
+INITIAL_SPREAD = 0.01
+"""Standard deviation of an untrained student's actions, in units of the demonstrated ones."""
 
 SAMPLES = 1024
 """Transitions by which a student is judged before it is trained."""
@@ -36,27 +39,27 @@ UNTRAINED = 0.9
 
 @dataclass(frozen=True)
 class ActionScale:
-    """Mean and standard deviation of the demonstrated actions.
+    """Where demonstrated actions are, and how far they spread.
 
     Attributes:
         mean: Shape: (actions,).
-        std: Where an action is constant, that of a uniform distribution over its bounds, or its
-            magnitude where it has none. Shape: (actions,).
+        unit: Half of the range of evenly spread actions with the same standard deviation. Actions that
+            are spread over [-1, 1] are so trained as they are. Shape: (actions,).
     """
 
     mean: Tensor
-    std: Tensor
+    unit: Tensor
 
     @classmethod
     def of(cls, actions: Tensor, space: spaces.Box) -> ActionScale:
         """Measure actions. Shape: (n, *action)."""
         flat = actions.reshape(len(actions), -1).double()
-        mean, std = flat.mean(dim=0), flat.std(dim=0, correction=0)
+        mean, unit = flat.mean(dim=0), 3.0**0.5 * flat.std(dim=0, correction=0)
         low, high = (torch.from_numpy(end.flatten()).double() for end in (space.low, space.high))
-        bounded = (high - low) / math.sqrt(12.0)
-        magnitude = torch.where(mean == 0.0, 1.0, mean.abs())
-        fallback = torch.where(bounded.isfinite() & (bounded > 0.0), bounded, magnitude)
-        return cls(mean, torch.where(std > SMALLEST_STD * flat.abs().amax(dim=0), std, fallback))
+        size = torch.where(mean == 0.0, 1.0, mean.abs())
+        half = (high - low) / 2.0
+        fallback = UNIT_OF_CONSTANT * torch.where(half.isfinite() & (half > 0.0), half, size)
+        return cls(mean, torch.where(unit > CONSTANT * flat.abs().amax(dim=0), unit, fallback))
 
 
 def action_scale(policy: ActorCriticPolicy, actions: Tensor) -> ActionScale | None:
@@ -82,25 +85,25 @@ def start_at_mean(
         actions: Shape: (n, *action).
     """
     chosen = torch.linspace(0, len(actions) - 1, min(SAMPLES, len(actions))).long()
-    seen = map_observations(observations, lambda part: part[chosen].to(policy.device))
+    seen = map_maybe_dict(lambda part: part[chosen].to(policy.device), observations)
     outputs = actor_output(policy, seen).double().cpu()
     wanted = actions[chosen].reshape(len(chosen), -1).double()
     errors, of_mean = ((guess - wanted).square().mean(dim=0) for guess in (outputs, scale.mean))
-    untrained = errors > torch.maximum(UNTRAINED * of_mean, (INITIAL_STD * scale.std).square())
+    untrained = errors > torch.maximum(UNTRAINED * of_mean, (INITIAL_SPREAD * scale.unit).square())
     spread = outputs.std(dim=0, correction=0)
-    factor = torch.where(spread > 0.0, INITIAL_STD * scale.std / spread, 1.0)
-    factor = torch.where(untrained, factor, 1.0)
-    bias = _bias(policy.action_net)
-    middle = outputs.mean(dim=0) - bias.double().cpu()
-    begun = scale.mean - factor * middle
-    for parameter in policy.action_net.parameters():
-        parameter.mul_(_rows(factor, parameter))
-    bias.copy_(torch.where(untrained.to(bias.device), begun.to(bias), bias))
-    log_std = policy.log_std
+    factor = torch.where(untrained & (spread > 0.0), INITIAL_SPREAD * scale.unit / spread, 1.0)
+    layer, log_std = policy.action_net, policy.log_std
+    bias = _bias(layer)
+    begun = scale.mean - factor * (outputs.mean(dim=0) - bias.double().cpu())
+    for parameter, factors in zip(layer.parameters(), _spread_out(factor, layer), strict=True):
+        parameter.mul_(factors)
+    untrained = untrained.to(bias.device)
+    bias.copy_(torch.where(untrained, begun.to(bias), bias))
     assert isinstance(log_std, Tensor)
     if log_std.shape[-1] == len(factor):
-        initial = (policy.log_std_init + scale.std.log()).to(log_std)
-        log_std.copy_(torch.where(untrained.to(log_std.device), initial, log_std))
+        log_std.copy_(
+            torch.where(untrained, (policy.log_std_init + scale.unit.log()).to(log_std), log_std)
+        )
 
 
 def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionScale) -> None:
@@ -108,32 +111,30 @@ def train_in_action_units(optimizer: Optimizer, layer: nn.Module, scale: ActionS
 
     Args:
         optimizer: Has the layer's parameters.
-        layer: Gives actions; all its parameters have the actions as their first dimension, and add up
-            to a weight and a bias.
+        layer: Gives actions; its parameters, with those of its corrections, add up to a weight and a
+            bias.
         scale: Of the actions.
     """
-    parameters = list(layer.parameters())
-    factors = [_rows(scale.std, parameter) for parameter in parameters]
+    parameters: list[Tensor] = list(layer.parameters())
+    units = _spread_out(scale.unit, layer)
     bias = _bias(layer)
-    mean, std = scale.mean.to(bias), scale.std.to(bias)
-    # Kept in standard units: beside a large mean, small steps would be lost to rounding.
-    standard = (bias.detach() - mean) / std
-    trained: list[Tensor] = []
-    scales: list[Tensor] = []
+    mean, unit = scale.mean.to(bias), scale.unit.to(bias)
+    # The bias is kept in units: beside a large mean, small steps would be lost to rounding.
+    in_units = (bias.detach() - mean) / unit
 
     @torch.no_grad()
     def standardize(*_: Any) -> None:
-        pairs = [pair for pair in zip(parameters, factors, strict=True) if pair[0].grad is not None]
-        trained[:], scales[:] = [list(column) for column in zip(*pairs, strict=True)] or ([], [])
-        torch._foreach_mul_([cast(Tensor, parameter.grad) for parameter in trained], scales)
-        torch._foreach_div_(trained, scales)
-        bias.copy_(standard)
+        for parameter, factor in zip(parameters, units, strict=True):
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+        torch._foreach_div_(parameters, units)
+        bias.copy_(in_units)
 
     @torch.no_grad()
     def fold(*_: Any) -> None:
-        standard.copy_(bias)
-        torch._foreach_mul_(trained, scales)
-        bias.copy_(torch.addcmul(mean, standard, std))
+        in_units.copy_(bias)
+        torch._foreach_mul_(parameters, units)
+        bias.copy_(torch.addcmul(mean, in_units, unit))
 
     optimizer.register_step_pre_hook(standardize)
     optimizer.register_step_post_hook(fold)
@@ -145,6 +146,14 @@ def _bias(layer: nn.Module) -> Tensor:
     return bias
 
 
-def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """Return a value for each row of a tensor, to be multiplied with it."""
-    return values.to(like).view(-1, *[1] * (like.dim() - 1))
+def _spread_out(values: Tensor, layer: nn.Module) -> list[Tensor]:
+    """Return for each of an action layer's parameters the value of the action of each element."""
+    spread = []
+    for parameter in layer.parameters():
+        rows = values.to(parameter)
+        n_actions, size = len(values), parameter.numel()
+        if len(parameter) == n_actions:
+            spread.append(rows.view(-1, *[1] * (parameter.dim() - 1)))
+        else:  # a level of the corrections is flat: its weights by action, then its biases
+            spread.append(torch.cat([rows.repeat_interleave(size // n_actions - 1), rows]))
+    return spread

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from typing import Any
 
 import torch
-from imitation.data.types import DictObs
+from imitation.data.types import DictObs, map_maybe_dict
 from torch import Tensor
 
 from sb3_integral.imitation.demonstrations import Demonstrations
-from sb3_integral.imitation.observations import Observations, map_observations
+from sb3_integral.imitation.observations import Observations
 
 
 @dataclass(frozen=True)
@@ -47,22 +48,18 @@ class TensorBatches:
     @cached_property
     def _observations(self) -> Observations:
         # SB3's policies convert every batch to this; once is enough.
-        return map_observations(
-            self.demonstrations.observations,
+        observations: Observations = map_maybe_dict(
             lambda part: part.float() if part.is_floating_point() else part,
+            self.demonstrations.observations,
         )
+        return observations
 
     def __iter__(self) -> Iterator[dict[str, Tensor | DictObs]]:
         """Yield batches as imitation names them: ``obs`` (fractions as float32) and ``acts``."""
         actions = self.demonstrations.actions
         order = torch.randperm(len(actions), generator=self.generator)
         for chosen in order[: len(self) * self.batch_size].view(len(self), self.batch_size):
-            take = partial(Tensor.index_select, dim=0, index=chosen)
-            obs = map_observations(self._observations, take)
+            obs: Any = map_maybe_dict(lambda part: part.index_select(0, chosen), self._observations)  # noqa: B023
             # imitation knows how many steps there are in a DictObs, not in a dictionary of tensors.
-            batch = (
-                DictObs({name: part.numpy() for name, part in obs.items()})
-                if isinstance(obs, dict)
-                else obs
-            )
-            yield {"obs": batch, "acts": take(actions)}
+            batch = DictObs(map_maybe_dict(Tensor.numpy, obs)) if isinstance(obs, dict) else obs
+            yield {"obs": batch, "acts": actions.index_select(0, chosen)}

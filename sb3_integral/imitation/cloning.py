@@ -18,12 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 
-from sb3_integral.imitation.action_scale import (
-    ActionScale,
-    action_scale,
-    start_at_mean,
-    train_in_action_units,
-)
+from sb3_integral.imitation.action_scale import action_scale, start_at_mean, train_in_action_units
 from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.integral_losses import LossAtSizes, Penalized
@@ -37,6 +32,9 @@ SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "cosine": lambda optimizer, n_batches: CosineAnnealingLR(optimizer, n_batches),
 }
 """Learning-rate schedules that can be named in a configuration."""
+
+BETAS = (0.9, 0.95)
+"""Of Adam. Its own 0.999 averages over more steps than many a student is trained for."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,9 @@ def clone(
     Raises:
         ValueError: See :func:`make_trainer`.
     """
-    config = with_settings(config, settings)
-    scale = prepare(policy, demonstrations, config, targets)
-    return train(policy, demonstrations, config, scale, targets, on_epoch_end)
+    config = dataclasses.replace(config, **settings)
+    train(policy, demonstrations, config, targets, on_epoch_end=on_epoch_end)
+    return policy
 
 
 def make_trainer(
@@ -124,8 +122,8 @@ def make_trainer(
     The number of passes and the schedule are left to the trainer's user.
 
     Args:
-        policy: The student; a standardising features extractor takes its statistics from the
-            demonstrations.
+        policy: The student. A standardising features extractor takes its statistics from the
+            demonstrations, and an untrained student begins at their mean action.
         demonstrations: What to clone.
         config: How.
         targets: What the loss gets in place of the actions, such as the expert's action distribution
@@ -135,67 +133,31 @@ def make_trainer(
     Raises:
         ValueError: If the demonstrations do not fit the student's spaces or the batch size, if sizes
             do not fit the student, if there is not a target for each transition, or if targets are
-            unlike actions and the loss is one for actions.
+            unlike actions and the loss is one for actions. The student is left as it was.
     """
-    config = with_settings(config, settings)
-    scale = prepare(policy, demonstrations, config, targets)
-    return _trainer(policy, demonstrations, config, scale, targets)
-
-
-def with_settings(config: CloningConfig, settings: dict[str, Any]) -> CloningConfig:
-    """Return a configuration with other values for some fields.
-
-    Raises:
-        TypeError: If there is no field of a name.
-    """
-    return dataclasses.replace(config, **settings) if settings else config
-
-
-@torch.no_grad()
-def prepare(
-    policy: ActorCriticPolicy,
-    demonstrations: Demonstrations,
-    config: CloningConfig,
-    targets: Tensor | None = None,
-) -> ActionScale | None:
-    """Fit a student's standardisation to demonstrations, and begin at their mean action.
-
-    Returns:
-        The scale of the actions; None where they have none.
-
-    Raises:
-        ValueError: See :func:`make_trainer`; the student is left as it was.
-    """
-    demonstrations.check_spaces(policy.observation_space, policy.action_space)
-    sizes_for(policy, config.sizes)
-    _loss(policy, config)
-    if targets is not None:
-        _aiming_at(targets, demonstrations, config)
-    available = len(demonstrations)
-    if not 1 <= config.batch_size <= available:
-        raise ValueError(
-            f"batch_size must be from 1 to {available}, the number of transitions, "
-            f"got {config.batch_size}"
-        )
-    extractor = policy.features_extractor
-    if isinstance(extractor, StandardizeExtractor | StandardizeCombinedExtractor):
-        extractor.fit(demonstrations.observations)  # type: ignore[arg-type]
-    scale = action_scale(policy, demonstrations.actions)
-    if scale is not None:
-        start_at_mean(policy, scale, demonstrations.observations, demonstrations.actions)
-    return scale
+    return _trainer(policy, demonstrations, dataclasses.replace(config, **settings), targets)
 
 
 def train(
     policy: ActorCriticPolicy,
     demonstrations: Demonstrations,
     config: CloningConfig,
-    scale: ActionScale | None,
     targets: Tensor | None = None,
+    begin: bool = True,
     on_epoch_end: Callable[[], None] | None = None,
-) -> ActorCriticPolicy:
-    """Train a student that was prepared, and return it; the arguments are those of :func:`clone`."""
-    trainer = _trainer(policy, demonstrations, config, scale, targets)
+) -> None:
+    """Train a student as :func:`clone` does.
+
+    Args:
+        policy: The student.
+        demonstrations: What to clone.
+        config: How.
+        targets: See :func:`make_trainer`.
+        begin: Whether the student is fitted to the demonstrations before, as :func:`make_trainer` has
+            it.
+        on_epoch_end: Called after each pass.
+    """
+    trainer = _trainer(policy, demonstrations, config, targets, begin)
     n_batches = config.n_epochs * (len(demonstrations) // config.batch_size)
     scheduler = SCHEDULES[config.schedule](trainer.optimizer, n_batches)
     policy.set_training_mode(True)
@@ -209,37 +171,42 @@ def train(
             progress_bar=False,
         )
     policy.set_training_mode(False)
-    return policy
 
 
 def _trainer(
     policy: ActorCriticPolicy,
     demonstrations: Demonstrations,
     config: CloningConfig,
-    scale: ActionScale | None,
     targets: Tensor | None,
+    begin: bool = True,
 ) -> BC:
-    batches_seed, sizes_seed = np.random.SeedSequence(config.seed).spawn(2)
-    generator = torch.Generator().manual_seed(int(batches_seed.generate_state(1)[0]))
-    if targets is not None:
-        demonstrations = _aiming_at(targets, demonstrations, config)
+    demonstrations.check_spaces(policy.observation_space, policy.action_space)
+    loss = LOSSES[config.loss](policy.action_space) if isinstance(config.loss, str) else config.loss
+    sizes = sizes_for(policy, config.sizes)
+    order_seed, sizes_seed = np.random.SeedSequence(config.seed).spawn(2)
+    order = torch.Generator().manual_seed(int(order_seed.generate_state(1)[0]))
+    taught = demonstrations if targets is None else _aiming_at(targets, demonstrations, config)
+    batches = TensorBatches(taught, config.batch_size, order)
+
+    scale = action_scale(policy, demonstrations.actions)
+    if begin:
+        _fit(policy, demonstrations)
+        if scale is not None:
+            start_at_mean(policy, scale, demonstrations.observations, demonstrations.actions)
     trainer = BC(
         observation_space=policy.observation_space,
         action_space=policy.action_space,
         rng=np.random.default_rng(config.seed),
         policy=policy,
-        demonstrations=TensorBatches(demonstrations, config.batch_size, generator),  # type: ignore[arg-type]
+        demonstrations=batches,  # type: ignore[arg-type]
         batch_size=config.batch_size,
-        optimizer_kwargs={"lr": config.learning_rate, "fused": True},
+        optimizer_kwargs={"lr": config.learning_rate, "betas": BETAS, "fused": True},
         device=policy.device,
         custom_logger=HierarchicalLogger(Logger(folder=None, output_formats=[])),
     )
-    loss = _loss(policy, config)
     if scale is not None:
         train_in_action_units(trainer.optimizer, policy.action_net, scale)
-        if isinstance(loss, OutputLoss):
-            loss = loss.in_units(scale.std)
-    sizes = sizes_for(policy, config.sizes)
+        loss = loss.in_units(scale.unit) if isinstance(loss, OutputLoss) else loss
     if not isinstance(sizes, FullSize):
         loss = LossAtSizes(loss, sizes, np.random.default_rng(sizes_seed))
     if config.smoothness is not None:
@@ -248,8 +215,10 @@ def _trainer(
     return trainer
 
 
-def _loss(policy: ActorCriticPolicy, config: CloningConfig) -> LossCalculator:
-    return LOSSES[config.loss](policy.action_space) if isinstance(config.loss, str) else config.loss
+def _fit(policy: ActorCriticPolicy, demonstrations: Demonstrations) -> None:
+    extractor = policy.features_extractor
+    if isinstance(extractor, StandardizeExtractor | StandardizeCombinedExtractor):
+        extractor.fit(demonstrations.observations)  # type: ignore[arg-type]
 
 
 def _aiming_at(targets: Tensor, demonstrations: Demonstrations, config: CloningConfig) -> Demonstrations:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sb3_integral.imitation.acting import expert_actions
-from sb3_integral.imitation.demonstrations import SHARD_EPISODES
+from sb3_integral.imitation.episode_files import SHARD_EPISODES
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.success import SuccessCriterion, any_episode
 from sb3_integral.nn import as_size
@@ -32,17 +32,14 @@ def stream_episodes(
 ) -> Iterator[TrajectoryWithRew]:
     """Roll out an expert until enough episodes were successful, holding only a few of them.
 
-    imitation's ``rollout`` is called again and again; each time the environments are reset and every
-    episode that was begun is played to its end, so that short ones are not favoured. No more episodes
-    than :data:`~sb3_integral.imitation.demonstrations.SHARD_EPISODES` and one for each copy of the
-    environment are in memory, and of their infos only each episode's last.
-
-    Where the environment has a ``VecNormalize``, the expert sees what that returns, the episodes hold
-    the original observations and rewards, and its statistics are not updated. Where the environment has
-    ``action_masks()``, a policy that takes masks gets them.
+    Every episode that was begun is played to its end, so that short ones are not favoured. No more
+    than :data:`SHARD_EPISODES` and one for each copy of the environment are in memory. Where there is
+    a ``VecNormalize``, the expert sees what it returns, the episodes hold the original observations and
+    rewards, and its statistics are not updated. A policy that takes masks gets those of an environment
+    with ``action_masks()``.
 
     Args:
-        policy: What imitation's ``rollout`` takes: an SB3 policy or algorithm, or a callable.
+        policy: An SB3 policy or algorithm, or a callable, as imitation's ``rollout`` takes it.
         venv: The environment that the expert was trained in; seed it before.
         n_episodes: Successful episodes wanted.
         rng: Shuffles the episodes that were held at once.
@@ -60,40 +57,10 @@ def stream_episodes(
             the expert was trained on normalised observations and the environment has none.
         RuntimeError: If the expert succeeds too rarely.
     """
-    n_episodes = as_size(n_episodes, "n_episodes")
     env = OriginalEnv(venv, normalized)
-    frugal, act = _LastInfos(env), expert_actions(policy, env)
-    attempts = successes = counted = 0
-
-    def enough(episodes: Sequence[TrajectoryWithRew]) -> bool:
-        nonlocal attempts, successes, counted
-        if len(episodes) > counted:
-            successes += sum(map(success, episodes[counted:]))
-            attempts += len(episodes) - counted
-            counted = len(episodes)
-            if on_episode_end is not None:
-                on_episode_end(min(successes, n_episodes))
-        if attempts >= max_attempts_per_success * n_episodes and successes < n_episodes:
-            raise RuntimeError(
-                f"only {successes} of {attempts} episodes of the expert were successful, "
-                f"expected {n_episodes}; train the expert longer or relax the criterion"
-            )
-        return successes >= n_episodes or counted >= SHARD_EPISODES
-
-    def roll_out() -> Iterator[TrajectoryWithRew]:
-        nonlocal counted
-        remaining = n_episodes
-        while remaining:
-            counted = 0
-            with env.frozen():
-                episodes = rollout.generate_trajectories(act, frugal, enough, rng)
-            kept = [episode for episode in episodes if success(episode)][:remaining]
-            remaining -= len(kept)
-            del episodes
-            while kept:  # what was handed out is not held while more is rolled out
-                yield dataclasses.replace(kept.pop(0), infos=None)
-
-    return roll_out()
+    n_episodes = as_size(n_episodes, "n_episodes")
+    count = _Count(n_episodes, success, max_attempts_per_success * n_episodes, on_episode_end)
+    return _rolled_out(expert_actions(policy, env), env, count, rng)
 
 
 def collect_episodes(
@@ -108,18 +75,51 @@ def collect_episodes(
     normalized: bool = False,
 ) -> list[TrajectoryWithRew]:
     """Return the episodes of :func:`stream_episodes`, all in memory; the arguments are the same."""
-    return list(
-        stream_episodes(
-            policy,
-            venv,
-            n_episodes,
-            rng,
-            success,
-            max_attempts_per_success,
-            on_episode_end,
-            normalized=normalized,
-        )
-    )
+    more = (success, max_attempts_per_success, on_episode_end)
+    return list(stream_episodes(policy, venv, n_episodes, rng, *more, normalized=normalized))
+
+
+@dataclass
+class _Count:
+    """Counts episodes of several rollouts; says when one of them is to end."""
+
+    wanted: int
+    success: SuccessCriterion
+    max_attempts: float
+    on_episode_end: Callable[[int], None] | None
+    attempts: int = 0
+    successes: int = 0
+    in_rollout: int = 0
+
+    def __call__(self, episodes: Sequence[TrajectoryWithRew]) -> bool:
+        new = episodes[self.in_rollout :]
+        self.successes += sum(map(self.success, new))
+        self.attempts += len(new)
+        self.in_rollout = len(episodes)
+        if new and self.on_episode_end is not None:
+            self.on_episode_end(min(self.successes, self.wanted))
+        is_enough = self.successes >= self.wanted
+        if self.attempts >= self.max_attempts and not is_enough:
+            raise RuntimeError(
+                f"only {self.successes} of {self.attempts} episodes of the expert were successful, "
+                f"expected {self.wanted}; train the expert longer or relax the criterion"
+            )
+        return is_enough or self.in_rollout >= SHARD_EPISODES
+
+
+def _rolled_out(
+    act: rollout.PolicyCallable, env: OriginalEnv, count: _Count, rng: np.random.Generator
+) -> Iterator[TrajectoryWithRew]:
+    remaining = count.wanted
+    while remaining:
+        count.in_rollout = 0
+        with env.frozen():
+            episodes = rollout.generate_trajectories(act, _LastInfos(env), count, rng)
+        kept = [episode for episode in episodes if count.success(episode)][:remaining]
+        remaining -= len(kept)
+        del episodes
+        while kept:  # what was handed out is not held while more is rolled out
+            yield replace(kept.pop(0), infos=None)
 
 
 class _LastInfos(VecEnvWrapper):

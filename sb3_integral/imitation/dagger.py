@@ -16,8 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sb3_integral.imitation.acting import expert_actions, student_actions
-from sb3_integral.imitation.action_scale import ActionScale
-from sb3_integral.imitation.cloning import CloningConfig, prepare, train, with_settings
+from sb3_integral.imitation.cloning import CloningConfig, train
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
@@ -54,23 +53,19 @@ def dagger(
     """Train a student on the states that it visits itself, labelled by the expert.
 
     The expert drives in the first round, the student in all others (Ross et al. 2011, with their
-    parameter-free schedule of the mixture). After each round the student is cloned from all that was
-    labelled so far, as :func:`~sb3_integral.imitation.clone` does. Observations and actions are
-    standardised by the statistics of the first round. As in
-    :func:`~sb3_integral.imitation.stream_episodes`, only valid actions are taken where the environment
-    has ``action_masks()``, and student and demonstrations have the original numbers where it has a
-    ``VecNormalize``.
+    parameter-free schedule of the mixture). After each round the student is cloned from all labels so
+    far; observations are standardised by the statistics of the first round. Masks and ``VecNormalize``
+    are treated as in :func:`~sb3_integral.imitation.stream_episodes`.
 
     Args:
         policy: The student, plain or integral; trained in place.
-        expert: What imitation's ``rollout`` takes: an SB3 policy or algorithm, or a callable.
+        expert: An SB3 policy or algorithm, or a callable, as imitation's ``rollout`` takes it.
         venv: The expert's environment; seed it before. A round drives a whole episode in each of its
             copies at least, so take few of them.
-        n_labels: How many actions the expert is asked for and the student learns from. Whole episodes
-            are driven, so that some more are asked for in the last round, and left out.
-        config: How the student is cloned. Its passes are those after the last round; its seed is that
-            of every random choice but the environments'. Batches are smaller while there are fewer
-            labels than one holds.
+        n_labels: How many labels the student learns from. Whole episodes are driven, so the expert is
+            asked for some more.
+        config: How the student is cloned. Its passes are those after the last round. Batches are
+            smaller while there are fewer labels than one holds.
         n_rounds: Rounds, each of an equal share of the labels.
         epochs_per_round: Passes over the labels after each round but the last.
         rollout_sizes: Draw the size at which an integral student drives a round; its full size where
@@ -83,19 +78,18 @@ def dagger(
             actions do not fit the student.
     """
     n_labels, n_rounds = as_size(n_labels, "n_labels"), as_size(n_rounds, "n_rounds")
-    config = with_settings(config, settings)
+    config = dataclasses.replace(config, **settings)
     if isinstance(policy, IntegralPolicy) and rollout_sizes is not None:
         check_largest(rollout_sizes, policy.max_sizes)
     rng = np.random.default_rng(config.seed)
     env = OriginalEnv(venv)
     episodes: list[TrajectoryWithRew] = []
-    scale: ActionScale | None = None
     for number in range(n_rounds):
         wanted = n_labels * (number + 1) // n_rounds - sum(map(len, episodes))
         if wanted > 0:
             size = None if rollout_sizes is None else rollout_sizes.draw(rng)
             student = None if number == 0 else policy
-            episodes += _labelled(student, expert, env, wanted, size, rng)
+            episodes += labelled_episodes(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
         demonstrations = Demonstrations.of(episodes, n_labels)
@@ -105,23 +99,31 @@ def dagger(
             batch_size=min(config.batch_size, len(demonstrations)),
             seed=int(rng.integers(2**31)),
         )
-        if number == 0:
-            scale = prepare(policy, demonstrations, in_this_round)
-        demonstrations.check_spaces(policy.observation_space, policy.action_space)
-        train(policy, demonstrations, in_this_round, scale)
+        train(policy, demonstrations, in_this_round, begin=number == 0)
     return Aggregated(policy, demonstrations)
 
 
-def _labelled(
+def labelled_episodes(
     student: ActorCriticPolicy | None,
     expert: rollout.AnyPolicy,
     env: OriginalEnv,
     n_labels: int,
     size: int | None,
     rng: np.random.Generator,
+    deterministic: bool = False,
 ) -> list[TrajectoryWithRew]:
-    """Have episodes driven by a student, or by the expert if there is none, and labelled."""
-    driven: VecEnv = env if student is None else _DrivenByStudent(env, student)
+    """Have episodes driven by a student, or by the expert if there is none, and labelled.
+
+    Args:
+        student: Drives; None stands for the expert.
+        expert: Labels, with its most likely actions.
+        env: Where.
+        n_labels: At least so many; episodes are driven to their end.
+        size: At which an integral student drives; None is its full size.
+        rng: Draws the student's actions and orders the episodes.
+        deterministic: Whether the student takes its most likely actions, or draws them.
+    """
+    driven: VecEnv = env if student is None else _DrivenByStudent(env, student, deterministic)
     with ExitStack() as stack:
         stack.enter_context(env.frozen())
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -136,9 +138,10 @@ def _labelled(
 class _DrivenByStudent(VecEnvWrapper):
     """Takes the student's actions in place of those that it is given, which are labels."""
 
-    def __init__(self, env: OriginalEnv, student: ActorCriticPolicy) -> None:
+    def __init__(self, env: OriginalEnv, student: ActorCriticPolicy, deterministic: bool) -> None:
         super().__init__(env)
         self._student = student
+        self._deterministic = deterministic
         self._has_masks = has_action_masks(env)
 
     def reset(self) -> VecEnvObs:
@@ -147,7 +150,9 @@ class _DrivenByStudent(VecEnvWrapper):
 
     def step_async(self, actions: np.ndarray) -> None:
         masks = action_masks(self.venv) if self._has_masks else None
-        self.venv.step_async(student_actions(self._student, self._observations, masks))
+        self.venv.step_async(
+            student_actions(self._student, self._observations, masks, self._deterministic)
+        )
 
     def step_wait(self) -> VecEnvStepReturn:
         self._observations, rewards, dones, infos = self.venv.step_wait()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from imitation.data.types import map_maybe_dict
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
-from sb3_integral.imitation.observations import Observations, map_observations, named_parts
+from sb3_integral.imitation.observations import Observations, named_parts
 
 STEPS_AT_ONCE = 1 << 14
 """Observations that go through the expert in one go."""
@@ -38,7 +39,7 @@ def expert_distribution(expert: BasePolicy, observations: Observations) -> Tenso
     parts = []
     n_steps = len(next(iter(named_parts(observations).values())))
     for rows in torch.arange(n_steps).split(STEPS_AT_ONCE):
-        some = map_observations(observations, lambda part: part[rows].to(expert.device))  # noqa: B023
+        some = map_maybe_dict(lambda part: part[rows].to(expert.device), observations)  # noqa: B023
         distribution = expert.get_distribution(some)
         if isinstance(distribution, CategoricalDistribution):
             parts.append(distribution.distribution.probs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import torch
 from imitation.algorithms.bc import BCTrainingMetrics
 from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
 from torch import Tensor
@@ -37,7 +38,7 @@ class LossAtSizes:
     rng: np.random.Generator
 
     def __call__(self, policy: ActorCriticPolicy, obs: Observations, acts: Tensor) -> BCTrainingMetrics:
-        """Compute the sum of the losses at all sizes; the other metrics are those of the first.
+        """Compute the sum of the losses at all sizes; the other metrics are means over the sizes.
 
         Raises:
             ValueError: If the policy is not integral.
@@ -47,13 +48,17 @@ class LossAtSizes:
         policy = cast(IntegralActorCriticPolicy, policy)  # or the like, with an ``action_net``
         sizes = [size_per_layer(size, policy.max_sizes) for size in self.sizes.draw(self.rng)]
         if isinstance(self.sizes, Sandwich) and self.sizes.distill:
-            metrics, others = self._distilled(policy, obs, acts, sizes)
-        else:
-            metrics, others = _losses_at(self.loss, policy, obs, acts, sizes)
-        total = metrics.loss
-        for other in others:
-            total = total + other
-        return dataclasses.replace(metrics, loss=total)
+            return self._distilled(policy, obs, acts, sizes)
+        if isinstance(self.loss, OutputLoss):
+            return _mean_times(self.loss, _outputs_at(policy, obs, sizes), acts)
+        first, *others = [self._at(policy, obs, acts, size) for size in sizes]
+        return dataclasses.replace(first, loss=sum((other.loss for other in others), first.loss))
+
+    def _at(
+        self, policy: IntegralActorCriticPolicy, obs: Observations, acts: Tensor, size: Size
+    ) -> BCTrainingMetrics:
+        with policy.resized(size):
+            return self.loss(policy, obs, acts)
 
     def _distilled(
         self,
@@ -61,16 +66,19 @@ class LossAtSizes:
         obs: Observations,
         acts: Tensor,
         sizes: Sequence[Size],
-    ) -> tuple[BCTrainingMetrics, list[Tensor]]:
+    ) -> BCTrainingMetrics:
         largest, *outputs = _outputs_at(policy, obs, sizes)
         loss = self.loss
         if isinstance(loss, OutputLoss):
             metrics = loss.metrics(loss.against(acts)(largest))
         else:
-            metrics, _ = _losses_at(loss, policy, obs, acts, sizes[:1])
+            metrics = self._at(policy, obs, acts, sizes[0])
             loss = paper_loss(policy.action_space)
-        taught = largest.detach()
-        return metrics, [loss.distillation(output, taught) for output in outputs]
+        if not outputs:
+            return metrics
+        taught = _repeated(largest.detach(), len(outputs))
+        pupils = len(outputs) * loss.distillation(torch.cat(outputs), taught)
+        return dataclasses.replace(metrics, loss=metrics.loss + pupils)
 
 
 @dataclass(frozen=True)
@@ -98,27 +106,15 @@ class Penalized:
         return dataclasses.replace(metrics, loss=metrics.loss + rough)
 
 
-def _losses_at(
-    loss: LossCalculator,
-    policy: IntegralActorCriticPolicy,
-    obs: Observations,
-    acts: Tensor,
-    sizes: Sequence[Size],
-) -> tuple[BCTrainingMetrics, list[Tensor]]:
-    """Compute a loss at several sizes; what no size can change is computed once.
+def _mean_times(loss: OutputLoss, outputs: Sequence[Tensor], acts: Tensor) -> BCTrainingMetrics:
+    """Compute a loss at all sizes at once: it is a mean over samples, so the sum is a multiple of it."""
+    mean = loss.against(_repeated(acts, len(outputs)))(torch.cat(list(outputs)))
+    return dataclasses.replace(loss.metrics(mean), loss=len(outputs) * mean)
 
-    Returns:
-        The metrics at the first size, and the loss at each of the others.
-    """
-    if isinstance(loss, OutputLoss):
-        against = loss.against(acts)
-        losses = [against(output) for output in _outputs_at(policy, obs, sizes)]
-        return loss.metrics(losses[0]), losses[1:]
-    all_metrics = []
-    for size in sizes:
-        with policy.resized(size):
-            all_metrics.append(loss(policy, obs, acts))
-    return all_metrics[0], [metrics.loss for metrics in all_metrics[1:]]
+
+def _repeated(tensor: Tensor, times: int) -> Tensor:
+    """Return copies of a batch, one behind the other."""
+    return tensor.repeat(times, *[1] * (tensor.dim() - 1))
 
 
 def _outputs_at(

@@ -24,7 +24,7 @@ class OutputLoss(ABC):
 
     @abstractmethod
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the loss as a function of the output alone.
+        """Return the loss as a function of the output alone: a mean over the samples of a batch.
 
         Args:
             acts: What the expert did. Shape: (batch, *action).
@@ -32,10 +32,15 @@ class OutputLoss(ABC):
 
     @abstractmethod
     def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
-        """Return how far an output is from that of a larger network. Shapes: (batch, outputs)."""
+        """Return how far an output is from that of a larger network: a mean over the samples.
 
-    def in_units(self, std: Tensor) -> OutputLoss:
-        """Return the loss in units of the actions' standard deviations, if it has units."""
+        Args:
+            output: The output. Shape: (batch, outputs).
+            taught: That of the larger network. Shape: (batch, outputs).
+        """
+
+    def in_units(self, unit: Tensor) -> OutputLoss:
+        """Return the loss in the units of the demonstrated actions, if it has units."""
         return self
 
     def metrics(self, loss: Tensor) -> BCTrainingMetrics:
@@ -111,11 +116,11 @@ class MeanSquaredError(OutputLoss):
             the standard deviations of the demonstrated actions. Shape: (actions,).
     """
 
-    std: Tensor | None = None
+    unit: Tensor | None = None
 
-    def in_units(self, std: Tensor) -> OutputLoss:
+    def in_units(self, unit: Tensor) -> OutputLoss:
         """See :meth:`OutputLoss.in_units`."""
-        return self if self.std is not None else replace(self, std=std.float())
+        return self if self.unit is not None else replace(self, unit=unit.float())
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`."""
@@ -127,9 +132,9 @@ class MeanSquaredError(OutputLoss):
         return self._error(output, taught)
 
     def _error(self, output: Tensor, wanted: Tensor) -> Tensor:
-        if self.std is None:
+        if self.unit is None:
             return F.mse_loss(output, wanted)
-        return ((output - wanted) / self.std.to(output.device)).square().mean()
+        return ((output - wanted) / self.unit.to(output.device)).square().mean()
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class DistributionDivergence(OutputLoss):
     """
 
     discrete: bool
-    std: Tensor | None = None
+    unit: Tensor | None = None
 
     def against(self, acts: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`OutputLoss.against`.
@@ -170,15 +175,15 @@ class DistributionDivergence(OutputLoss):
         mean, std = acts.unbind(dim=1)
         return lambda output: 0.5 * ((output - mean) / std).square().mean()
 
-    def in_units(self, std: Tensor) -> OutputLoss:
+    def in_units(self, unit: Tensor) -> OutputLoss:
         """See :meth:`OutputLoss.in_units`; the expert's own deviations stay the units of its errors."""
-        return self if self.std is not None else replace(self, std=std.float())
+        return self if self.unit is not None else replace(self, unit=unit.float())
 
     def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
         """See :meth:`OutputLoss.distillation`."""
         if self.discrete:
             return CrossEntropy().distillation(output, taught)
-        return MeanSquaredError(self.std).distillation(output, taught)
+        return MeanSquaredError(self.unit).distillation(output, taught)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from imitation.data.types import TrajectoryWithRew
+from imitation.data.types import (
+    DictObs,
+    TrajectoryWithRew,
+    maybe_unwrap_dictobs,
+    maybe_wrap_in_dictobs,
+)
 
 from sb3_integral.atomic import atomic_folder
 from sb3_integral.imitation.demonstrations import Demonstrations, check_episodes
+from sb3_integral.imitation.observations import NUMBERS, named_parts
 from sb3_integral.requirements import require
 
 require("minari", "minari", "h5py", "PIL")
@@ -23,7 +29,9 @@ from minari.dataset.minari_storage import MinariStorage  # noqa: E402
 from minari.namespace import create_namespace, list_local_namespaces, validate_namespace  # noqa: E402
 from minari.storage.datasets_root_dir import get_dataset_path  # noqa: E402
 
-ARRAY_SPACES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+AUTHORS = ("author", "author_email")
+ABOUT = ("algorithm_name", *AUTHORS, "code_permalink", "description")
+"""The metadata that a data set can have."""
 
 
 def read_minari(dataset: MinariDataset | str) -> list[TrajectoryWithRew]:
@@ -48,17 +56,18 @@ def read_minari(dataset: MinariDataset | str) -> list[TrajectoryWithRew]:
     trajectories = []
     for number, episode in enumerate(episodes):
         steps = len(episode.rewards)
-        lengths = [len(episode.observations) - 1, len(episode.actions)]
+        parts = named_parts(episode.observations).values()
+        lengths = [*(len(part) - 1 for part in parts), len(episode.actions)]
         lengths += [len(episode.terminations), len(episode.truncations)]
         if steps == 0 or set(lengths) != {steps}:
             raise ValueError(
                 f"episode {number} of the Minari data set {opened.id!r} has {lengths[0] + 1} "
-                f"observations, {lengths[1]} actions and {steps} rewards, expected as many rewards as "
-                f"actions, one observation more, and at least one action"
+                f"observations, {len(episode.actions)} actions and {steps} rewards, expected as many "
+                f"rewards as actions, one observation more, and at least one action"
             )
         trajectories.append(
             TrajectoryWithRew(
-                obs=episode.observations,
+                obs=maybe_wrap_in_dictobs(episode.observations),
                 acts=episode.actions,
                 infos=None,
                 terminal=bool(episode.terminations[-1]),
@@ -73,12 +82,7 @@ def write_minari(
     trajectories: Sequence[TrajectoryWithRew],
     dataset_id: str,
     env: gym.Env[Any, Any] | str,
-    *,
-    algorithm_name: str | None = None,
-    author: str | None = None,
-    author_email: str | None = None,
-    code_permalink: str | None = None,
-    description: str | None = None,
+    **about: str,
 ) -> MinariDataset:
     """Write trajectories as a Minari data set, atomically, where Minari keeps its data sets.
 
@@ -89,11 +93,7 @@ def write_minari(
         trajectories: What to write, in order.
         dataset_id: Its id, such as ``CartPole/expert-v0``.
         env: The environment that they come from, or its id.
-        algorithm_name: What made them, for the data set's metadata, as the following.
-        author: Who made them.
-        author_email: Where to reach the author.
-        code_permalink: Link to the code that made them.
-        description: What they are.
+        **about: Metadata by the names that Minari has for them: those of :data:`ABOUT`.
 
     Returns:
         The data set, read from disk.
@@ -102,8 +102,11 @@ def write_minari(
         ValueError: If the id is malformed or taken, if there is no trajectory, if observations or
             actions are not arrays or do not fit the environment's spaces, or if a number is NaN or
             infinite. Nothing is written then.
+        TypeError: If there is no metadata of a name.
     """
     namespace = _parse(dataset_id)
+    if not about.keys() <= set(ABOUT):
+        raise TypeError(f"expected metadata named {', '.join(ABOUT)}, got {', '.join(about)}")
     folder = get_dataset_path(dataset_id)
     if folder.exists():
         raise ValueError(f"there is a Minari data set {dataset_id!r} already, expected a new id")
@@ -113,14 +116,7 @@ def write_minari(
         made.close()
     _check_spaces(observation_space, action_space)
     _check_numbers(trajectories).check_spaces(observation_space, action_space)
-
-    about = {
-        "algorithm_name": algorithm_name,
-        "author": None if author is None else {author},
-        "author_email": None if author_email is None else {author_email},
-        "code_permalink": code_permalink,
-        "description": description,
-    }
+    sets = {name: {text} if name in AUTHORS else text for name, text in about.items()}
     with atomic_folder(folder, marker=None) as partial:
         storage = MinariStorage.new(
             partial / "data",
@@ -129,10 +125,7 @@ def write_minari(
             env_spec=env_spec,
             jpeg_encoding=False,  # Minari's default for images loses detail
         )
-        storage.update_metadata(
-            {"dataset_id": dataset_id, "minari_version": __version__}
-            | {name: value for name, value in about.items() if value is not None}
-        )
+        storage.update_metadata({"dataset_id": dataset_id, "minari_version": __version__} | sets)
         storage.update_episodes(map(_buffer, trajectories))
     if namespace is not None and namespace not in list_local_namespaces():
         create_namespace(namespace)
@@ -177,20 +170,26 @@ def _make(env_id: str) -> gym.Env[Any, Any]:
         raise ValueError(f"env must be an environment or the id of one, got {env_id!r}") from error
 
 
-def _check_spaces(*all_spaces: spaces.Space[Any]) -> None:
-    for space in all_spaces:
-        if not isinstance(space, ARRAY_SPACES):
-            raise ValueError(f"observations and actions must be arrays, got the space {space}")
+def _check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
+    for space in (*named_parts(observation_space).values(), action_space):
+        if not isinstance(space, NUMBERS):
+            raise ValueError(
+                f"observations and actions must be arrays, or dictionaries of observations that are, "
+                f"got the space {space}"
+            )
+    if isinstance(observation_space, spaces.Dict) and any("/" in key for key in observation_space):
+        raise ValueError(f"Minari takes no keys with a slash, got {list(observation_space)}")
 
 
 def _check_numbers(trajectories: Sequence[TrajectoryWithRew]) -> Demonstrations:
     """Return the trajectories as demonstrations, which have to be finite numbers."""
     if not trajectories:
         raise ValueError("got no episode, expected at least one")
+    kind = type(trajectories[0].obs)
     for number, trajectory in enumerate(trajectories):
-        for name in ("obs", "acts", "rews"):
+        for name, wanted in (("obs", kind), ("acts", np.ndarray), ("rews", np.ndarray)):
             values = getattr(trajectory, name, None)
-            if not isinstance(values, np.ndarray):
+            if not isinstance(values, wanted) or not isinstance(values, np.ndarray | DictObs):
                 got = type(values).__name__
                 raise ValueError(f"{name} of episode {number} must be an array, got {got}")
     check_episodes(trajectories)
@@ -202,7 +201,7 @@ def _buffer(trajectory: TrajectoryWithRew) -> EpisodeBuffer:
     terminations, truncations = ends
     terminations[-1], truncations[-1] = trajectory.terminal, not trajectory.terminal
     return EpisodeBuffer(
-        observations=trajectory.obs,
+        observations=maybe_unwrap_dictobs(trajectory.obs),
         actions=trajectory.acts,
         rewards=trajectory.rews,
         terminations=terminations,

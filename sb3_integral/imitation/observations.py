@@ -1,44 +1,24 @@
-"""Observations as tensors: one, or for a space of dictionaries one for each key."""
+"""Observations as tensors, and the spaces that students take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from imitation.data.types import DictObs
-from stable_baselines3.common.preprocessing import is_image_space
+from imitation.data.types import DictObs, map_maybe_dict, maybe_unwrap_dictobs
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from torch import Tensor
 
 Observations = Tensor | dict[str, Tensor]
-"""Shapes: (n, *observation)."""
+"""One tensor, or one for each key of a dictionary. Shapes: (n, *observation)."""
 
 NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 """The spaces of which every element is an array of numbers."""
 
-
-def map_observations(observations: Observations, change: Callable[[Tensor], Tensor]) -> Observations:
-    """Apply a function to each tensor of observations."""
-    if isinstance(observations, dict):
-        return {key: change(part) for key, part in observations.items()}
-    return change(observations)
-
-
-def named_parts(observations: Observations, name: str = "observations") -> dict[str, Tensor]:
-    """Return the tensors of observations with their names for messages."""
-    if isinstance(observations, dict):
-        return {f"{name}[{key!r}]": part for key, part in observations.items()}
-    return {name: observations}
-
-
-def as_tensors(observations: np.ndarray | dict[str, np.ndarray] | DictObs) -> Observations:
-    """Return an environment's observations, or imitation's, as tensors."""
-    if isinstance(observations, DictObs):
-        observations = observations.unwrap()
-    if isinstance(observations, dict):
-        return {key: as_tensor(part) for key, part in observations.items()}
-    return as_tensor(observations)
+SMALLEST_IMAGE = 36
+"""Pixels that SB3's CNN needs in each direction."""
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -46,11 +26,23 @@ def as_tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(values, requirements="W"))
 
 
+def as_tensors(observations: np.ndarray | dict[str, np.ndarray] | DictObs) -> Observations:
+    """Return an environment's observations, or imitation's, as tensors."""
+    tensors: Observations = map_maybe_dict(as_tensor, maybe_unwrap_dictobs(observations))
+    return tensors
+
+
 def as_arrays(observations: Observations) -> np.ndarray | dict[str, np.ndarray]:
     """Return observations as an environment gives them."""
-    if isinstance(observations, dict):
-        return {key: part.numpy() for key, part in observations.items()}
-    return observations.numpy()
+    arrays: np.ndarray | dict[str, np.ndarray] = map_maybe_dict(Tensor.numpy, observations)
+    return arrays
+
+
+def named_parts(values: Any, name: str = "observations") -> dict[str, Any]:
+    """Return the parts of observations, or of their space, by their names in messages."""
+    if isinstance(values, dict | spaces.Dict):
+        return {f"{name}[{key!r}]": part for key, part in values.items()}
+    return {name: values}
 
 
 def check_student_spaces(observation_space: spaces.Space, action_space: spaces.Space) -> None:  # type: ignore[type-arg]
@@ -63,11 +55,16 @@ def check_student_spaces(observation_space: spaces.Space, action_space: spaces.S
     if isinstance(observation_space, spaces.Dict):
         parts = {f" at key {key!r}": part for key, part in observation_space.spaces.items()}
     for place, space in parts.items():
-        if not isinstance(space, NUMBERS) or is_image_space(space):
-            what = "images" if isinstance(space, spaces.Box) else f"{type(space).__name__} observations"
+        wrong = None if isinstance(space, NUMBERS) else f"{type(space).__name__} observations"
+        if isinstance(space, spaces.Box) and is_image_space(space):
+            small = min(space.shape[1:]) < SMALLEST_IMAGE
+            wrong = "images" if small or not is_image_space_channels_first(space) else None
+        if wrong is not None:
             raise ValueError(
-                f"students do not take {what}{place}, got {space}; supported are Box (but no images), "
-                f"Discrete, MultiDiscrete and MultiBinary observations, and a Dict of such"
+                f"students do not take {wrong}{place}, got {space}; supported are Box, Discrete, "
+                f"MultiDiscrete and MultiBinary observations, and a Dict of such. Images need their "
+                f"channels first, as VecTransposeImage has them, and at least {SMALLEST_IMAGE} pixels "
+                f"in each direction"
             )
         _check_discrete("observations", space)
     if not isinstance(action_space, NUMBERS):
@@ -79,7 +76,7 @@ def check_student_spaces(observation_space: spaces.Space, action_space: spaces.S
 
 
 def check_values(name: str, values: Tensor, space: spaces.Space) -> None:  # type: ignore[type-arg]
-    """Check that values are elements of a space, except for the bounds of a Box.
+    """Check that values are elements of a space; the bounds of a Box are not looked at.
 
     Args:
         name: What they are, for the message.
@@ -98,10 +95,12 @@ def check_values(name: str, values: Tensor, space: spaces.Space) -> None:  # typ
         return
     if values.is_floating_point() and bool((values != values.round()).any()):
         raise ValueError(f"{name} of demonstrations are no integers, expected elements of {space}")
-    first, last = _ends(space)
-    low, high = values.amin(dim=0).long(), values.amax(dim=0).long()
-    if bool((low < first).any()) or bool((high > last).any()):
-        got, wanted = (f"{_text(begin)} to {_text(end)}" for begin, end in ((low, high), (first, last)))
+    choices = {spaces.Discrete: "n", spaces.MultiDiscrete: "nvec"}.get(type(space))
+    first = np.asarray(getattr(space, "start", 0))
+    last = first + (np.asarray(getattr(space, choices)) if choices else 2) - 1
+    low, high = (end.long().numpy() for end in (values.amin(dim=0), values.amax(dim=0)))
+    if (low < first).any() or (high > last).any():
+        got, wanted = (f"{a.tolist()} to {b.tolist()}" for a, b in ((low, high), (first, last)))
         raise ValueError(f"{name} of demonstrations range from {got}, expected {wanted}")
 
 
@@ -110,16 +109,3 @@ def _check_discrete(what: str, space: spaces.Space) -> None:  # type: ignore[typ
         raise ValueError(f"SB3's policies count discrete {what} from 0, got {space}")
     if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and len(space.shape) != 1:
         raise ValueError(f"SB3's policies take discrete {what} of one dimension, got {space}")
-
-
-def _ends(space: spaces.Space) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
-    if isinstance(space, spaces.Discrete):
-        return torch.as_tensor(int(space.start)), torch.as_tensor(int(space.start + space.n - 1))
-    if isinstance(space, spaces.MultiDiscrete):
-        start = torch.as_tensor(np.asarray(space.start, dtype=np.int64))
-        return start, start + torch.as_tensor(np.asarray(space.nvec, dtype=np.int64)) - 1
-    return torch.zeros(space.shape or ()).long(), torch.ones(space.shape or ()).long()
-
-
-def _text(values: Tensor) -> str:
-    return str(values.tolist())

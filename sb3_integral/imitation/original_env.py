@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
-from stable_baselines3.common.vec_env import (
-    VecCheckNan,
-    VecEnv,
-    VecEnvWrapper,
-    VecExtractDictObs,
-    VecFrameStack,
-    VecMonitor,
-    VecNormalize,
-    VecTransposeImage,
-    VecVideoRecorder,
-)
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
-from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
-Infos = list[dict[str, Any]]
-Replay = Callable[[Any, np.ndarray | None, Infos], tuple[Any, Infos]]
-"""Applies a wrapper to original observations: (observations, dones or None at a reset, infos)."""
-
-STATE = ("training", "returns", "old_obs", "old_reward", "venv")
-"""What rollouts change in a ``VecNormalize``, and what is put back after them."""
+from sb3_integral.policies.vec_wrappers import OBSERVERS, vec_wrappers, wrapper_maker
 
 
 class OriginalEnv(VecEnvWrapper):
     """Steps an environment, and returns observations and rewards as they were before normalisation.
 
-    Without a ``VecNormalize`` among the wrappers of ``venv`` everything passes through.
+    Without a ``VecNormalize`` among the wrappers of ``venv`` everything passes through. It is stepped
+    inside :meth:`frozen`.
 
     Args:
         venv: The environment in which the expert was trained.
@@ -49,19 +33,24 @@ class OriginalEnv(VecEnvWrapper):
     """
 
     def __init__(self, venv: VecEnv, normalized: bool = False) -> None:
-        _refuse_gymnasium_normalization(venv)
-        wrappers = list(_wrappers(venv))
-        self._normalizers = [layer for layer in wrappers if isinstance(layer, VecNormalize)]
-        self._replays: list[Replay] | None = None
-        self._terminal = _TerminalObservations(self._normalizers[-1].venv) if self._normalizers else None
-        space = venv.observation_space
-        if not normalized and any(normalizer.norm_obs for normalizer in self._normalizers):
-            innermost = wrappers.index(self._normalizers[-1])
-            space, self._replays = self._normalizers[-1].venv.observation_space, []
-            for wrapper in reversed(wrappers[:innermost]):
-                space, replay = _replay(wrapper, space)
-                self._replays.append(replay)
-        super().__init__(venv, observation_space=space)
+        for kind in (gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward):
+            if any(venv.env_is_wrapped(kind)):
+                raise ValueError(
+                    f"the environment is wrapped in Gymnasium's {kind.__name__}, which changes with "
+                    f"every step, expected original numbers, or VecNormalize, of which the original "
+                    f"ones are known"
+                )
+        wrappers = vec_wrappers(venv)
+        self._normalizers = [each for each in wrappers if isinstance(each, VecNormalize)]
+        self._original: VecEnv | None = None
+        if self._normalizers:
+            innermost = self._normalizers[0]
+            self._recorder = _Recorder(innermost.venv)
+            if not normalized and any(each.norm_obs for each in self._normalizers):
+                self._original = _wrapped(
+                    _Replayed(self._recorder), wrappers[wrappers.index(innermost) :]
+                )
+        super().__init__(venv, (self._original or venv).observation_space)
         self.seen: Any = None
 
     @contextmanager
@@ -69,128 +58,77 @@ class OriginalEnv(VecEnvWrapper):
         """Keep every ``VecNormalize`` as it is while the block rolls out episodes."""
         with ExitStack() as stack:
             for normalizer in self._normalizers:
-                stack.callback(_restore, normalizer, _state(normalizer))
+                stack.callback(vars(normalizer).update, dict(vars(normalizer)))
+                stack.callback(vars(normalizer).clear)
                 normalizer.training = False
-            if self._terminal is not None:
-                self._normalizers[-1].venv = self._terminal
+            if self._normalizers:
+                self._normalizers[0].venv = self._recorder
             yield
 
     def reset(self) -> VecEnvObs:
         """Reset the environment and return original observations."""
         self.seen = self.venv.reset()
-        observations: VecEnvObs = self._original(self.seen, None, [])[0]
-        return observations
+        return self.seen if self._original is None else self._original.reset()
 
     def step_wait(self) -> VecEnvStepReturn:
         """Return original observations and rewards."""
         self.seen, rewards, dones, infos = self.venv.step_wait()
-        observations, infos = self._original(self.seen, dones, infos)
-        if self._normalizers:
-            rewards = self._normalizers[-1].get_original_reward()
-        return observations, rewards, dones, [_with_terminal_array(info) for info in infos]
-
-    def _original(self, seen: Any, dones: np.ndarray | None, infos: Infos) -> tuple[Any, Infos]:
-        if self._replays is None:
-            return seen, infos
-        assert self._terminal is not None
-        observations: Any = self._normalizers[-1].get_original_obs()
-        originals: Infos = [{} for _ in infos]
-        for index, terminal in self._terminal.newest.items():
-            originals[index]["terminal_observation"] = terminal
-        for replay in self._replays:
-            observations, originals = replay(observations, dones, originals)
-        return observations, [info | own for info, own in zip(infos, originals, strict=True)]
+        observations, last = self.seen, infos
+        if self._original is not None:
+            observations, rewards, _, last = self._original.step_wait()
+        elif self._normalizers:
+            rewards = self._recorder.newest[1]
+        kept = [_with_last(info, own) for info, own in zip(infos, last, strict=True)]
+        return observations, rewards, dones, kept
 
 
-def _with_terminal_array(info: dict[str, Any]) -> dict[str, Any]:
-    # imitation does not take the plain number that is the last observation of a discrete space.
-    terminal = info.get("terminal_observation")
-    if isinstance(terminal, np.generic | int):
-        return info | {"terminal_observation": np.asarray(terminal)}
-    return info
+class _Recorder(VecEnvWrapper):
+    """Stands below a ``VecNormalize`` and keeps what that changes."""
 
-
-class _TerminalObservations(VecEnvWrapper):
-    """Below a ``VecNormalize``: keeps the last observations of episodes, which that overwrites."""
-
-    newest: dict[int, Any]
+    newest: VecEnvStepReturn
 
     def reset(self) -> VecEnvObs:
-        self.newest = {}
-        return self.venv.reset()
+        observations = self.venv.reset()
+        self.newest = observations, np.zeros(0), np.zeros(0), []
+        return observations
 
     def step_wait(self) -> VecEnvStepReturn:
         observations, rewards, dones, infos = self.venv.step_wait()
-        self.newest = {
-            index: info["terminal_observation"]
-            for index, (info, done) in enumerate(zip(infos, dones, strict=True))
-            if done and "terminal_observation" in info
-        }
+        self.newest = observations, rewards, dones, [dict(info) for info in infos]
         return observations, rewards, dones, infos
 
 
-def _state(normalizer: VecNormalize) -> dict[str, Any]:
-    return {name: value for name, value in vars(normalizer).items() if name in STATE}
+class _Replayed(VecEnvWrapper):
+    """Returns once more what was recorded."""
+
+    venv: _Recorder
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.newest[0]
+
+    def step_wait(self) -> VecEnvStepReturn:
+        return self.venv.newest
 
 
-def _restore(normalizer: VecNormalize, state: dict[str, Any]) -> None:
-    for name in _state(normalizer).keys() - state.keys():
-        delattr(normalizer, name)
-    vars(normalizer).update(state)
-
-
-def _wrappers(venv: VecEnv) -> Iterator[VecEnvWrapper]:
-    """Iterate over the wrappers of a vectorised environment, the outermost first."""
-    while isinstance(venv, VecEnvWrapper):
-        yield venv
-        venv = venv.venv
-
-
-def _replay(wrapper: VecEnvWrapper, space: spaces.Space[Any]) -> tuple[spaces.Space[Any], Replay]:
-    """Return the space of original observations above a wrapper, and what it does to them."""
-
-    def stack(observations: Any, dones: np.ndarray | None, infos: Infos) -> tuple[Any, Infos]:
-        if dones is None:
-            return stacked.reset(observations), infos
-        return stacked.update(observations, dones, infos)
-
-    def each(change: Callable[[Any], Any]) -> Replay:
-        return lambda observations, dones, infos: (
-            change(observations),
-            [{name: change(terminal) for name, terminal in info.items()} for info in infos],
-        )
-
-    if isinstance(wrapper, VecFrameStack):
-        assert isinstance(space, spaces.Box | spaces.Dict)
-        stacked: StackedObservations[Any] = StackedObservations(
-            wrapper.num_envs,
-            wrapper.stacked_obs.n_stack,
-            space,
-            _channels_order(wrapper.stacked_obs),
-        )
-        return stacked.stacked_observation_space, stack
-    if isinstance(wrapper, VecTransposeImage):
-        return wrapper.observation_space, each(wrapper.transpose_observations)
-    if isinstance(wrapper, VecExtractDictObs) and isinstance(space, spaces.Dict):
-        return space[wrapper.key], each(lambda observations: observations[wrapper.key])
-    if isinstance(wrapper, VecMonitor | VecCheckNan | VecVideoRecorder | VecNormalize):
-        return space, each(lambda observations: observations)
-    raise ValueError(
-        f"{type(wrapper).__name__} is wrapped around VecNormalize, so that the original observations "
-        f"are unknown; expected it below VecNormalize, or an environment without VecNormalize"
-    )
-
-
-def _channels_order(stacked: StackedObservations[Any]) -> Any:
-    if isinstance(stacked.observation_space, spaces.Dict):
-        return {key: _channels_order(part) for key, part in stacked.sub_stacked_observations.items()}
-    return "first" if stacked.channels_first else "last"
-
-
-def _refuse_gymnasium_normalization(venv: VecEnv) -> None:
-    for kind in (gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward):
-        if any(venv.env_is_wrapped(kind)):
+def _wrapped(venv: VecEnv, wrappers: list[VecEnvWrapper]) -> VecEnv:
+    """Put the wrappers around an environment that normalise nothing."""
+    for wrapper in wrappers:
+        if isinstance(wrapper, (VecNormalize, *OBSERVERS)):
+            continue
+        make = wrapper_maker(wrapper)
+        if make is None:
             raise ValueError(
-                f"the environment is wrapped in Gymnasium's {kind.__name__}, which changes with every "
-                f"step, expected original numbers, or VecNormalize, of which the original ones are known"
+                f"{type(wrapper).__name__} is wrapped around VecNormalize, so that the original "
+                f"observations are unknown; expected it below VecNormalize, or an environment without "
+                f"VecNormalize"
             )
+        venv = make(venv)
+    return venv
+
+
+def _with_last(info: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
+    """Return an info with the original last observation of an episode that has ended."""
+    last = original.get("terminal_observation")
+    if isinstance(last, np.generic | int):
+        last = np.asarray(last)  # imitation takes no plain number of a discrete space
+    return info if last is None else info | {"terminal_observation": last}

@@ -8,16 +8,18 @@ from typing import Any, Literal
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActorCriticPolicy
-from stable_baselines3.common.torch_layers import (
-    BaseFeaturesExtractor,
-    CombinedExtractor,
-    FlattenExtractor,
+from stable_baselines3.common.policies import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    MultiInputActorCriticPolicy,
 )
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
 from torch import nn
 
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.policies import (
+    IntegralActorCriticCnnPolicy,
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
     StandardizeCombinedExtractor,
@@ -32,14 +34,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 """Activations that can be named in a configuration."""
 
-STUDENT_CLASSES: dict[tuple[bool, bool], type[ActorCriticPolicy]] = {
-    (False, False): ActorCriticPolicy,
-    (False, True): MultiInputActorCriticPolicy,
-    (True, False): IntegralActorCriticPolicy,
-    (True, True): IntegralMultiInputActorCriticPolicy,
-}
-"""The class of a student, by whether it is integral and whether it observes dictionaries."""
-
 DEFAULT_SCALE_LEVELS = 9
 """Down to 1/√2⁹ = 4.4 % of full size: the paper's smallest students have 5 of 100 neurons."""
 
@@ -49,17 +43,17 @@ class StudentArchitecture:
     """What a student is made of.
 
     Args:
-        kind: ``integral`` or ``plain``.
-        hidden_sizes: Full size of each hidden layer; the paper has (100, 100).
-        activation: A key of :data:`ACTIVATIONS`; SB3's own default is tanh, the paper has ReLU.
+        kind: A plain student can be resized by the methods of :mod:`sb3_integral.resize` alone.
+        hidden_sizes: The full size of each hidden layer; the paper has (100, 100).
+        activation: A key of :data:`ACTIVATIONS`. SB3's own default is tanh, the paper has ReLU.
         standardize: Whether observations are standardised by the demonstrations' statistics.
         grid_size: λ nodes per hidden layer of an integral student; ``hidden_sizes`` if None.
-        kernel: Kernel of an integral student, by name.
-        quadrature: Quadrature of an integral student, by name.
+        kernel: The name of an integral student's kernel.
+        quadrature: The name of an integral student's quadrature.
         nested: Whether the partitions of an integral student nest; the paper's do not.
-        scale_levels: If they do: how far down λ has corrections that depend on the scale, in steps of
-            1/√2; nine by default. With none, the student is what the literature calls slimmable. One
-            number, or one for each layer, the output's last.
+        scale_levels: How far down λ a student with nested partitions has corrections that depend on
+            the scale, in steps of 1/√2: one number, or one for each layer, the output's last. Without
+            any, the student is what the literature calls slimmable.
 
     Raises:
         ValueError: If the kind or the activation is unknown.
@@ -97,38 +91,38 @@ class StudentArchitecture:
             ValueError: If students do not support one of the spaces.
         """
         check_student_spaces(observation_space, action_space)
-        is_dict = isinstance(observation_space, spaces.Dict)
-        is_integral = self.kind == "integral"
+        plain_class, integral_class, extractor_class = self._classes(observation_space)
         arguments: dict[str, Any] = {
             "lr_schedule": _no_learning_rate,
             "net_arch": {"pi": list(self.hidden_sizes), "vf": []},
             "activation_fn": ACTIVATIONS[self.activation],
-            "features_extractor_class": self._extractor_class(observation_space),
+            "features_extractor_class": extractor_class,
         }
-        if is_integral:
+        if self.kind == "integral":
+            default_levels = DEFAULT_SCALE_LEVELS if self.nested else 0
             arguments.update(
                 grid_size=self.grid_size,
                 kernel=self.kernel,
                 quadrature=self.quadrature,
                 nested=self.nested,
-                scale_levels=self._scale_levels(),
+                scale_levels=default_levels if self.scale_levels is None else self.scale_levels,
             )
-        policy_class = STUDENT_CLASSES[is_integral, is_dict]
+        policy_class = integral_class if self.kind == "integral" else plain_class
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return policy_class(observation_space, action_space, **arguments)
 
-    def _extractor_class(self, space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
-        # One-hot vectors are not standardised: values that are seldom taken would become large.
+    def _classes(self, space: spaces.Space[Any]) -> tuple[type[ActorCriticPolicy], type[Any], type[Any]]:
+        """Return the classes of a plain and of an integral student, and of their extractor."""
         if isinstance(space, spaces.Dict):
-            return StandardizeCombinedExtractor if self.standardize else CombinedExtractor
-        is_standardized = self.standardize and isinstance(space, spaces.Box)
-        return StandardizeExtractor if is_standardized else FlattenExtractor
-
-    def _scale_levels(self) -> int | Sequence[int]:
-        if self.scale_levels is not None:
-            return self.scale_levels
-        return DEFAULT_SCALE_LEVELS if self.nested else 0
+            extractor = StandardizeCombinedExtractor if self.standardize else CombinedExtractor
+            return MultiInputActorCriticPolicy, IntegralMultiInputActorCriticPolicy, extractor
+        if is_image_space(space):
+            return ActorCriticCnnPolicy, IntegralActorCriticCnnPolicy, NatureCNN
+        # One-hot vectors are not standardised: values that are seldom taken would become large.
+        standardized = self.standardize and isinstance(space, spaces.Box)
+        array_extractor = StandardizeExtractor if standardized else FlattenExtractor
+        return ActorCriticPolicy, IntegralActorCriticPolicy, array_extractor
 
 
 def _no_learning_rate(progress_remaining: float) -> float:

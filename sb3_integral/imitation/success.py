@@ -1,4 +1,4 @@
-"""Which episodes of an expert count as completed successfully, and so as demonstrations."""
+"""Which episodes of an expert count as successful, and so as demonstrations."""
 
 from __future__ import annotations
 

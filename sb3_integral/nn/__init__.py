@@ -1,7 +1,6 @@
 """Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
 
 from sb3_integral.nn.axis import Axes, Axis
-from sb3_integral.nn.chain import run_at_sizes
 from sb3_integral.nn.conversion import Conversion, convert
 from sb3_integral.nn.convolution import IntegralConv2d
 from sb3_integral.nn.kernels import (
@@ -15,11 +14,10 @@ from sb3_integral.nn.kernels import (
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.mlp import IntegralMLP, to_integral_layers
-from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.permutation import permute_axis, shortest_path
-from sb3_integral.nn.placement import AxisMatrices, Placement, axis_matrices, matrices_at
+from sb3_integral.nn.placement import AxisMatrices, Placement, axis_matrices, matrices_at, nested_order
 from sb3_integral.nn.quadratures import (
     QUADRATURES,
     GaussLegendre,
@@ -28,6 +26,7 @@ from sb3_integral.nn.quadratures import (
     Simpson,
     Trapezoidal,
 )
+from sb3_integral.nn.running import run_at_sizes
 from sb3_integral.nn.scale import ScaleCorrections
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
 from sb3_integral.nn.smoothness import SmoothnessPenalty

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
-from sb3_integral.nn.nesting import nested_order
 from sb3_integral.nn.partition import TrainablePartition
-from sb3_integral.nn.placement import AxisMatrices, Placement
+from sb3_integral.nn.placement import AxisMatrices, Grid, Placement, nested_order
 from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
 from sb3_integral.nn.sizes import Size, as_size, as_sizes
 
@@ -25,6 +24,10 @@ Value = TypeVar("Value")
 
 POINTS = "points"
 """Key of an axis in a state dict, unless it has its full size."""
+
+
+MOST_SIZES = 256
+"""For how many sizes an axis keeps its placement, and a layer its plan."""
 
 
 class Axis(nn.Module):
@@ -45,14 +48,15 @@ class Axis(nn.Module):
             quadrature weight that it has on the grid. Above that size it is sampled evenly.
 
     Attributes:
+        placement: Where the axis is sampled now.
         partition: The points while they are being learned; None otherwise.
 
     Raises:
         ValueError: If a size is not a positive integer, or a name is unknown.
     """
 
+    placement: Placement
     partition: TrainablePartition | None
-    _placement: Placement
 
     def __init__(
         self,
@@ -66,47 +70,39 @@ class Axis(nn.Module):
         super().__init__()
         self.max_size = as_size(max_size, "max_size")
         self.partition = None
-        self._placement = Placement(
-            self.max_size,
-            None,
+        grid = Grid(
             self.max_size if grid_size is None else as_size(grid_size, "grid_size"),
             _named(kernel, KERNELS, "kernel") if isinstance(kernel, str) else kernel,
             _named(quadrature, QUADRATURES, "quadrature") if isinstance(quadrature, str) else quadrature,
             nested,
         )
-
-    @property
-    def placement(self) -> Placement:
-        """Where the axis is sampled now."""
-        partition = cast("TrainablePartition | None", self._modules.get("partition"))
-        if partition is None:
-            return self._placement
-        return self._placement.at(self._placement.size, partition())
+        self.placement = Placement(grid, self.max_size)
+        self._even_placements = {self.max_size: self.placement}
 
     @property
     def size(self) -> int:
         """Current number of samples."""
-        return self._placement.size
+        return self.placement.size
 
     @property
     def grid_size(self) -> int:
         """Number of λ nodes."""
-        return self._placement.grid_size
+        return self.placement.grid.size
 
     @property
     def kernel(self) -> Kernel:
         """How a function on the grid is sampled."""
-        return self._placement.kernel
+        return self.placement.grid.kernel
 
     @property
     def quadrature(self) -> Quadrature:
         """Where the axis is sampled evenly, and what a sample weighs."""
-        return self._placement.quadrature
+        return self.placement.grid.quadrature
 
     @property
     def nested(self) -> bool:
         """Whether the partitions nest."""
-        return self._placement.nested
+        return self.placement.grid.nested
 
     @property
     def points(self) -> Tensor:
@@ -116,7 +112,7 @@ class Axis(nn.Module):
     @property
     def is_even(self) -> bool:
         """Whether the axis is sampled at its quadrature's own points."""
-        return self.placement.given_points is None
+        return self.placement.given is None
 
     def node_weights(self) -> Tensor:
         """Return the weight of each stored node in an integral over the grid. Shape: (grid,)."""
@@ -124,14 +120,27 @@ class Axis(nn.Module):
         weights = rule.weights(rule.points(self.grid_size))
         return weights[list(nested_order(self.grid_size))] if self.nested else weights
 
+    def placement_at(self, size: int, what: str = "size") -> Placement:
+        """Return where the axis would be sampled at a size; it is not resized.
+
+        Raises:
+            ValueError: If ``size`` is not a positive integer.
+        """
+        found = self._even_placements.get(size) if type(size) is int else None
+        if found is None:
+            found = Placement(self.placement.grid, as_size(size, what))
+            if len(self._even_placements) >= MOST_SIZES:
+                self._even_placements.clear()
+            found = self._even_placements.setdefault(found.size, found)
+        return found
+
     def resize(self, size: int) -> Axis:
         """Sample at ``size`` points of the quadrature, below or above ``max_size``; returns the axis.
 
         Raises:
             ValueError: If ``size`` is not a positive integer.
         """
-        self._set(self._placement.at(as_size(size)))
-        return self
+        return self.sample_at(self.placement_at(size))
 
     def place(self, points: Tensor | Sequence[float]) -> Axis:
         """Sample at given points, as many as there are; returns the axis.
@@ -143,7 +152,16 @@ class Axis(nn.Module):
             ValueError: If they are not, if the quadrature has points of its own, or if the partitions
                 nest.
         """
-        self._set(self._placed(points))
+        return self.sample_at(self._given_placement(points))
+
+    def sample_at(self, placement: Placement) -> Axis:
+        """Sample where a placement of this axis says; returns the axis."""
+        partition = placement.given if isinstance(placement.given, TrainablePartition) else None
+        if partition is not self.partition:
+            self._modules.pop("partition", None)
+            self.partition = partition
+        # Not through Module.__setattr__, which takes longer than all else that a resize does.
+        self.__dict__["placement"] = placement
         return self
 
     def start_tuning(self) -> TrainablePartition:
@@ -154,14 +172,12 @@ class Axis(nn.Module):
         """
         self._check_movable()
         partition = TrainablePartition(self.points.detach())
-        self.partition = partition
+        self.sample_at(Placement(self.placement.grid, self.size, partition))
         return partition
 
     def stop_tuning(self) -> Axis:
         """Keep the points as they were learned; returns the axis."""
-        if self.partition is not None:
-            self.place(self.partition())
-        return self
+        return self.place(self.points) if self.placement.is_learned else self
 
     def matrices(self, like: Tensor) -> AxisMatrices:
         """Return the matrices of the current size, in the dtype and on the device of ``like``."""
@@ -173,20 +189,14 @@ class Axis(nn.Module):
                 "partitions that nest stay where they are, expected an axis with nested=False"
             )
 
-    def _placed(self, points: Tensor | Sequence[float]) -> Placement:
+    def _given_placement(self, points: Tensor | Sequence[float]) -> Placement:
         self._check_movable()
         given = torch.as_tensor(points, dtype=torch.float64).detach().clone()
         ascending = given.dim() == 1 and len(given) > 0 and bool((given.diff() > 0).all())
         if not ascending or not (given[0] >= 0 and given[-1] <= 1):
             raise ValueError(f"points must ascend strictly from 0 to 1, got {given.tolist()}")
         self.quadrature.weights(given)
-        return self._placement.at(len(given), given)
-
-    def _set(self, placement: Placement) -> None:
-        if self.partition is not None:
-            self.partition = None
-        # Not through Module.__setattr__, which takes longer than all else that a resize does.
-        self.__dict__["_placement"] = placement
+        return Placement(self.placement.grid, len(given), given)
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""
@@ -195,40 +205,27 @@ class Axis(nn.Module):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        placement = self.placement
-        if placement.given_points is not None:
-            destination[prefix + POINTS] = placement.given_points.detach().clone()
-        elif placement.size != self.max_size:
-            destination[prefix + POINTS] = torch.empty(placement.size, 0)
+        if self.placement.given is not None:
+            destination[prefix + POINTS] = self.points.detach().clone()
+        elif self.size != self.max_size:
+            destination[prefix + POINTS] = torch.empty(self.size, 0)
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        _, _, _, unexpected_keys, error_msgs = args
         key = prefix + POINTS
         if key in unexpected_keys:
             unexpected_keys.remove(key)
+        state = state_dict.get(key)
         try:
-            self._set(self._placement_of(state_dict.get(key)))
+            if state is None:
+                self.resize(self.max_size)
+            elif state.dim() == 2 and state.shape[1] == 0:
+                self.sample_at(self.placement_at(len(state), "size of an axis in the state dict"))
+            else:
+                self.place(state)
         except ValueError as error:
             error_msgs.append(f"{key}: {error}")
-
-    def _placement_of(self, state: Tensor | None) -> Placement:
-        """Return the placement that an entry of a state dict stands for; None is the full size."""
-        if state is None:
-            return self._placement.at(self.max_size)
-        if state.dim() == 2 and state.shape[1] == 0:
-            return self._placement.at(as_size(state.shape[0], "size of an axis in the state dict"))
-        return self._placed(state)
 
 
 class Axes(nn.ModuleList):
@@ -254,9 +251,8 @@ class Axes(nn.ModuleList):
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        axes = list(self)
-        sizes = as_sizes(size, len(axes))
-        return {axis: axis._placement.at(entry) for axis, entry in zip(axes, sizes, strict=True)}
+        sizes = as_sizes(size, len(self))
+        return {axis: axis.placement_at(entry) for axis, entry in zip(self, sizes, strict=True)}
 
     def resize(self, size: Size) -> None:
         """Set every axis' size: one integer for all, or one for each.
@@ -266,19 +262,18 @@ class Axes(nn.ModuleList):
                 is resized then.
         """
         for axis, placement in self.placements(size).items():
-            axis._set(placement)
+            axis.sample_at(placement)
 
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:
         """Have another size inside a ``with`` block, and what was before after it."""
-        before = [(axis, axis._placement, axis.partition) for axis in self]
+        before = [(axis, axis.placement) for axis in self]
         self.resize(size)
         try:
             yield
         finally:
-            for axis, placement, partition in before:
-                axis._set(placement)
-                axis.partition = partition
+            for axis, placement in before:
+                axis.sample_at(placement)
 
 
 def _named(name: str, known: dict[str, Value], what: str) -> Value:

@@ -14,10 +14,11 @@ def ordinary_tensors() -> Iterator[None]:
     """Compute ordinary tensors inside the ``with`` block, which later callers can use.
 
     Without it, a first call under :func:`torch.inference_mode` would cache tensors that cannot take part
-    in a backward pass, and one under :func:`torch.export.export` tensors that have no values.
+    in a backward pass, and one under :func:`torch.export.export` or on the device "meta" tensors that
+    have no values.
     """
     if torch.compiler.is_dynamo_compiling():  # tracing caches nothing, and cannot read what follows
         yield
         return
-    with _disable_current_modes(), torch.inference_mode(False):
+    with _disable_current_modes(), torch._C.DisableTorchFunction(), torch.inference_mode(False):
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from torch.nn.utils import fusion
 
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.convolution import IntegralConv2d
+from sb3_integral.nn.copying import copied
 from sb3_integral.nn.kernels import CubicConvolution, Kernel
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
@@ -20,35 +20,13 @@ from sb3_integral.nn.network import IntegralNetwork
 from sb3_integral.nn.permutation import permute_axis
 from sb3_integral.nn.placement import matrices_at
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
+from sb3_integral.nn.running import ELEMENTWISE
 from sb3_integral.nn.sizes import Size, as_sizes
 
 COMMUTING: tuple[type[nn.Module], ...] = (
-    nn.Identity,
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Tanh,
-    nn.Sigmoid,
-    nn.Softplus,
-    nn.Softsign,
-    nn.Hardtanh,
-    nn.ReLU6,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.LogSigmoid,
-    nn.Dropout,
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.ZeroPad2d,
-    nn.Upsample,
-    nn.Flatten,
+    *ELEMENTWISE,
+    *(nn.Dropout, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+    *(nn.ZeroPad2d, nn.Upsample, nn.Flatten),
 )
 """Modules that act on each neuron or channel alone, and so do the same at every size."""
 
@@ -98,16 +76,16 @@ def convert(
         ValueError: If a module is of another kind, or there are fewer than two layers.
         ImportError: If fast-tsp is wanted and not installed.
     """
-    modules = _fused(_flattened(copy.deepcopy(module).eval()))
+    modules = _fused(_flattened(copied(module).eval()))
     found = {i: part for i, part in enumerate(modules) if isinstance(part, nn.Linear | nn.Conv2d)}
     layers = list(found.values())
     if len(layers) < 2:
         raise ValueError(f"expected at least two linear or convolutional layers, got {len(layers)}")
-    sizes = [layer.weight.shape[0] for layer in layers[:-1]]
+    sizes = [len(layer.weight) for layer in layers[:-1]]
     grids = sizes if grid_size is None else as_sizes(grid_size, len(sizes), "grid_size")
 
     nodes = [Axis(size, kernel=kernel, quadrature=quadrature) for size in sizes]
-    discrete = _to_integral(layers, nodes)
+    discrete = [_to_integral(*each) for each in zip(layers, pairwise([None, *nodes, None]), strict=True)]
     if permute:
         for axis in nodes:
             permute_axis(discrete, axis, seconds)
@@ -115,11 +93,11 @@ def convert(
         Axis(size, grid_size=grid, kernel=kernel, quadrature=quadrature)
         for size, grid in zip(sizes, grids, strict=True)
     ]
-    fitted = [_fit(layer, ends) for layer, ends in zip(discrete, _ends(axes), strict=True)]
-    for position, (layer, _) in zip(found, fitted, strict=True):
-        modules[position] = layer
-    network = IntegralNetwork(nn.Sequential(*modules))
-    return Conversion(network, tuple(error for _, error in fitted))
+    errors = []
+    for position, layer, ends in zip(found, discrete, pairwise([None, *axes, None]), strict=True):
+        modules[position], error = _fit(layer, *ends)
+        errors.append(error)
+    return Conversion(IntegralNetwork(nn.Sequential(*modules)), tuple(errors))
 
 
 def _flattened(module: nn.Sequential) -> list[nn.Module]:
@@ -149,45 +127,35 @@ def _fused(parts: Sequence[nn.Module]) -> list[nn.Module]:
     return fused
 
 
-def _ends(axes: Sequence[Axis]) -> list[tuple[Axis | None, Axis | None]]:
-    around = [None, *axes, None]
-    return list(pairwise(around))
-
-
-def _to_integral(layers: Sequence[nn.Module], axes: Sequence[Axis]) -> list[IntegralLayer]:
-    integral: list[IntegralLayer] = []
-    for layer, (in_axis, out_axis) in zip(layers, _ends(axes), strict=True):
-        if isinstance(layer, nn.Conv2d):
-            integral.append(IntegralConv2d.from_conv(layer, in_axis, out_axis))
-        else:
-            assert isinstance(layer, nn.Linear)
-            # Flattened channels give height times width features each.
-            repeat = 1 if in_axis is None else layer.in_features // in_axis.max_size
-            integral.append(IntegralLinear.from_linear(layer, in_axis, out_axis, in_repeat=repeat))
-    return integral
-
-
-def _fit(discrete: IntegralLayer, ends: tuple[Axis | None, Axis | None]) -> tuple[IntegralLayer, float]:
-    """Return a layer on other axes whose weight at full size is nearest to a discrete weight."""
+def _to_integral(layer: nn.Linear | nn.Conv2d, ends: tuple[Axis | None, Axis | None]) -> IntegralLayer:
     in_axis, out_axis = ends
-    weight = discrete.weight
-    operator = weight.double().view(discrete.operator_shape(weight.shape))
-    sampling = None if out_axis is None else _full_matrices(out_axis)[0]
-    integration = None if in_axis is None else _full_matrices(in_axis)[1]
-    solution = operator
-    if sampling is not None:
-        solution = _solved(sampling, solution)
-    if integration is not None:
-        solution = _solved(integration.T, solution.transpose(0, 1)).transpose(0, 1)
+    if isinstance(layer, nn.Conv2d):
+        return IntegralConv2d.from_conv(layer, in_axis, out_axis)
+    # Flattened channels give height times width features each.
+    repeat = 1 if in_axis is None else layer.in_features // in_axis.max_size
+    return IntegralLinear.from_linear(layer, in_axis, out_axis, in_repeat=repeat)
 
+
+def _fit(
+    discrete: IntegralLayer, in_axis: Axis | None, out_axis: Axis | None
+) -> tuple[IntegralLayer, float]:
+    """Return a layer on other axes whose weight at full size is nearest to a discrete weight."""
+    weight = discrete.weight.double()
+    solution = weight.view(discrete.operator_shape(weight.shape))
+    bias = None if discrete.bias is None else discrete.bias.double()
+    if out_axis is not None:
+        sampling, _ = _full_matrices(out_axis)
+        solution = _solved(sampling, solution)
+        bias = None if bias is None else _solved(sampling, bias)
+    if in_axis is not None:
+        _, integration = _full_matrices(in_axis)
+        solution = _solved(integration.T, solution.transpose(0, 1)).transpose(0, 1)
     layer = discrete.on_axes(in_axis, out_axis)
     layer.weight.copy_(solution.reshape(layer.weight.shape))
-    if discrete.bias is not None:
-        assert layer.bias is not None
-        bias = discrete.bias.double()
-        layer.bias.copy_(bias if sampling is None else _solved(sampling, bias))
+    if bias is not None and layer.bias is not None:
+        layer.bias.copy_(bias)
     sampled, _ = layer.discrete_parameters()
-    error = torch.linalg.norm(sampled.double() - weight.double()) / torch.linalg.norm(weight.double())
+    error = torch.linalg.norm(sampled.double() - weight) / torch.linalg.norm(weight)
     return layer, float(error)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.common_types import _size_2_t
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.layer import IntegralLayer, Placements, check_grid, grid_or_features
+from sb3_integral.nn.layer import IntegralLayer, Placements, grid_or_features
 
 
 class IntegralConv2d(nn.Conv2d, IntegralLayer):
@@ -81,29 +81,14 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
             raise ValueError(
                 f"a convolution with groups cannot be integral, got groups={convolution.groups}"
             )
-        check_grid(in_axis, convolution.in_channels, "input")
-        check_grid(out_axis, convolution.out_channels, "output")
-        layer = cls(
-            convolution.in_channels if in_axis is None else in_axis,
-            convolution.out_channels if out_axis is None else out_axis,
-            **convolution_geometry(convolution),
-            bias=convolution.bias is not None,
-            device="meta",
+        options = convolution_geometry(convolution)
+        layer: IntegralConv2d = cls._sharing(
+            convolution, convolution.in_channels, in_axis, out_axis, **options
         )
-        layer.weight = convolution.weight
-        layer.bias = convolution.bias
         return layer
 
-    def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralConv2d:
-        """See :meth:`IntegralLayer.on_axes`."""
-        return IntegralConv2d(
-            self.in_channels if in_axis is None else in_axis,
-            self.out_channels if out_axis is None else out_axis,
-            **convolution_geometry(self),
-            bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-        )
+    def _options(self) -> dict[str, Any]:
+        return convolution_geometry(self)
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer at the current size."""
@@ -111,21 +96,9 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         output: Tensor = self._conv_forward(input, weight, bias)
         return output
 
-    @torch.no_grad()
     def discretize(self, at: Placements | None = None) -> nn.Conv2d:
         """See :meth:`IntegralLayer.discretize`."""
-        weight, bias = self.discrete_parameters(at)
-        layer = nn.Conv2d(
-            weight.shape[1],
-            weight.shape[0],
-            **convolution_geometry(self),
-            bias=bias is not None,
-            device="meta",
-        )
-        layer.weight = nn.Parameter(weight.clone())
-        if bias is not None:
-            layer.bias = nn.Parameter(bias.clone())
-        return layer
+        return self._discretized(nn.Conv2d, at, **convolution_geometry(self))
 
 
 def convolution_geometry(convolution: nn.Conv2d) -> dict[str, Any]:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.engine import Parameters, own_tensors, sample_layers
+from sb3_integral.nn.axis import MOST_SIZES, Axis
+from sb3_integral.nn.engine import KeptSamples, Parameters, renewed, sample_layers
 from sb3_integral.nn.placement import Placement
-from sb3_integral.nn.plan import LayerPlan, Term, make_plan, make_sampled
+from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors, Term
 from sb3_integral.nn.scale import ScaleCorrections
 
-MOST_PLANS = 256
-"""For how many sizes a layer keeps a plan."""
+Discrete = TypeVar("Discrete", bound="nn.Linear | nn.Conv2d")
 
 Placements = Mapping[Axis, Placement]
 """Where axes are sampled, in place of where they are now."""
 
 SAMPLED: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("SAMPLED", default={})  # noqa: B039
-"""Weights and biases that a network has sampled for its layers, in the thread in which it runs."""
+"""Weights and biases that were sampled for several layers at once, in the thread that runs them."""
 
 
 class SharedParameters(NamedTuple):
@@ -41,15 +40,6 @@ class SharedParameters(NamedTuple):
     def flat(self) -> Tensor:
         """The tensor that holds the parameters. Shape: (elements,)."""
         return cast(Tensor, self.owner[0]._parameters["lam_flat"])
-
-    def forget_plans(self) -> None:
-        """Have the network plan anew."""
-        cast(Any, self.owner[0])._plans.clear()
-
-    def tensor(self, name: str) -> Tensor:
-        """Return a parameter, as a view of its part of the flat one."""
-        start, shape = self.places[name]
-        return self.flat.narrow(0, start, math.prod(shape)).view(shape)
 
 
 class IntegralLayer(nn.Module):
@@ -72,35 +62,17 @@ class IntegralLayer(nn.Module):
     bias: Tensor | None
 
     in_repeat: int = 1
-    # Plain tuples, so that the axes are not registered here: an axis belongs to the network.
+    # A plain tuple, so that the axes are not registered here: an axis belongs to the network.
     _axes: tuple[Axis | None, Axis | None]
     _plans: dict[tuple[object, ...], LayerPlan]
-
+    _kept: KeptSamples | None = None
     _shared: SharedParameters | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        shared = self.__dict__.get("_shared")
-        if shared is not None and name in shared.places:
-            return shared.tensor(name)
-        return super().__getattr__(name)
-
-    def share(self, owner: nn.Module, name: str, start: int, shape: torch.Size) -> None:
-        """Give up a parameter, which is part of a network's flat one from now on.
-
-        Args:
-            owner: The network.
-            name: ``weight`` or ``bias``.
-            start: Where the parameter begins in ``owner.lam_flat``.
-            shape: Its shape.
-        """
-        delattr(self, name)
-        places = {} if self._shared is None else self._shared.places
-        # Not through Module.__setattr__, which would register the owner as a part of the layer.
-        self.__dict__["_shared"] = SharedParameters((owner,), {**places, name: (start, shape)})
 
     def _put_between(self, in_dimension: int | Axis, out_dimension: int | Axis) -> None:
         """Set what the layer is between, once torch's constructor has run."""
-        self._axes = (axis_or_none(in_dimension), axis_or_none(out_dimension))
+        ends = (in_dimension, out_dimension)
+        in_axis, out_axis = (end if isinstance(end, Axis) else None for end in ends)
+        self._axes = (in_axis, out_axis)
         self._plans = {}
 
     @property
@@ -149,14 +121,69 @@ class IntegralLayer(nn.Module):
         axes = [axis for axis in self._axes if axis is not None]
         if not axes or not all(axis.nested for axis in axes):
             raise ValueError(f"corrections need axes whose partitions nest, got {axes}")
-        in_axis, out_axis = self._axes
-        ends = (out_axis is not None, in_axis is not None)
+        ends = (self.out_axis is not None, self.in_axis is not None)
         corrections = ScaleCorrections(self._operator(), self.bias, ends, levels)
         self.corrections = corrections
         self._plans.clear()
-        if self._shared is not None:
-            self._shared.forget_plans()
+        self._kept = None
         return corrections
+
+    @property
+    def has_corrections(self) -> bool:
+        """Whether the layer has corrections that depend on the scale."""
+        return "corrections" in self._modules
+
+    @classmethod
+    def _sharing(
+        cls,
+        plain: nn.Linear | nn.Conv2d,
+        in_features: int,
+        in_axis: Axis | None,
+        out_axis: Axis | None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a layer with a discrete layer's parameter objects.
+
+        Raises:
+            ValueError: If an axis' grid does not have a node for each feature of the layer.
+        """
+        out_features = len(plain.weight)
+        for axis, features, side in (
+            (in_axis, in_features, "input"),
+            (out_axis, out_features, "output"),
+        ):
+            if axis is not None and axis.grid_size != features:
+                raise ValueError(
+                    f"the {side} axis has a grid of {axis.grid_size} nodes, expected {features}, "
+                    f"one for each {side} feature of the layer"
+                )
+        layer: Any = cls(
+            in_features if in_axis is None else in_axis,
+            out_features if out_axis is None else out_axis,
+            bias=plain.bias is not None,
+            device="meta",
+            **kwargs,
+        )
+        layer.weight, layer.bias = plain.weight, plain.bias
+        return layer
+
+    def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralLayer:
+        """Return a layer of the same kind on other axes, its parameters not yet meaningful."""
+        out_features, in_features = self.operator_shape(self.weight.shape)[:2]
+        kind: Any = type(self)
+        layer: IntegralLayer = kind(
+            in_features if in_axis is None else in_axis,
+            out_features if out_axis is None else out_axis,
+            bias=self.bias is not None,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+            **self._options(),
+        )
+        return layer
+
+    def _options(self) -> dict[str, Any]:
+        """Return what the layer is made with besides its dimensions and its bias."""
+        raise NotImplementedError
 
     def discretize(self, at: Placements | None = None) -> nn.Module:
         """Return an ordinary layer of the current size, with parameters of its own.
@@ -166,9 +193,14 @@ class IntegralLayer(nn.Module):
         """
         raise NotImplementedError
 
-    def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralLayer:
-        """Return a layer of the same kind on other axes, its parameters not yet meaningful."""
-        raise NotImplementedError
+    @torch.no_grad()
+    def _discretized(self, kind: type[Discrete], at: Placements | None, **kwargs: Any) -> Discrete:
+        weight, bias = self.discrete_parameters(at)
+        layer = kind(weight.shape[1], len(weight), bias=bias is not None, device="meta", **kwargs)
+        layer.weight = nn.Parameter(weight.clone())
+        if bias is not None:
+            layer.bias = nn.Parameter(bias.clone())
+        return layer
 
     def operator_shape(self, shape: torch.Size) -> torch.Size:
         """Return a weight's shape as (out, in, ...), the first two dimensions those of the axes."""
@@ -183,23 +215,37 @@ class IntegralLayer(nn.Module):
         plan = self.plan(at)
         if plan.is_identity:
             return self.weight, self.bias
-        tensors, packing = own_tensors([[plan]], [self.tensors()])
-        ((operator, bias),) = sample_layers([plan], tensors, packing)
-        return self.as_weight(operator), bias
+        tensors = self.tensors()
+        if not plan.is_view:
+            used = [cast(Tensor, tensors[source]) for source in plan.sources]
 
-    def as_weight(self, operator: Tensor) -> Tensor:
-        """Return a weight, given as (out, in, ...), in the shape that the layer computes with."""
-        return operator if self.in_repeat == 1 else operator.flatten(start_dim=1)
+            def sample() -> Parameters:
+                # What is kept must not refer to the parameters themselves, which could not be swapped.
+                own = [None if tensor is None else tensor.detach() for tensor in tensors]
+                return self.as_parameters(sample_layers([plan], [own])[0])
 
-    def tensors(self) -> list[Tensor | None]:
-        """Return all tensors that weight and bias can be made of, by their number in a plan."""
-        tensors = [self._operator(), self.bias]
+            kept = renewed(self._kept, plan, used, sample)
+            if kept is not None:
+                self.__dict__["_kept"] = kept
+                return cast(Parameters, kept.parameters)
+        return self.as_parameters(sample_layers([plan], [tensors])[0])
+
+    def as_parameters(self, sampled: Parameters) -> Parameters:
+        """Return a weight, sampled as (out, in, ...), in the shape that the layer computes with."""
+        operator, bias = sampled
+        return (operator if self.in_repeat == 1 else operator.flatten(start_dim=1)), bias
+
+    def tensors(self) -> Tensors:
+        """Return all tensors that weight and bias are made of."""
+        return [self._operator(), self.bias, *self.levels()]
+
+    def levels(self) -> list[Tensor]:
+        """Return the corrections of each scale, if there are any."""
         corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
-        if corrections is not None:
-            # Not by the lists' own iterators, which are slow: this happens in every step.
-            tensors += corrections.weights._parameters.values()
-            tensors += corrections.biases._parameters.values()
-        return tensors
+        # Not by the list's own iterator, which is slow: this happens in every step.
+        if corrections is None:
+            return []
+        return list(cast("dict[str, Tensor]", corrections.levels._parameters).values())
 
     def plan(self, at: Placements | None = None) -> LayerPlan:
         """Return how weight and bias are computed at the current size.
@@ -207,36 +253,26 @@ class IntegralLayer(nn.Module):
         Args:
             at: As for :meth:`discretize`.
         """
-        ends = [
-            None if axis is None else (at and at.get(axis)) or axis.placement
-            for axis in (self.out_axis, self.in_axis)
-        ]
-        if self._shared is None:
-            like = self.weight
-            shape = like.shape
-        else:
-            like, shape = self._shared.flat, self._shared.places["weight"][1]
+        in_axis, out_axis = self._axes
+        in_end = None if in_axis is None else (at and at.get(in_axis)) or in_axis.placement
+        out_end = None if out_axis is None else (at and at.get(out_axis)) or out_axis.placement
+        shared = self._shared
+        like = self.weight if shared is None else shared.flat
         if torch.compiler.is_compiling():  # which keeps what it traced
-            return self._make_plan(like, shape, *ends)
-        key = (like.dtype, like.device, shape, *[None if end is None else end.key for end in ends])
+            return self._make_plan(like, out_end, in_end)
+        key = (like.dtype, like.device, out_end, in_end)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._make_plan(like, shape, *ends)
-            if all(end is None or isinstance(end.key, int) for end in ends):
-                if len(self._plans) >= MOST_PLANS:
+            plan = self._make_plan(like, out_end, in_end)
+            if not plan.is_learned:
+                if len(self._plans) >= MOST_SIZES:
                     self._plans.clear()
                 self._plans[key] = plan
         return plan
 
-    def _make_plan(
-        self,
-        like: Tensor,
-        shape: torch.Size,
-        out_placement: Placement | None,
-        in_placement: Placement | None,
-    ) -> LayerPlan:
-        ends = (out_placement, in_placement)
-        shape = self.operator_shape(shape)
+    def _make_plan(self, like: Tensor, out_end: Placement | None, in_end: Placement | None) -> LayerPlan:
+        ends = (out_end, in_end)
+        shape = self.operator_shape(self.weight.shape)
         size = tuple(
             features if end is None or end.prefix is None else end.prefix
             for features, end in zip(shape[:2], ends, strict=True)
@@ -246,57 +282,50 @@ class IntegralLayer(nn.Module):
             None if end is None or end.prefix is not None else end.matrices(like) for end in ends
         )
         sampling = None if left is None else left.sampling
-        integration = None if right is None else right.integration
-        weights = [(0, shape, 1.0)]
-        biases = [(1, shape[:1], 1.0)]
+        weights = [Term(0, shape, (*size, *shape[2:]))]
+        biases = [Term(1, shape[:1], size[:1])]
         corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
         if corrections is not None:
-            scales = [end.size / end.grid_size for end in ends if end is not None]
-            n_levels = len(corrections.scales)
+            scales = [end.size / end.grid.size for end in ends if end is not None]
             for level, factor in corrections.at(math.prod(scales) ** (1.0 / len(scales))):
-                reach = corrections.shapes[level]
-                weights.append((2 + level, reach, factor))
-                biases.append((2 + n_levels + level, reach[:1], factor))
-
-        def terms(found: list[tuple[int, torch.Size, float]]) -> tuple[Term, ...]:
-            return tuple(
-                Term(number, (*map(min, reach[:2], size), *reach[2:]), factor)
-                for number, reach, factor in found
-            )
-
-        return make_plan(
-            make_sampled(terms(weights), sampling, integration, shape),
-            None if self.bias is None else make_sampled(terms(biases), sampling, None, shape[:1]),
+                whole = corrections.shapes[level]
+                part = (*map(min, whole[:2], size), *whole[2:])
+                weights.append(Term.in_flat(2 + level, whole, part, factor, 0))
+                biases.append(Term.in_flat(2 + level, whole[:1], part[:1], factor, whole.numel()))
+        return LayerPlan.of(
+            Sampled.of(weights, sampling, None if right is None else right.integration),
+            None if self.bias is None else Sampled.of(biases, sampling),
         )
 
     def _current_parameters(self) -> Parameters:
-        if torch.compiler.is_compiling():
-            return self.discrete_parameters()
-        parameters = SAMPLED.get().get(self)
-        return self.discrete_parameters() if parameters is None else parameters
+        found = None if torch.compiler.is_compiling() else SAMPLED.get().get(self)
+        return self.discrete_parameters() if found is None else found
+
+    def share(self, owner: nn.Module, name: str, start: int, shape: torch.Size) -> None:
+        """Give up a parameter, which is part of a network's flat one from now on.
+
+        Args:
+            owner: The network.
+            name: ``weight`` or ``bias``.
+            start: Where the parameter begins in ``owner.lam_flat``.
+            shape: Its shape.
+        """
+        delattr(self, name)
+        places = {} if self._shared is None else self._shared.places
+        # Not through Module.__setattr__, which would register the owner as a part of the layer.
+        self.__dict__["_shared"] = SharedParameters((owner,), {**places, name: (start, shape)})
+
+    def __getattr__(self, name: str) -> Any:
+        shared = self.__dict__.get("_shared")
+        if shared is not None and name in shared.places:
+            start, shape = shared.places[name]
+            return shared.flat.narrow(0, start, math.prod(shape)).view(shape)
+        return super().__getattr__(name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_plans": {}}
+        return {**self.__dict__, "_plans": {}, "_kept": None}
 
 
 def grid_or_features(dimension: int | Axis) -> int:
     """Return how many stored values a dimension has."""
     return dimension.grid_size if isinstance(dimension, Axis) else dimension
-
-
-def axis_or_none(dimension: int | Axis) -> Axis | None:
-    """Return the axis, if the dimension is one."""
-    return dimension if isinstance(dimension, Axis) else None
-
-
-def check_grid(axis: Axis | None, features: int, side: str) -> None:
-    """Check that an axis' grid has a node for each feature of a discrete layer.
-
-    Raises:
-        ValueError: If it has not.
-    """
-    if axis is not None and axis.grid_size != features:
-        raise ValueError(
-            f"the {side} axis has a grid of {axis.grid_size} nodes, expected {features}, "
-            f"one for each {side} feature of the layer"
-        )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sb3_integral.nn.axis import Axis
-from sb3_integral.nn.layer import IntegralLayer, Placements, check_grid, grid_or_features
+from sb3_integral.nn.layer import IntegralLayer, Placements, grid_or_features
 
 
 class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
@@ -38,13 +40,8 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         *,
         in_repeat: int = 1,
     ) -> None:
-        super().__init__(
-            grid_or_features(in_features) * in_repeat,
-            grid_or_features(out_features),
-            bias=bias,
-            device=device,
-            dtype=dtype,
-        )
+        n_inputs = grid_or_features(in_features) * in_repeat
+        super().__init__(n_inputs, grid_or_features(out_features), bias, device, dtype)
         self.in_repeat = in_repeat
         self._put_between(in_features, out_features)
 
@@ -56,7 +53,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         out_axis: Axis | None = None,
         in_repeat: int = 1,
     ) -> IntegralLinear:
-        """Make a discrete layer integral; it shares its parameters with the result.
+        """Make a discrete layer integral; it shares its parameter objects with the result.
 
         Args:
             linear: The layer whose parameters become nodal values.
@@ -65,7 +62,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             in_repeat: Features per sample of the input axis.
 
         Returns:
-            A layer with the same parameter objects; at equal grid and size it computes the same.
+            A layer that computes the same at equal grid and size.
 
         Raises:
             ValueError: If an axis' grid does not have as many nodes as the layer has features.
@@ -74,29 +71,12 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             raise ValueError(
                 f"in_repeat must divide the layer's {linear.in_features} inputs, got {in_repeat}"
             )
-        check_grid(in_axis, linear.in_features // in_repeat, "input")
-        check_grid(out_axis, linear.out_features, "output")
-        layer = cls(
-            linear.in_features // in_repeat if in_axis is None else in_axis,
-            linear.out_features if out_axis is None else out_axis,
-            bias=linear.bias is not None,
-            device="meta",
-            in_repeat=in_repeat,
-        )
-        layer.weight = linear.weight
-        layer.bias = linear.bias
+        n_inputs = linear.in_features // in_repeat
+        layer: IntegralLinear = cls._sharing(linear, n_inputs, in_axis, out_axis, in_repeat=in_repeat)
         return layer
 
-    def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralLinear:
-        """See :meth:`IntegralLayer.on_axes`."""
-        return IntegralLinear(
-            self.in_features // self.in_repeat if in_axis is None else in_axis,
-            self.out_features if out_axis is None else out_axis,
-            bias=self.bias is not None,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-            in_repeat=self.in_repeat,
-        )
+    def _options(self) -> dict[str, Any]:
+        return {"in_repeat": self.in_repeat}
 
     def operator_shape(self, shape: torch.Size) -> torch.Size:
         """See :meth:`IntegralLayer.operator_shape`: (out, in) or (out, in, in_repeat)."""
@@ -109,15 +89,9 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         weight, bias = self._current_parameters()
         return F.linear(input, weight, bias)
 
-    @torch.no_grad()
     def discretize(self, at: Placements | None = None) -> nn.Linear:
         """See :meth:`IntegralLayer.discretize`."""
-        weight, bias = self.discrete_parameters(at)
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-        layer.weight = nn.Parameter(weight.clone())
-        if bias is not None:
-            layer.bias = nn.Parameter(bias.clone())
-        return layer
+        return self._discretized(nn.Linear, at)
 
     def extra_repr(self) -> str:
         """See :meth:`torch.nn.Module.extra_repr`."""

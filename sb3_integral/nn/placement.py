@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sb3_integral.nn.caching import ordinary_tensors
 from sb3_integral.nn.kernels import Kernel
-from sb3_integral.nn.nesting import nested_order
+from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.quadratures import Quadrature, Trapezoidal
 
 
@@ -24,6 +24,81 @@ class AxisMatrices(NamedTuple):
 
     sampling: Tensor | None
     integration: Tensor | None
+
+
+class Grid(NamedTuple):
+    """The λ nodes of an axis, and how functions on them are sampled and integrated.
+
+    Attributes:
+        size: Number of nodes.
+        kernel: How a function is sampled.
+        quadrature: Where it is sampled, and what a sample weighs.
+        nested: Whether partitions nest: the nodes are then stored in the order of :func:`nested_order`.
+    """
+
+    size: int
+    kernel: Kernel
+    quadrature: Quadrature
+    nested: bool
+
+
+class Placement:
+    """Where an axis is sampled: one value that a resize replaces as a whole.
+
+    A thread that reads it gets a size and the matrices of that size, whatever others do meanwhile.
+
+    Args:
+        grid: The grid of the axis.
+        size: Number of samples.
+        given: The points where they are given or being learned; None for those of the quadrature.
+    """
+
+    def __init__(self, grid: Grid, size: int, given: Tensor | TrainablePartition | None = None) -> None:
+        self.grid = grid
+        self.size = size
+        self.given = given
+        self.is_learned = isinstance(given, TrainablePartition)
+        # Where the samples are nodes, they are the first ones that are stored.
+        self.prefix = size if grid.nested and size <= grid.size else None
+        self._matrices: dict[tuple[torch.dtype, torch.device], AxisMatrices] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_matrices": {}}
+
+    @property
+    def points(self) -> Tensor:
+        """The points in [0, 1]; ascending unless the partitions nest. Shape: (size,)."""
+        if self.given is not None:
+            return self.given() if isinstance(self.given, TrainablePartition) else self.given
+        if self.prefix is not None:
+            return Trapezoidal().points(self.grid.size)[list(nested_order(self.grid.size)[: self.size])]
+        return self.grid.quadrature.points(self.size)
+
+    def matrices(self, like: Tensor) -> AxisMatrices:
+        """Return the matrices in the dtype and on the device of a tensor."""
+        if self.is_learned:
+            both = matrices_at(self.points, self.grid.size, self.grid.kernel, self.grid.quadrature)
+            return AxisMatrices(*(matrix.to(like) for matrix in both))
+        key = (like.dtype, like.device)
+        known = self._matrices.get(key)
+        if known is None:
+            known = self._matrices[key] = self._compute_matrices(*key)
+        return known
+
+    def _compute_matrices(self, dtype: torch.dtype, device: torch.device) -> AxisMatrices:
+        n_nodes, kernel, quadrature, nested = self.grid
+        if not nested and self.given is None:
+            return axis_matrices(self.size, n_nodes, kernel, quadrature, dtype, device)
+        with ordinary_tensors():
+            if self.prefix is not None:
+                first = torch.eye(n_nodes, dtype=dtype, device=device)[: self.size]
+                is_all = self.size == n_nodes
+                return AxisMatrices(None, None) if is_all else AxisMatrices(first, first.T.contiguous())
+            sampling, integration = matrices_at(self.points, n_nodes, kernel, quadrature)
+            if nested:
+                order = list(nested_order(n_nodes))
+                sampling, integration = sampling[:, order], integration[order]
+            return AxisMatrices(*(m.to(device, dtype).contiguous() for m in (sampling, integration)))
 
 
 def matrices_at(
@@ -71,94 +146,21 @@ def axis_matrices(
         return AxisMatrices(*map(finish, both))
 
 
-class Placement:
-    """Where an axis is sampled: one value that a resize replaces as a whole.
+@functools.lru_cache(maxsize=128)
+def nested_order(nodes: int) -> tuple[int, ...]:
+    """Return in which order the nodes of an even grid join a partition that grows.
 
-    A thread that reads it gets a size and the matrices of that size, whatever others do meanwhile.
+    An even partition has other points at every size, so a network trained at many sizes has to be good
+    at all of them and between them, which keeps its functions smooth and costs accuracy. In partitions
+    that nest, a neuron of the small network is also one of the large network. The order follows van der
+    Corput's sequence, of which every beginning is spread evenly.
 
     Args:
-        size: Number of samples.
-        points: The points where they were given; None for those of the quadrature.
-        grid_size: As for :class:`Axis`.
-        kernel: Likewise.
-        quadrature: Likewise.
-        nested: Likewise.
+        nodes: How many there are.
 
-    Attributes:
-        key: Equal for placements of one axis that have equal matrices; None while points are learned.
+    Returns:
+        A permutation of 0..nodes-1.
     """
-
-    def __init__(
-        self,
-        size: int,
-        points: Tensor | None,
-        grid_size: int,
-        kernel: Kernel,
-        quadrature: Quadrature,
-        nested: bool,
-    ) -> None:
-        self.size = size
-        self.given_points = points
-        self.grid_size = grid_size
-        self.kernel = kernel
-        self.quadrature = quadrature
-        self.nested = nested
-        self.is_learned = points is not None and points.requires_grad
-        self.key: object = None if self.is_learned else size if points is None else self
-        self._matrices: dict[tuple[torch.dtype, torch.device], AxisMatrices] = {}
-
-    def at(self, size: int, points: Tensor | None = None) -> Placement:
-        """Return another placement on the same axis."""
-        return Placement(size, points, self.grid_size, self.kernel, self.quadrature, self.nested)
-
-    @property
-    def points(self) -> Tensor:
-        """The points in [0, 1]; ascending unless the partitions nest. Shape: (size,)."""
-        if self.given_points is not None:
-            return self.given_points
-        if self.prefix is not None:
-            nodes = Trapezoidal().points(self.grid_size)
-            return nodes[list(nested_order(self.grid_size)[: self.size])]
-        return self.quadrature.points(self.size)
-
-    @property
-    def prefix(self) -> int | None:
-        """How many of the first stored nodes are the samples; None where samples are not nodes."""
-        return self.size if self.nested and self.size <= self.grid_size else None
-
-    def matrices(self, like: Tensor) -> AxisMatrices:
-        """Return the matrices in the dtype and on the device of a tensor."""
-        if self.is_learned:
-            both = matrices_at(self.points, self.grid_size, self.kernel, self.quadrature)
-            return AxisMatrices(*(matrix.to(like) for matrix in both))
-        key = (like.dtype, like.device)
-        known = self._matrices.get(key)
-        if known is None:
-            known = self._matrices[key] = self._compute_matrices(like)
-        return known
-
-    def _compute_matrices(self, like: Tensor) -> AxisMatrices:
-        if self.nested:
-            return _nested_matrices(self, like)
-        if self.given_points is None:
-            return axis_matrices(
-                self.size, self.grid_size, self.kernel, self.quadrature, like.dtype, like.device
-            )
-        with ordinary_tensors():
-            both = matrices_at(self.given_points, self.grid_size, self.kernel, self.quadrature)
-            return AxisMatrices(*(matrix.to(like.device, like.dtype).contiguous() for matrix in both))
-
-
-def _nested_matrices(placement: Placement, like: Tensor) -> AxisMatrices:
-    size, grid_size = placement.size, placement.grid_size
-    with ordinary_tensors():
-        if size == grid_size:
-            return AxisMatrices(None, None)
-        if size < grid_size:
-            selection = torch.eye(grid_size, dtype=like.dtype, device=like.device)[:size]
-            return AxisMatrices(selection, selection.T.contiguous())
-        order = list(nested_order(grid_size))
-        points = placement.quadrature.points(size)
-        sampling, integration = matrices_at(points, grid_size, placement.kernel, placement.quadrature)
-        ordered = sampling[:, order], integration[order]
-        return AxisMatrices(*(matrix.to(like.device, like.dtype).contiguous() for matrix in ordered))
+    bits = max((nodes - 1).bit_length(), 1)
+    reversed_bits = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(2**bits))
+    return tuple(dict.fromkeys(place * nodes >> bits for place in reversed_bits))

@@ -1,166 +1,196 @@
-"""The plan of a layer at one size: which tensors its weight and bias are made of, and how.
+"""How a layer's weight and bias follow from its tensors at one size.
 
-A plan holds no values of parameters, so it can be kept as long as sizes, dtype and device stay.
+A plan holds no parameter values, so it is valid as long as sizes, dtype and device stay the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Tensors = Sequence[Any]
+"""A layer's tensors: weight as (out, in, ...), bias or None, a flat one for each correction level."""
+
 
 class Term(NamedTuple):
-    """A tensor that counts in a weight or a bias.
+    """The beginning of an array, as a summand of a weight or bias.
 
     Attributes:
-        source: Which of the layer's tensors.
-        shape: How much of it counts, from its beginning.
+        source: The index of the tensor that holds the array.
+        whole: The shape of the array.
+        shape: The shape of the part that is used.
         factor: What it is multiplied by.
+        offset: Where the array begins in a flat tensor; None if the tensor is the array itself.
+        strides: The array's strides in a flat tensor.
     """
 
     source: int
+    whole: tuple[int, ...]
     shape: tuple[int, ...]
-    factor: float
+    factor: float = 1.0
+    offset: int | None = None
+    strides: tuple[int, ...] = ()
+
+    @classmethod
+    def in_flat(
+        cls, source: int, whole: tuple[int, ...], shape: tuple[int, ...], factor: float, offset: int
+    ) -> Term:
+        """Return a term whose array lies in a flat tensor."""
+        strides = tuple(math.prod(whole[dim + 1 :]) for dim in range(len(whole)))
+        return cls(source, whole, shape, factor, offset, strides)
+
+    def part(self, tensor: Tensor) -> Tensor:
+        """Return a view of the part, in one operation that autograd does not have to follow."""
+        if self.offset is not None:
+            return tensor.as_strided(self.shape, self.strides, tensor.storage_offset() + self.offset)
+        return tensor if self.shape == self.whole else tensor.as_strided(self.shape, tensor.stride())
+
+    def traced_part(self, tensor: Tensor) -> Tensor:
+        """Return the same by operations that autograd and torch's compilers follow."""
+        if self.offset is not None:
+            tensor = tensor.narrow(0, self.offset, math.prod(self.whole)).view(self.whole)
+        for dim, length in enumerate(self.shape):
+            if length < self.whole[dim]:
+                tensor = tensor.narrow(dim, 0, length)
+        return tensor
 
 
 class Sampled(NamedTuple):
-    """A weight or a bias at one size: a sum of terms between two matrices.
+    """A weight or bias at one size: a sum of terms between two matrices.
 
     Attributes:
-        terms: The sum; the first term has the factor 1 and the shape of the sum.
+        terms: The summands; the first one has the factor 1 and the shape of the sum.
         sampling: Multiplied with the first dimension; None for the identity. Shape: (new, out).
         integration: Multiplied with the second dimension; None for the identity. Shape: (in, new).
-        sampling_transposed: Prepared, for each call in a training step counts.
-        integration_transposed: Likewise.
-        has_matrices: Whether there is a matrix at all.
-        is_whole: Whether the only term is all of the first tensor.
+        has_matrices: Whether one of them is not the identity.
+        shape: The shape of the weight or bias.
     """
 
     terms: tuple[Term, ...]
-    sampling: Tensor | None = None
-    integration: Tensor | None = None
-    sampling_transposed: Tensor | None = None
-    integration_transposed: Tensor | None = None
-    has_matrices: bool = False
-    is_whole: bool = False
+    sampling: Tensor | None
+    integration: Tensor | None
+    has_matrices: bool
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, terms: Sequence[Term], sampling: Tensor | None = None, integration: Tensor | None = None
+    ) -> Sampled:
+        """Return a sum of terms between two matrices."""
+        rows, *rest = terms[0].shape
+        if sampling is not None:
+            rows = len(sampling)
+        if integration is not None:
+            rest[0] = integration.shape[1]
+        has_matrices = not (sampling is None and integration is None)
+        return cls(tuple(terms), sampling, integration, has_matrices, (rows, *rest))
+
+    def compute(self, tensors: Tensors) -> Tensor:
+        """Compute the weight or bias in few operations, without autograd."""
+        first = self.terms[0]
+        total = first.part(tensors[first.source])
+        is_own = False
+        for term in self.terms[1:]:
+            part = term.part(tensors[term.source])
+            if term.shape != first.shape:
+                total = total if is_own else total.clone()
+                total.as_strided(term.shape, total.stride()).add_(part, alpha=term.factor)
+            elif is_own:
+                total.add_(part, alpha=term.factor)
+            else:
+                total = torch.add(total, part, alpha=term.factor)
+            is_own = True
+        if self.has_matrices:
+            return transform_operator(total, self.sampling, self.integration)
+        return total
+
+    def trace(self, tensors: Tensors) -> Tensor:
+        """Compute it by operations that autograd and torch's compilers follow."""
+        first, *others = self.terms
+        total = first.traced_part(tensors[first.source])
+        for term in others:
+            padding: list[int] = []
+            for wanted, length in zip(reversed(first.shape), reversed(term.shape), strict=True):
+                padding += (0, wanted - length)
+            total = total + F.pad(term.traced_part(tensors[term.source]) * term.factor, padding)
+        return transform_operator(total, self.sampling, self.integration)
+
+    def add_gradient(
+        self,
+        gradient: Tensor,
+        tensors: Tensors,
+        found: list[Tensor | None],
+        begun: set[tuple[int, int | None]],
+    ) -> None:
+        """Add the gradient of the weight or bias to those of the tensors.
+
+        Args:
+            gradient: The gradient of what :meth:`compute` returns.
+            tensors: The layer's tensors.
+            found: Their gradients so far, None for zero; changed in place.
+            begun: Source and offset of the arrays whose gradients are not zero; changed in place.
+        """
+        if self.has_matrices:
+            left, right = self.sampling, self.integration
+            gradient = transform_operator(
+                gradient, None if left is None else left.t(), None if right is None else right.t()
+            )
+        for term in self.terms:
+            source, _, shape, factor, offset, _ = term
+            part = gradient if shape == gradient.shape else gradient.as_strided(shape, gradient.stride())
+            total = found[source]
+            if total is None:
+                total = found[source] = part.new_zeros(tensors[source].shape)
+            target = term.part(total)
+            if (source, offset) in begun:  # rounded before it is added, as autograd does it
+                target.add_(part if factor == 1.0 else part * factor)
+            else:
+                target.add_(part, alpha=factor)
+                begun.add((source, offset))
 
 
-class LayerPlan(NamedTuple):
-    """A layer at one size.
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """A layer at one size; equal to no other plan.
 
     Attributes:
         weight: Its weight as (out, in, ...).
         bias: Its bias, if it has one.
-        sources: The tensors that count.
-        is_identity: Whether weight and bias are the parameters themselves.
+        functions: Both, or the weight alone.
+        sources: The indices of the tensors that are used.
+        is_view: Whether weight and bias are views of the parameters.
+        is_identity: Whether they are the parameters themselves.
         is_learned: Whether the matrices depend on points that are being learned.
     """
 
     weight: Sampled
     bias: Sampled | None
+    functions: tuple[Sampled, ...]
     sources: tuple[int, ...]
+    is_view: bool
     is_identity: bool
     is_learned: bool
 
-
-def make_sampled(
-    terms: tuple[Term, ...],
-    sampling: Tensor | None,
-    integration: Tensor | None,
-    shape: Sequence[int],
-) -> Sampled:
-    """Prepare a sum of terms, of which the first tensor has a shape, between two matrices."""
-    return Sampled(
-        terms,
-        sampling,
-        integration,
-        None if sampling is None else sampling.t(),
-        None if integration is None else integration.t(),
-        sampling is not None or integration is not None,
-        len(terms) == 1 and terms[0].shape == tuple(shape),
-    )
-
-
-def make_plan(weight: Sampled, bias: Sampled | None) -> LayerPlan:
-    """Return the plan of a layer.
-
-    Args:
-        weight: Its weight.
-        bias: Its bias, if it has one.
-    """
-    both = [weight] if bias is None else [weight, bias]
-    matrices = [m for each in both for m in (each.sampling, each.integration) if m is not None]
-    return LayerPlan(
-        weight,
-        bias,
-        tuple(sorted({term.source for each in both for term in each.terms})),
-        not matrices and weight.is_whole,
-        any(matrix.requires_grad for matrix in matrices),
-    )
-
-
-def sampled(function: Sampled, tensors: Mapping[int, Tensor]) -> Tensor:
-    """Compute a weight or bias in as few operations as possible; no autograd.
-
-    Args:
-        function: What to compute.
-        tensors: The layer's tensors by number.
-    """
-    total = tensors[function.terms[0].source] if function.is_whole else _sum(function.terms, tensors)
-    if function.has_matrices:
-        return transform_operator(total, function.sampling, function.integration)
-    return total
-
-
-def traced(function: Sampled, tensors: Mapping[int, Tensor]) -> Tensor:
-    """Compute what :func:`sampled` does, by operations that autograd and torch's compilers follow."""
-    first, *others = function.terms
-    total = _narrowed(tensors[first.source], first.shape)
-    for source, shape, factor in others:
-        padding: list[int] = []
-        for wanted, there in zip(reversed(first.shape), reversed(shape), strict=True):
-            padding += (0, wanted - there)
-        total = total + F.pad(_narrowed(tensors[source], shape) * factor, padding)
-    return transform_operator(total, function.sampling, function.integration)
-
-
-def add_gradient(
-    function: Sampled,
-    gradient: Tensor,
-    tensors: Mapping[int, Tensor],
-    gradients: dict[int, Tensor],
-) -> None:
-    """Add the gradient of a weight or bias to the gradients of its terms.
-
-    Args:
-        function: The weight or bias.
-        gradient: Its gradient.
-        tensors: The layer's tensors by number.
-        gradients: Theirs so far; changed in place.
-    """
-    if function.has_matrices:
-        gradient = transform_operator(
-            gradient, function.sampling_transposed, function.integration_transposed
+    @classmethod
+    def of(cls, weight: Sampled, bias: Sampled | None) -> LayerPlan:
+        """Return the plan of a weight and a bias."""
+        both = (weight,) if bias is None else (weight, bias)
+        is_view = all(len(f.terms) == 1 and not f.has_matrices for f in both)
+        return cls(
+            weight,
+            bias,
+            both,
+            tuple(sorted({term.source for function in both for term in function.terms})),
+            is_view,
+            is_view and weight.terms[0].shape == weight.terms[0].whole,
+            any(m is not None and m.requires_grad for f in both for m in (f.sampling, f.integration)),
         )
-    source = function.terms[0].source
-    if function.is_whole and source not in gradients:
-        gradients[source] = gradient
-        return
-    for source, shape, factor in function.terms:
-        # Rounded before it is added, as autograd would.
-        part = _beginning(gradient, shape) if factor == 1.0 else _beginning(gradient, shape) * factor
-        there = gradients.get(source)
-        if there is None:
-            whole = tensors[source].shape
-            if shape == whole:
-                gradients[source] = part
-                continue
-            there = gradients[source] = part.new_zeros(whole)
-        _beginning(there, shape).add_(part)
 
 
 def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
@@ -174,50 +204,15 @@ def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | No
     Returns:
         Shape: (new out, new in, ...) or (new out,).
     """
-    dimensions = operator.dim()
     if left is not None:
-        if dimensions == 1:
-            return torch.mv(left, operator)
-        if dimensions == 2:
-            operator = torch.mm(left, operator)
+        if operator.dim() <= 2:
+            operator = left @ operator
         else:
             rest = operator.shape[1:]
             operator = torch.mm(left, operator.reshape(operator.shape[0], -1)).view(-1, *rest)
     if right is None:
         return operator
-    if dimensions == 2:
+    if operator.dim() == 2:
         return torch.mm(operator, right)
     rest = operator.shape[2:]
     return (right.t() @ operator.flatten(start_dim=2)).view(operator.shape[0], -1, *rest)
-
-
-def _sum(terms: Sequence[Term], tensors: Mapping[int, Tensor]) -> Tensor:
-    source, whole, _ = terms[0]
-    total = _beginning(tensors[source], whole)
-    is_own = False
-    for source, shape, factor in terms[1:]:
-        part = _beginning(tensors[source], shape)
-        if shape != whole:
-            total = total if is_own else total.clone()
-            _beginning(total, shape).add_(part, alpha=factor)
-        elif is_own:
-            total.add_(part, alpha=factor)
-        else:
-            total = torch.add(total, part, alpha=factor)
-        is_own = True
-    return total
-
-
-def _beginning(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a view of the beginning of a tensor, in one operation."""
-    if tensor.shape == shape:
-        return tensor
-    return tensor.as_strided(shape, tensor.stride())
-
-
-def _narrowed(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return what :func:`_beginning` does, by operations that autograd follows."""
-    for dimension, length in enumerate(shape):
-        if length < tensor.shape[dimension]:
-            tensor = tensor.narrow(dimension, 0, length)
-    return tensor

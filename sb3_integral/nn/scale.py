@@ -12,6 +12,7 @@ as many elements as the weight itself.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,8 @@ class ScaleCorrections(nn.Module):
 
     Attributes:
         scales: The nodes along the scale, largest first.
-        weights: The corrections of the weight, largest scale first. Shapes: (out_k, in_k, ...).
-        biases: Those of the bias. Shapes: (out_k,).
+        shapes: How far the corrections of each scale reach. Shapes: (out_k, in_k, ...).
+        levels: The corrections of each scale as one flat parameter: the weight's, then the bias's.
 
     Raises:
         ValueError: If ``levels`` is not a positive integer.
@@ -54,21 +55,31 @@ class ScaleCorrections(nn.Module):
         full = weight.shape
         on_axes = [features for features, is_axis in zip(full[:2], ends, strict=True) if is_axis]
         self.scales = _nodes(math.prod(on_axes) ** (1.0 / len(on_axes)), levels)
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
+        self.shapes: list[torch.Size] = []
+        self.levels = nn.ParameterList()
         for larger in (1.0, *self.scales[:-1]):
             rows, columns = (
                 math.ceil(features * larger - SMALLEST_FACTOR) if is_axis else features
                 for features, is_axis in zip(full[:2], ends, strict=True)
             )
-            self.weights.append(nn.Parameter(weight.new_zeros(rows, columns, *full[2:])))
-            if bias is not None:
-                self.biases.append(nn.Parameter(bias.new_zeros(rows)))
+            shape = torch.Size((rows, columns, *full[2:]))
+            self.shapes.append(shape)
+            n_biases = 0 if bias is None else rows
+            self.levels.append(nn.Parameter(weight.new_zeros(shape.numel() + n_biases)))
 
     @property
-    def shapes(self) -> list[torch.Size]:
-        """How far the corrections of each scale reach. Shapes: (out_k, in_k, ...)."""
-        return [weight.shape for weight in self.weights]
+    def weights(self) -> list[Tensor]:
+        """Views of the corrections of the weight, largest scale first. Shapes: (out_k, in_k, ...)."""
+        return [
+            cast(Tensor, level)[: shape.numel()].view(shape)
+            for level, shape in zip(self.levels, self.shapes, strict=True)
+        ]
+
+    @property
+    def biases(self) -> list[Tensor]:
+        """Views of the corrections of the bias, empty without one. Shapes: (out_k,)."""
+        pairs = zip(self.levels, self.shapes, strict=True)
+        return [cast(Tensor, level)[shape.numel() :] for level, shape in pairs]
 
     def at(self, scale: float) -> tuple[tuple[int, float], ...]:
         """Return the levels that count at a scale, and how much, by the hat functions along log s.

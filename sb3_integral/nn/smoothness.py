@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer
-from sb3_integral.nn.nesting import nested_order
+from sb3_integral.nn.placement import nested_order
 
 
 @dataclass(frozen=True)

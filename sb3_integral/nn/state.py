@@ -38,15 +38,14 @@ def load_whole(
         RuntimeError: If the state does not fit.
     """
     kept = {
-        axis: (axis._placement, axis.partition)
+        axis: axis.placement
         for name, axis in module.named_modules()
         if isinstance(axis, Axis) and not strict and f"{name}.{POINTS}" not in state_dict
     }
     with unchanged_on_failure(module):
         result = load(state_dict, strict=strict, assign=assign)
-    for axis, (placement, partition) in kept.items():
-        axis._set(placement)
-        axis.partition = partition
+    for axis, placement in kept.items():
+        axis.sample_at(placement)
     return result
 
 
@@ -66,9 +65,7 @@ def unchanged_on_failure(module: nn.Module) -> Iterator[None]:
             for name, tensor in holder.items():
                 if tensor is not None:
                     tensors.append((holder, name, tensor, tensor.detach().clone()))
-    placements = [
-        (axis, axis._placement, axis.partition) for axis in module.modules() if isinstance(axis, Axis)
-    ]
+    placements = [(axis, axis.placement) for axis in module.modules() if isinstance(axis, Axis)]
     try:
         yield
     except BaseException:
@@ -76,7 +73,6 @@ def unchanged_on_failure(module: nn.Module) -> Iterator[None]:
             for holder, name, tensor, value in tensors:
                 tensor.copy_(value)
                 holder[name] = tensor
-        for axis, placement, partition in placements:
-            axis._set(placement)
-            axis.partition = partition
+        for axis, placement in placements:
+            axis.sample_at(placement)
         raise

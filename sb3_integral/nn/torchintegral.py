@@ -12,7 +12,6 @@ sampled: nothing is lost between the two, at any size.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +21,7 @@ from torch.nn.utils import parametrize
 
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.convolution import IntegralConv2d, convolution_geometry
+from sb3_integral.nn.copying import copied
 from sb3_integral.nn.kernels import CubicConvolution, Kernel, LinearInterpolation
 from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.nn.linear import IntegralLinear
@@ -95,7 +95,7 @@ def from_torch_integral(model: IntegralModel) -> IntegralNetwork:
         for name, part in module.named_modules()
         if parametrize.is_parametrized(part)
     }
-    network = IntegralNetwork(copy.deepcopy(module, taken_over))
+    network = IntegralNetwork(copied(module, taken_over))
     return network.train(model.training)
 
 

@@ -8,7 +8,7 @@ from sb3_integral.policies.actor_critic import (
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
 )
-from sb3_integral.policies.conversion import begin_at, make_integral
+from sb3_integral.policies.conversion import init_from, make_integral
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import (
     GivenSizes,
@@ -38,7 +38,7 @@ __all__ = [
     "StandardizeExtractor",
     "UniformSizes",
     "as_resizable",
-    "begin_at",
+    "init_from",
     "make_integral",
     "register_policies",
 ]

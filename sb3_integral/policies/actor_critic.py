@@ -79,3 +79,10 @@ class IntegralActorCriticCnnPolicy(IntegralActorCriticPolicy, ActorCriticCnnPoli
 
 class IntegralMultiInputActorCriticPolicy(IntegralActorCriticPolicy, MultiInputActorCriticPolicy):
     """The same for observations that are dictionaries."""
+
+
+ACTOR_CRITIC_POLICIES = (
+    IntegralActorCriticPolicy,
+    IntegralActorCriticCnnPolicy,
+    IntegralMultiInputActorCriticPolicy,
+)

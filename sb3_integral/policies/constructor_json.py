@@ -55,21 +55,15 @@ def value_to_json(value: Any) -> Json:
     Raises:
         ValueError: If it is of a kind that no file can hold.
     """
-    if value is None or isinstance(value, bool | str):
-        return value
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
-    if isinstance(value, int):
-        _check_integer(value)
-        return int(value)
-    if isinstance(value, float):
-        _check_float(value)
-        return value
+    if value is None or isinstance(value, bool | str | int | float):
+        return _checked_number(value)
     if isinstance(value, list):
         return [value_to_json(inner) for inner in value]
     if isinstance(value, tuple):
         return {"$tuple": [value_to_json(inner) for inner in value]}
-    if isinstance(value, dict) and not any(not isinstance(k, str) or k[:1] == "$" for k in value):
+    if isinstance(value, dict) and all(isinstance(k, str) and k[:1] != "$" for k in value):
         return {name: value_to_json(inner) for name, inner in value.items()}
     if isinstance(value, type) and CLASSES.get(value.__name__) is value:
         return {"$class": value.__name__}
@@ -88,12 +82,8 @@ def value_from_json(content: Json) -> Any:
     """
     if isinstance(content, list):
         return [value_from_json(inner) for inner in content]
-    if isinstance(content, int):
-        _check_integer(content)
-    if isinstance(content, float):
-        _check_float(content)
     if not isinstance(content, dict):
-        return content
+        return _checked_number(content)
     tags = [name for name in content if name.startswith("$")]
     if not tags:
         return {name: value_from_json(inner) for name, inner in content.items()}
@@ -107,18 +97,17 @@ def value_from_json(content: Json) -> Any:
     raise ValueError(f"unknown argument of a policy {content!r}")
 
 
-def _check_integer(value: int) -> None:
-    if abs(value) > LARGEST_INTEGER:
+def _checked_number(value: Any) -> Any:
+    """Return a value, which is no number that a file cannot hold."""
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         raise ValueError(f"{value} is too large for an argument of a policy in a file")
-
-
-def _check_float(value: float) -> None:
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} cannot be an argument in a file, expected a finite number")
+    return value
 
 
 def _checked_fields(value: Any) -> Any:
-    """Check that the fields of a value are of the kinds of their defaults: numbers, or kernels."""
+    """Return a value, whose fields are of the kinds of their defaults: numbers, or kernels."""
     for field in dataclasses.fields(value):
         own = getattr(value, field.name)
         is_number = isinstance(own, int | float) and not isinstance(own, bool)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sb3_integral.nn import Axis, IntegralLayer, convert, nested_order
 from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
-from sb3_integral.policies.layout import dense, find_layout, submodules
-from sb3_integral.policies.plain import constructor_arguments, find_gsde
+from sb3_integral.policies.layout import dense, find_gsde, find_layout, submodules
+from sb3_integral.policies.plain import constructor_arguments
 
 
 def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralActorCriticPolicy:
@@ -40,7 +40,7 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
 
 
 @torch.no_grad()
-def begin_at(
+def init_from(
     integral: IntegralActorCriticPolicy, policy: ActorCriticPolicy, permute: bool = True
 ) -> IntegralActorCriticPolicy:
     """Give an integral policy the weights of a trained plain one, to be trained on from there.

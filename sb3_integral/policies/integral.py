@@ -31,14 +31,13 @@ from sb3_integral.nn import (
     load_whole,
 )
 from sb3_integral.policies.integral_layers import add_scale_corrections, make_actor_integral
-from sb3_integral.policies.layout import find_layout, submodules
+from sb3_integral.policies.layout import find_gsde, find_layout, submodules
 from sb3_integral.policies.noise import AxisNoise
 from sb3_integral.policies.parts import part_class
 from sb3_integral.policies.plain import (
     actor_parameter_count,
     build_plain_policy,
     constructor_arguments,
-    find_gsde,
 )
 from sb3_integral.policies.standardize import StandardizeExtractor
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor, NatureCNN
 from torch import nn
@@ -14,13 +14,14 @@ from sb3_integral.nn import Axes, Axis, IntegralConv2d, IntegralLayer, IntegralL
 from sb3_integral.policies.layout import (
     NetworkLayout,
     dense,
-    exchange_in_optimizers,
+    exchange_layers,
+    find_gsde,
     find_layout,
+    optimizers,
     replace_submodule,
     submodules,
 )
 from sb3_integral.policies.noise import AxisNoise
-from sb3_integral.policies.plain import find_gsde
 
 NewAxis = Callable[..., Axis]
 """Makes an axis of a size and, optionally, of a number of λ nodes."""
@@ -118,15 +119,13 @@ def add_scale_corrections(policy: BasePolicy, levels: int | Sequence[int], n_act
         )
     added: dict[int, list[nn.Parameter]] = {}
     for layer, layer_levels in zip(layers, each, strict=True):
-        if "corrections" not in layer._modules and layer_levels != 0:
+        if not layer.has_corrections and layer_levels != 0:
             added[id(layer.weight)] = list(layer.add_scale_corrections(layer_levels).parameters())
-    for module in policy.modules():
-        optimizer = getattr(module, "optimizer", None)
-        if isinstance(optimizer, torch.optim.Optimizer):
-            trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
-            new = [p for weight in trained for p in added.get(weight, [])]
-            if new:
-                optimizer.add_param_group({"params": new})
+    for optimizer in optimizers(policy):
+        trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
+        new = [p for weight in trained for p in added.get(weight, [])]
+        if new:
+            optimizer.add_param_group({"params": new})
 
 
 def _make_dense_integral(
@@ -191,43 +190,27 @@ def _make_cnn_integral(cnn: NatureCNN, channels: Iterator[Axis], features: Axis 
 
 def _move_to_grids(policy: BasePolicy, actors: Sequence[NetworkLayout], grids: Sequence[int]) -> None:
     """Give an actor's layers as many nodes as λ grids have, initialised as SB3 initialises them."""
-    widths = (None, *grids, None)
-    exchanged: dict[int, nn.Parameter] = {}
-    online = [*actors[0].hidden, *actors[0].heads]
-    for index, name in enumerate(online):
+    layers: dict[str, nn.Module] = {}
+    names = [(*net.hidden, *net.heads) for net in actors]
+    for index, targets in enumerate(zip(*names, strict=True)):
         is_head = index >= len(grids)
-        position = min(index, len(grids))
-        old = dense(policy, name)
+        old = dense(policy, targets[0])
         new = nn.Linear(
-            widths[position] or old.in_features,
+            grids[min(index, len(grids)) - 1] if index and grids else old.in_features,
             old.out_features if is_head else grids[index],
             bias=old.bias is not None,
         )
         if getattr(policy, "ortho_init", False):
             policy.init_weights(new, gain=0.01 if is_head else math.sqrt(2))
-        for net in actors:
-            target = [*net.hidden, *net.heads][index]
-            exchanged |= _exchange(policy, target, new if net is actors[0] else _copy_of(new))
+        layers |= {name: copy.deepcopy(new) for name in targets}
     gsde = find_gsde(policy)
+    others = {}
     if gsde is not None and grids:
-        owner, own_name = gsde.owner, gsde.log_std.rpartition(".")[2]
-        old_log_std: nn.Parameter = getattr(owner, own_name)
+        own_name = gsde.log_std.rpartition(".")[2]
+        old_log_std: nn.Parameter = getattr(gsde.owner, own_name)
         log_std = nn.Parameter(old_log_std.detach()[:1].repeat(grids[-1], 1))
-        setattr(owner, own_name, log_std)
-        exchanged[id(old_log_std)] = log_std
+        setattr(gsde.owner, own_name, log_std)
+        others[id(old_log_std)] = log_std
         gsde.distribution.latent_sde_dim = grids[-1]
         gsde.distribution.sample_weights(log_std)
-    exchange_in_optimizers(policy, exchanged)
-
-
-def _exchange(policy: BasePolicy, name: str, new: nn.Linear) -> dict[int, nn.Parameter]:
-    """Put a layer in the place of another one; return its parameters by the others' identities."""
-    old = dense(policy, name)
-    replace_submodule(policy, name, new)
-    return {id(p): q for p, q in zip(old.parameters(), new.parameters(), strict=True)}
-
-
-def _copy_of(layer: nn.Linear) -> nn.Linear:
-    copy = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
-    copy.load_state_dict(layer.state_dict())
-    return copy
+    exchange_layers(policy, layers, others)

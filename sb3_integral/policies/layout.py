@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
@@ -145,18 +146,55 @@ def replace_submodule(policy: nn.Module, name: str, module: nn.Module) -> None:
     setattr(policy.get_submodule(parent), own, module)
 
 
-def exchange_in_optimizers(policy: nn.Module, exchanged: Mapping[int, nn.Parameter]) -> None:
-    """Have a policy's optimizers train other parameters.
-
-    Args:
-        policy: The policy.
-        exchanged: The new parameters, by the identities of those in whose places they are.
-    """
+def optimizers(policy: nn.Module) -> Iterator[torch.optim.Optimizer]:
+    """Iterate over the optimizers that a policy and its parts have."""
     for module in policy.modules():
         optimizer = getattr(module, "optimizer", None)
         if isinstance(optimizer, torch.optim.Optimizer):
-            for group in optimizer.param_groups:
-                group["params"] = [exchanged.get(id(p), p) for p in group["params"]]
+            yield optimizer
+
+
+def exchange_layers(
+    policy: nn.Module, layers: Mapping[str, nn.Module], others: Mapping[int, nn.Parameter] | None = None
+) -> None:
+    """Put layers in the place of others, and have the policy's optimizers train their parameters.
+
+    Args:
+        policy: The policy.
+        layers: The new layers by name.
+        others: More new parameters, by the identities of those that they take the place of.
+    """
+    exchanged = dict(others or {})
+    for name, layer in layers.items():
+        old = policy.get_submodule(name)
+        exchanged |= {id(p): q for p, q in zip(old.parameters(), layer.parameters(), strict=True)}
+        replace_submodule(policy, name, layer)
+    for optimizer in optimizers(policy):
+        for group in optimizer.param_groups:
+            group["params"] = [exchanged.get(id(p), p) for p in group["params"]]
+
+
+class GSDE(NamedTuple):
+    """State-dependent exploration of a policy.
+
+    Attributes:
+        owner: The module that has the distribution.
+        distribution: What draws the noise.
+        log_std: Name of its parameter in the policy.
+    """
+
+    owner: nn.Module
+    distribution: StateDependentNoiseDistribution
+    log_std: str
+
+
+def find_gsde(policy: BasePolicy) -> GSDE | None:
+    """Return where a policy keeps its state-dependent exploration; None if it has none."""
+    for owner, prefix in ((policy, ""), (getattr(policy, "actor", None), "actor.")):
+        distribution = getattr(owner, "action_dist", None)
+        if isinstance(owner, nn.Module) and isinstance(distribution, StateDependentNoiseDistribution):
+            return GSDE(owner, distribution, f"{prefix}log_std")
+    return None
 
 
 def _actor_critic(policy: nn.Module) -> PolicyLayout:

@@ -43,3 +43,8 @@ class IntegralTD3CnnPolicy(IntegralPolicy, td3.CnnPolicy):
 
 class IntegralTD3MultiInputPolicy(IntegralPolicy, td3.MultiInputPolicy):
     """The ``MultiInputPolicy`` of TD3 and DDPG."""
+
+
+DQN_POLICIES = (IntegralDQNPolicy, IntegralDQNCnnPolicy, IntegralDQNMultiInputPolicy)
+SAC_POLICIES = (IntegralSACPolicy, IntegralSACCnnPolicy, IntegralSACMultiInputPolicy)
+TD3_POLICIES = (IntegralTD3Policy, IntegralTD3CnnPolicy, IntegralTD3MultiInputPolicy)

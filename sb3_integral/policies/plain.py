@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
-from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import (
     BaseFeaturesExtractor,
@@ -23,9 +22,8 @@ from sb3_integral.policies.layout import (
     NetworkLayout,
     PolicyLayout,
     dense,
-    exchange_in_optimizers,
+    exchange_layers,
     find_layout,
-    replace_submodule,
 )
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 from sb3_integral.resize import UNSIZED_PARAMETERS
@@ -146,29 +144,6 @@ def actor_parameter_count(policy: BasePolicy, state: State) -> int:
     return count + UNSIZED_PARAMETERS
 
 
-class GSDE(NamedTuple):
-    """State-dependent exploration of a policy.
-
-    Attributes:
-        owner: The module that has the distribution.
-        distribution: What draws the noise.
-        log_std: Name of its parameter in the policy.
-    """
-
-    owner: nn.Module
-    distribution: StateDependentNoiseDistribution
-    log_std: str
-
-
-def find_gsde(policy: BasePolicy) -> GSDE | None:
-    """Return where a policy keeps its state-dependent exploration; None if it has none."""
-    for owner, prefix in ((policy, ""), (getattr(policy, "actor", None), "actor.")):
-        distribution = getattr(owner, "action_dist", None)
-        if isinstance(owner, nn.Module) and isinstance(distribution, StateDependentNoiseDistribution):
-            return GSDE(owner, distribution, f"{prefix}log_std")
-    return None
-
-
 def _net_arch(old: Any, layout: PolicyLayout, state: State) -> Any:
     def sizes(net: NetworkLayout) -> list[int]:
         return [len(state[f"{name}.weight"]) for name in net.hidden]
@@ -261,16 +236,12 @@ def _fit(plain: nn.Module, state: State) -> None:
     Those are convolutions with other channels, and extractors of two widths where the actor's is not
     the critic's.
     """
-    exchanged: dict[int, nn.Parameter] = {}
     for owner in sorted({name.rpartition(".")[0] for name in state}):
         old = plain.get_submodule(owner)
         weight = state[f"{owner}.weight"]
-        if cast(Tensor, old.weight).shape == weight.shape:
-            continue  # it has several names, and was exchanged under another one
-        layer = _layer_like(old, weight)
-        replace_submodule(plain, owner, layer.to(weight.device))
-        exchanged |= {id(p): q for p, q in zip(old.parameters(), layer.parameters(), strict=True)}
-    exchange_in_optimizers(plain, exchanged)
+        # A layer with several names was exchanged under the first one.
+        if cast(Tensor, old.weight).shape != weight.shape:
+            exchange_layers(plain, {owner: _layer_like(old, weight).to(weight.device)})
 
 
 def _layer_like(old: nn.Module, weight: Tensor) -> nn.Module:

@@ -8,75 +8,31 @@ from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from sb3_integral.policies import actor_critic, off_policy
+from sb3_integral.policies.actor_critic import ACTOR_CRITIC_POLICIES
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.off_policy import DQN_POLICIES, SAC_POLICIES, TD3_POLICIES
 
 KINDS = ("IntegralMlpPolicy", "IntegralCnnPolicy", "IntegralMultiInputPolicy")
-"""The aliases, in the order in which the tables below name the classes."""
-
-Kinds = tuple[type[IntegralPolicy], ...]
-
-ACTOR_CRITIC: Kinds = (
-    actor_critic.IntegralActorCriticPolicy,
-    actor_critic.IntegralActorCriticCnnPolicy,
-    actor_critic.IntegralMultiInputActorCriticPolicy,
-)
+"""The aliases, in the order in which the tables of policies name the classes."""
 
 
-def integral_policies() -> dict[type[BaseAlgorithm], Kinds]:
+def integral_policies() -> dict[type[BaseAlgorithm], tuple[type[IntegralPolicy], ...]]:
     """Return the integral policies of every supported algorithm that is installed, MLP first."""
-    td3: Kinds = (
-        off_policy.IntegralTD3Policy,
-        off_policy.IntegralTD3CnnPolicy,
-        off_policy.IntegralTD3MultiInputPolicy,
-    )
-    policies: dict[type[BaseAlgorithm], Kinds] = {
-        PPO: ACTOR_CRITIC,
-        A2C: ACTOR_CRITIC,
-        DQN: (
-            off_policy.IntegralDQNPolicy,
-            off_policy.IntegralDQNCnnPolicy,
-            off_policy.IntegralDQNMultiInputPolicy,
-        ),
-        SAC: (
-            off_policy.IntegralSACPolicy,
-            off_policy.IntegralSACCnnPolicy,
-            off_policy.IntegralSACMultiInputPolicy,
-        ),
-        TD3: td3,
-        DDPG: td3,
+    policies: dict[type[BaseAlgorithm], tuple[type[IntegralPolicy], ...]] = {
+        PPO: ACTOR_CRITIC_POLICIES,
+        A2C: ACTOR_CRITIC_POLICIES,
+        DQN: DQN_POLICIES,
+        SAC: SAC_POLICIES,
+        TD3: TD3_POLICIES,
+        DDPG: TD3_POLICIES,
     }
     try:
-        import sb3_contrib
+        import sb3_contrib  # noqa: F401
     except ImportError:
         return policies
-    from sb3_integral.policies import contrib
+    from sb3_integral.policies.contrib import POLICIES
 
-    return policies | {
-        sb3_contrib.TRPO: ACTOR_CRITIC,
-        sb3_contrib.MaskablePPO: (
-            contrib.IntegralMaskableActorCriticPolicy,
-            contrib.IntegralMaskableActorCriticCnnPolicy,
-            contrib.IntegralMaskableMultiInputActorCriticPolicy,
-        ),
-        sb3_contrib.RecurrentPPO: (
-            contrib.IntegralRecurrentActorCriticPolicy,
-            contrib.IntegralRecurrentActorCriticCnnPolicy,
-            contrib.IntegralRecurrentMultiInputActorCriticPolicy,
-        ),
-        sb3_contrib.QRDQN: (
-            contrib.IntegralQRDQNPolicy,
-            contrib.IntegralQRDQNCnnPolicy,
-            contrib.IntegralQRDQNMultiInputPolicy,
-        ),
-        sb3_contrib.TQC: (
-            contrib.IntegralTQCPolicy,
-            contrib.IntegralTQCCnnPolicy,
-            contrib.IntegralTQCMultiInputPolicy,
-        ),
-        sb3_contrib.CrossQ: (contrib.IntegralCrossQPolicy,),
-        sb3_contrib.ARS: (contrib.IntegralARSPolicy,),
-    }
+    return policies | POLICIES
 
 
 def register_policies() -> None:

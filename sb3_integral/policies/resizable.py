@@ -15,8 +15,8 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.layout import NetworkLayout, dense, find_layout
-from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy, find_gsde
+from sb3_integral.policies.layout import NetworkLayout, dense, find_gsde, find_layout
+from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy
 from sb3_integral.resize import (
     CountsParameters,
     DataResizeMethod,

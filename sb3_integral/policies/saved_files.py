@@ -10,6 +10,9 @@ from sb3_integral.atomic import LEFTOVER
 STATISTICS = "vecnormalize.pkl"
 """The file in which rl-zoo3 keeps the statistics of a normalised environment."""
 
+RECORD = "stage.json"
+"""The file in which a run of this library keeps what made a model."""
+
 PLACES = ("*.safetensors", "*.zip")
 """Files that may hold a policy."""
 
@@ -79,7 +82,7 @@ def environment_of(model: Path) -> str | None:
     if model.suffix == ".zip" and model.with_suffix("").is_dir():  # rl-zoo3 names it so
         return model.stem
     try:
-        record = json.loads((model.parent / "stage.json").read_text(encoding="utf-8"))
+        record = json.loads(model.with_name(RECORD).read_text(encoding="utf-8"))
         env_id = record["inputs"]["env_id"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
@@ -24,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from sb3_integral._version import __version__
 from sb3_integral.atomic import atomic_file, check_file_target
+from sb3_integral.escaping import one_line
 from sb3_integral.policies.constructor_json import policy_classes, value_from_json, value_to_json
 from sb3_integral.policies.file_limits import AXES, check_arguments, parse_description, read_space
 from sb3_integral.policies.integral import IntegralPolicy
@@ -39,7 +41,7 @@ from safetensors.torch import save_file  # noqa: E402
 FORMAT = "sb3-integral policy"
 """What the header of a safe file says it is."""
 
-VERSION = 2
+VERSION = 3
 """The version of the format that is read and written."""
 
 NOT_STORED = ("observation_space", "action_space", "lr_schedule")
@@ -52,41 +54,6 @@ UNREADABLE = (
 """What reading, and building what was read, raises where a file is wrong."""
 
 State = dict[str, Tensor]
-
-
-class Recipe(NamedTuple):
-    """What a policy is built from.
-
-    Attributes:
-        policy_class: An integral policy, or a plain one of SB3 or sb3-contrib.
-        arguments: What its constructor takes.
-    """
-
-    policy_class: type[BasePolicy]
-    arguments: dict[str, Any]
-
-    def build(self) -> BasePolicy:
-        """Build it; its weights are about to be replaced, so they are not made orthogonal first."""
-        policy = self.policy_class(**{**self.arguments, **self._without_initialisation()})
-        for name in self._without_initialisation():
-            setattr(policy, name, True)
-        return policy
-
-    def outline(self) -> State:
-        """Return the tensors of the plain policy of this kind, without memory for their values."""
-        policy_class, arguments = self.policy_class, {**self.arguments, **self._without_initialisation()}
-        if issubclass(policy_class, IntegralPolicy):
-            policy_class = policy_class.plain_class()
-            known = parameter_names(policy_class)
-            arch, grid = (arguments.get(name) for name in ("net_arch", "grid_size"))
-            if grid is not None:
-                arguments["net_arch"] = _arch_on_grid(arch, grid, known)
-            arguments = {name: value for name, value in arguments.items() if name in known}
-        with torch.device("meta"), _StayWithoutMemory():
-            return _state(policy_class(**arguments))
-
-    def _without_initialisation(self) -> dict[str, Any]:
-        return {"ortho_init": False} if self.arguments.get("ortho_init") is True else {}
 
 
 class _StayWithoutMemory(TorchFunctionMode):
@@ -150,7 +117,7 @@ def load_policy(
     try:
         policy = _build(parse_description(header["policy"]), tensors)
     except UNREADABLE as error:
-        raise ValueError(f"{path} holds no policy that can be built: {error}") from error
+        raise ValueError(f"{path} holds no policy that can be built: {one_line(error)}") from error
     asked = (observation_space, action_space)
     own = (policy.observation_space, policy.action_space)
     if any(space is not None and space != other for space, other in zip(asked, own, strict=True)):
@@ -227,31 +194,36 @@ def _build(content: dict[str, Any], tensors: State) -> BasePolicy:
     check_arguments(arguments, tensors, is_integral)
     for name in ("observation_space", "action_space"):
         arguments[name] = read_space(content[name], tensors)
-    if "lr_schedule" in parameter_names(policy_class.plain_class() if is_integral else policy_class):
+    plain_class = policy_class.plain_class() if is_integral else policy_class
+    if "lr_schedule" in parameter_names(plain_class):
         arguments["lr_schedule"] = _no_learning_rate
-    recipe = Recipe(policy_class, arguments)
+    # The weights are about to be replaced, so they are not made orthogonal first.
+    is_orthogonal = arguments.get("ortho_init") is True
+    if is_orthogonal:
+        arguments["ortho_init"] = False
     with torch.random.fork_rng(devices=[]):
-        _check_tensors(tensors, recipe.outline())
-        policy = recipe.build()
-    _fill(policy, tensors)
+        with torch.device("meta"), _StayWithoutMemory():
+            _check_tensors(tensors, _state(policy_class(**arguments)))
+        policy: BasePolicy = policy_class(**arguments)
+    if is_orthogonal:
+        setattr(policy, "ortho_init", True)  # noqa: B010
+    policy.load_state_dict(policy.state_dict() | tensors)
     if _sizes(policy) != content["sizes"]:
         raise ValueError(f"the sizes are {_sizes(policy)}, expected {content['sizes']}")
     policy.set_training_mode(False)
-    return policy.to("cpu")
+    policy = policy.to("cpu")
+    policy.predict(_zeros(policy.observation_space), deterministic=True)  # SB3 checks few arguments
+    return policy
 
 
-def _arch_on_grid(arch: Any, grid_size: Any, known: frozenset[str]) -> Any:
-    """Return the ``net_arch`` of the plain policy whose weights are as large as those on a λ grid."""
-    actor = arch.get("pi", []) if isinstance(arch, dict) else arch
-    grids = [grid_size] * len(actor) if isinstance(grid_size, int) else list(grid_size)
-    critic = "qf" if "n_critics" in known else "vf" if "ortho_init" in known else None
-    if critic is None:
-        return grids
-    return {"pi": grids, critic: arch.get(critic, []) if isinstance(arch, dict) else arch}
+def _zeros(space: spaces.Space[Any]) -> Any:
+    if isinstance(space, spaces.Dict):
+        return {name: _zeros(inner) for name, inner in space.items()}
+    return np.zeros(space.shape or (), space.dtype)
 
 
 def _check_tensors(tensors: State, wanted: State) -> None:
-    """Check that a file has the tensors that a policy is made of."""
+    """Check that a file has the tensors that a policy is made of, and no others."""
     missing = sorted(wanted.keys() - tensors.keys())
     if missing:
         raise ValueError(f"tensors are missing: {missing[:9]}")
@@ -262,20 +234,9 @@ def _check_tensors(tensors: State, wanted: State) -> None:
                 f"{name} is {own.dtype} of shape {tuple(own.shape)}, "
                 f"expected {tensor.dtype} of shape {tuple(tensor.shape)}"
             )
-
-
-def _fill(policy: BasePolicy, tensors: State) -> None:
-    """Put tensors into a policy.
-
-    Raises:
-        ValueError: If they are not those that it has.
-    """
-    wanted = {name: t for name, t in _state(policy).items() if not name.startswith(AXES)}
-    _check_tensors(tensors, wanted)
-    more = [name for name in tensors if name not in wanted and not name.startswith(AXES)]
+    more = sorted(name for name in tensors if name not in wanted and not name.startswith(AXES))
     if more:
-        raise ValueError(f"tensors are not known: {sorted(more)[:9]}")
-    policy.load_state_dict(policy.state_dict() | tensors)
+        raise ValueError(f"tensors are not known: {more[:9]}")
 
 
 def _sizes(policy: BasePolicy) -> list[int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -62,21 +63,16 @@ class StandardizeExtractor(BaseFeaturesExtractor):
 
 
 class StandardizeCombinedExtractor(CombinedExtractor):
-    """SB3's ``CombinedExtractor`` without images, the Box observations among its parts standardised.
+    """SB3's ``CombinedExtractor`` with the Box observations that are no images standardised.
 
     Args:
         observation_space: The observations to expect.
-
-    Raises:
-        ValueError: If there are images among them.
     """
 
     def __init__(self, observation_space: spaces.Dict) -> None:
         super().__init__(observation_space)
         for key, space in observation_space.spaces.items():
-            if not isinstance(self.extractors[key], nn.Flatten):
-                raise ValueError(f"cannot standardise images, got {space} at key {key!r}")
-            if isinstance(space, spaces.Box):
+            if isinstance(space, spaces.Box) and isinstance(self.extractors[key], nn.Flatten):
                 self.extractors[key] = StandardizeExtractor(space)
 
     def fit(self, observations: Mapping[str, Tensor]) -> None:
@@ -100,7 +96,9 @@ class StandardizeCombinedExtractor(CombinedExtractor):
                 scales.append(extractor.scale)
                 shifts.append(extractor.shift)
             else:
-                width = get_flattened_obs_dim(self._observation_space[key])  # type: ignore[index]
+                space: spaces.Space[Any] = self._observation_space[key]  # type: ignore[index]
+                is_cnn = isinstance(extractor, BaseFeaturesExtractor)
+                width: Any = extractor.features_dim if is_cnn else get_flattened_obs_dim(space)
                 scales.append(torch.ones(width))
                 shifts.append(torch.zeros(width))
         device = max((scale.device for scale in scales), key=str)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from sb3_integral.resize.dense import DenseLayer
-from sb3_integral.resize.pruning import check_not_larger
+from sb3_integral.resize.dense import DenseLayer, NeuronMap, check_not_larger, combine_neurons
 
 MOST_WORK = 10**8
 """Products of coordinates that the distances of all starts may take, for one pass over the neurons."""
@@ -25,38 +26,31 @@ class KMeansMerging:
 
     Args:
         seed: Seeds the starts of k-means.
-        restarts: How often k-means starts; the clustering of least distortion is taken. Wide layers
-            get fewer starts, so that no layer takes much longer than a second.
+        restarts: How often k-means starts; the least distortion is taken. Wide layers get fewer starts,
+            so that none takes much longer than a second.
     """
 
     seed: int = 0
     restarts: int = 20
 
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
-        """See :class:`~sb3_integral.resize.ResizeMethod`.
+        """See :class:`~sb3_integral.resize.ResizeMethod`."""
+        maps: list[NeuronMap] = []
+        for (weight, bias), size in zip(layers[:-1], sizes, strict=True):
+            check_not_larger(size, DenseLayer(weight, bias), "merging")
+            if maps:  # neurons are compared by what they read of the merged ones
+                weight = weight @ maps[-1].outgoing.to(weight)
+            members = F.one_hot(self._labels(weight, bias, size), size).float()
+            maps.append(NeuronMap((members / members.sum(dim=0)).T, members))
+        return combine_neurons(layers, maps)
 
-        Raises:
-            ValueError: If a size is above the full one.
-        """
-        merged = [DenseLayer(w.clone(), None if b is None else b.clone()) for w, b in layers]
-        for i, size in enumerate(sizes):
-            incoming, outgoing = merged[i], merged[i + 1]
-            check_not_larger(size, len(incoming.weight), "merging")
-            if size == len(incoming.weight):
-                continue
-            labels = self._labels(incoming, size)
-            members = torch.nn.functional.one_hot(labels, size).to(incoming.weight)
-            means = members / members.sum(dim=0)
-            bias = None if incoming.bias is None else means.T @ incoming.bias
-            merged[i] = DenseLayer(means.T @ incoming.weight, bias)
-            merged[i + 1] = DenseLayer(outgoing.weight @ members, outgoing.bias)
-        return merged
-
-    def _labels(self, layer: DenseLayer, size: int) -> torch.Tensor:
+    def _labels(self, weight: Tensor, bias: Tensor | None, size: int) -> Tensor:
         """Return the cluster of each neuron; no cluster is empty. Shape: (neurons,)."""
         from scipy.cluster.vq import ClusterError, kmeans2, vq
 
-        parts = [layer.weight, *([] if layer.bias is None else [layer.bias[:, None]])]
+        if size == len(weight):
+            return torch.arange(size)
+        parts = [weight, *([] if bias is None else [bias[:, None]])]
         vectors = torch.cat(parts, dim=1).double().cpu().numpy()
         rng = np.random.default_rng(self.seed)
         best, least = np.arange(len(vectors)) % size, np.inf

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from sb3_integral.nn import shortest_path
-from sb3_integral.resize.dense import DenseLayer
-from sb3_integral.resize.protocol import ResizeMethod
-from sb3_integral.resize.pruning import select_neurons
+from sb3_integral.resize.dense import DenseLayer, NeuronMap, ResizeMethod, combine_neurons
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Permuted:
 
     The order is a travelling salesman's path through all weights that touch a neuron; the network
     computes what it did. With :class:`~sb3_integral.resize.IntegralSampling` it is the paper's
-    conversion of a trained network to an integral one, without training.
+    conversion of a trained network to an integral one, without training. It needs fast-tsp.
 
     Args:
         method: What resizes afterwards.
@@ -34,14 +32,11 @@ class Permuted:
     seconds: float = 1.0
 
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
-        """See :class:`~sb3_integral.resize.ResizeMethod`.
-
-        Raises:
-            ImportError: If fast-tsp is not installed.
-        """
+        """See :class:`~sb3_integral.resize.ResizeMethod`."""
         full = [len(layer.weight) for layer in layers[:-1]]
         if list(sizes) != full:
-            layers = select_neurons(layers, [self._order(*pair) for pair in pairwise(layers)])
+            orders = [self._order(*pair) for pair in pairwise(layers)]
+            layers = combine_neurons(layers, list(map(NeuronMap.of_neurons, orders, full)))
         return self.method(layers, sizes)
 
     def _order(self, incoming: DenseLayer, outgoing: DenseLayer) -> Tensor:

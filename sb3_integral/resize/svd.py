@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sb3_integral.resize.dense import DenseLayer
-from sb3_integral.resize.pruning import check_not_larger
+from sb3_integral.resize.dense import DenseLayer, check_not_larger
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,7 @@ class TruncatedSVD:
     """
 
     def __call__(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[DenseLayer]:
-        """See :class:`~sb3_integral.resize.ResizeMethod`; the hidden sizes stay the full ones.
-
-        Raises:
-            ValueError: If a size is above the full one.
-        """
+        """See :class:`~sb3_integral.resize.ResizeMethod`."""
         return [
             DenseLayer(_truncated(weight, rank), None if bias is None else bias.clone())
             for (weight, bias), rank in zip(layers, self.ranks(layers, sizes), strict=True)
@@ -39,50 +34,41 @@ class TruncatedSVD:
 
     def parameter_count(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> int:
         """See :class:`~sb3_integral.resize.CountsParameters`."""
-        ranks = self.ranks(layers, sizes)
-        return _bias_count(layers) + sum(
-            _costs(layer.weight)[rank] for layer, rank in zip(layers, ranks, strict=True)
-        )
+        costs = zip(map(_costs, layers), self.ranks(layers, sizes), strict=True)
+        return sum(cost[rank] for cost, rank in costs)
 
     def ranks(self, layers: Sequence[DenseLayer], sizes: Sequence[int]) -> list[int]:
-        """Return the rank of each layer's weight; that of a layer that stays whole is its smaller side.
-
-        Args:
-            layers: The network at full size.
-            sizes: Those whose number of parameters is not to be exceeded.
-
-        Raises:
-            ValueError: If a size is above the full one.
-        """
+        """Return the rank of each layer's weight: the smaller side of a layer that stays whole."""
         for layer, size in zip(layers[:-1], sizes, strict=True):
-            check_not_larger(size, len(layer.weight), "truncation")
-        features = (layers[0].weight.shape[1], *sizes, layers[-1].weight.shape[0])
-        budget = -_bias_count(layers)
-        for i, layer in enumerate(layers):
-            budget += features[i + 1] * (features[i] + (layer.bias is not None))
-        costs = [_costs(layer.weight) for layer in layers]
-        errors = [_relative_errors(layer.weight) for layer in layers]
-        ranks = [min(ranks) for ranks in costs]
+            check_not_larger(size, layer, "truncation")
+        ends = (layers[0].weight.shape[1], *sizes, layers[-1].weight.shape[0])
+        left = sum(
+            n_out * (n_in + (layer.bias is not None))
+            for layer, n_in, n_out in zip(layers, ends, ends[1:], strict=False)
+        )
+        costs, errors = list(map(_costs, layers)), [_relative_errors(one.weight) for one in layers]
+        ranks = [min(cost) for cost in costs]
+        left -= sum(cost[rank] for cost, rank in zip(costs, ranks, strict=True))
         while True:
-            spent = sum(cost[rank] for cost, rank in zip(costs, ranks, strict=True))
             best, best_gain = None, -1.0
             for i, (cost, error, rank) in enumerate(zip(costs, errors, ranks, strict=True)):
                 larger = min((r for r in cost if r > rank), default=rank)
                 price = cost[larger] - cost[rank]
-                if price > 0 and spent + price <= budget:
-                    gain = (error[rank] - error[larger]) / price
-                    if gain > best_gain:
-                        best, best_gain = (i, larger), gain
+                if 0 < price <= left and (gain := (error[rank] - error[larger]) / price) > best_gain:
+                    best, best_gain = (i, larger, price), gain
             if best is None:
                 return ranks
-            ranks[best[0]] = best[1]
+            i, ranks[best[0]], price = best
+            left -= price
 
 
-def _costs(weight: Tensor) -> dict[int, int]:
-    """Return how many numbers hold a weight of each rank that is worth it, ascending."""
-    n_out, n_in = weight.shape
+def _costs(layer: DenseLayer) -> dict[int, int]:
+    """Return how many numbers hold a layer with a weight of each rank that is worth it, ascending."""
+    n_out, n_in = layer.weight.shape
+    biases = 0 if layer.bias is None else n_out
     worth = range(1, (n_out * n_in - 1) // (n_out + n_in) + 1)
-    return {rank: rank * (n_out + n_in) for rank in worth} | {min(n_out, n_in): n_out * n_in}
+    costs = {rank: rank * (n_out + n_in) for rank in worth} | {min(n_out, n_in): n_out * n_in}
+    return {rank: cost + biases for rank, cost in costs.items()}
 
 
 def _relative_errors(weight: Tensor) -> list[float]:
@@ -99,7 +85,3 @@ def _truncated(weight: Tensor, rank: int) -> Tensor:
     u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)
     product: Tensor = (u[:, :rank] * s[:rank]) @ v[:rank]
     return product.to(weight.dtype)
-
-
-def _bias_count(layers: Sequence[DenseLayer]) -> int:
-    return sum(len(layer.bias) for layer in layers if layer.bias is not None)

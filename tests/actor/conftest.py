@@ -17,21 +17,25 @@ COMPILER = shutil.which("cc")
 @pytest.fixture(scope="session")
 def act_in_c(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[Path, Any, Any], np.ndarray[Any, Any]]:
-    """Compile a header and let it act on observations, one by one."""
+) -> Callable[..., np.ndarray[Any, Any]]:
+    """Compile a header and let it act on observations, one by one, with masks or without."""
 
     if COMPILER is None:
         pytest.skip("there is no C compiler")
 
-    def actions(header: Path, observations: Any, space: spaces.Space[Any]) -> np.ndarray[Any, Any]:
+    def actions(
+        header: Path, observations: Any, space: spaces.Space[Any], masks: Any = None
+    ) -> np.ndarray[Any, Any]:
         folder = tmp_path_factory.mktemp("c")
+        real = "double" if "const double *observation" in header.read_text(encoding="ascii") else "float"
         one_choice = isinstance(space, spaces.Discrete)
         number, dtype = ("float", np.float32) if isinstance(space, spaces.Box) else ("int", np.int32)
-        call = "action[0] = policy_act(observation)" if one_choice else "policy_act(observation, action)"
+        takes_masks = "const unsigned char *allowed" in header.read_text(encoding="ascii")
+        last = ", allowed" if takes_masks else ""
+        call = "action[0] = policy_act(observation" if one_choice else "policy_act(observation, action"
+        head = f"void act(const {real} *observation, {number} *action, const unsigned char *allowed)"
         (folder / "act.c").write_text(
-            f'#include "{header}"\n'
-            f"void act(const float *observation, {number} *action);\n"
-            f"void act(const float *observation, {number} *action) {{ {call}; }}\n"
+            f'#include "{header}"\n{head};\n{head} {{ {call}{last}); (void)allowed; }}\n'
         )
         warnings = ("-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wno-sign-conversion")
         flags = ("-std=c99", "-O1", "-shared", "-fPIC", *warnings)
@@ -46,10 +50,15 @@ def act_in_c(
         assert built.returncode == 0, built.stderr
         call_c = ctypes.CDLL(str(library)).act
         rows = []
-        for observation in np.asarray(observations, np.float32):
+        assert takes_masks or masks is None
+        given = np.asarray(observations, np.float64 if real == "double" else np.float32)
+        for number_of_row, observation in enumerate(given):
             row = np.full(space.shape or (), -99, dtype)
-            given_to_c = np.ascontiguousarray(observation)
-            call_c(*(ctypes.c_void_p(array.ctypes.data) for array in (given_to_c, row)))
+            given_to_c = [np.ascontiguousarray(observation), row]
+            if masks is not None:
+                given_to_c.append(np.ascontiguousarray(masks[number_of_row], np.uint8))
+            pointers = [ctypes.c_void_p(array.ctypes.data) for array in given_to_c]
+            call_c(*pointers, *([None] if masks is None else []))
             rows.append(row)
         return np.stack(rows)
 

@@ -16,8 +16,10 @@ from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from sb3_integral.actor import actor_spec, quickest_actor
 from sb3_integral.actor.activations import ACTIVATIONS
-from sb3_integral.deploy import deterministic_actor, export_c, quickest_actor
+from sb3_integral.actor.torch_module import TorchActor
+from sb3_integral.deploy import export_c
 from sb3_integral.policies import StandardizeExtractor
 
 COMPILER = shutil.which("cc")
@@ -192,7 +194,7 @@ def test_the_first_nan_is_the_largest_choice(
     assert (wanted == place).all()
     # when / then
     np.testing.assert_array_equal(quickest_actor(model.policy)(seen), wanted)
-    np.testing.assert_array_equal(deterministic_actor(model)(torch.from_numpy(seen)).numpy(), wanted)
+    np.testing.assert_array_equal(TorchActor(actor_spec(model))(torch.from_numpy(seen)).numpy(), wanted)
 
 
 def test_a_plain_policy_that_standardises_does_so_in_c(

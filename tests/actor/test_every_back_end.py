@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 
 from sb3_integral import ResizablePolicy
@@ -19,16 +19,25 @@ from sb3_integral.actor import actor_spec, quickest_actor
 from sb3_integral.actor.c_header import export_c
 from sb3_integral.actor.onnx_export import export_onnx
 from sb3_integral.actor.onnx_policy import OnnxPolicy
-from sb3_integral.actor.spec import observation_dtype
 from sb3_integral.actor.torch_module import TorchActor, export_torch
 from sb3_integral.evaluation.actors import ROWS, make_actor
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,))
+IMAGE, FRAMES = (spaces.Box(0, 255, (channels, 36, 36), np.uint8) for channels in (3, 12))
 OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "Mlp": VECTOR,
-    "Cnn": spaces.Box(0, 255, (3, 36, 36), np.uint8),
+    "Mlp of float64": spaces.Box(-np.inf, np.inf, (2, 3), np.float64),
+    "Mlp of bits": spaces.MultiBinary(6),
+    "Mlp of choices": spaces.MultiDiscrete([3, 2]),
+    "Mlp of stacked vectors": spaces.Box(-1.0, 1.0, (12,)),
+    "Cnn": IMAGE,
+    "Cnn of stacked frames": FRAMES,
     "MultiInput": spaces.Dict({"action": VECTOR, "linear": spaces.Discrete(3), "x y": VECTOR}),
+    "MultiInput of images": spaces.Dict({"image": IMAGE, "action_masks": spaces.MultiBinary(2)}),
 }
+"""What policies observe, by their kind and what is special about it."""
+
+IN_C = ("Mlp", "Mlp of float64", "Mlp of bits", "Mlp of stacked vectors")
 BOX = spaces.Box(np.float32([-2.0, -0.1, 0.0]), np.float32([0.5, 0.1, 3.0]))
 MATRIX = spaces.Box(-3.0, 5.0, (2, 2), np.float64)
 NUMBER = spaces.Box(-0.1, 0.1, (), np.float64)
@@ -49,6 +58,11 @@ CASES: list[tuple[Any, ...]] = [
     *((algorithm, "MultiInput", BOX, {}) for algorithm in (PPO, TD3, TQC)),
     *((algorithm, "MultiInput", BITS, {}) for algorithm in (MaskablePPO, A2C)),
     (DQN, "MultiInput", ONE, {}),
+    *((PPO, kind, BOX, {}) for kind in OBSERVATIONS if " of " in kind),
+    *((MaskablePPO, "MultiInput of images", space, {}) for space in (ONE, SEVERAL, BITS)),
+    *((algorithm, "Mlp of float64", MATRIX, {}) for algorithm in (SAC, TD3, CrossQ)),
+    (DQN, "Cnn of stacked frames", ONE, {}),
+    (SAC, "MultiInput of images", BOX, {}),
 ]
 FILES = [
     *((algorithm, "Mlp", BITS, {}) for algorithm in (PPO, MaskablePPO)),
@@ -60,6 +74,9 @@ FILES = [
     (TQC, "Mlp", BOX, {"use_sde": True}),
     (DQN, "Cnn", ONE, {}),
     (TQC, "MultiInput", BOX, {}),
+    (PPO, "Mlp of float64", BOX, {}),
+    (PPO, "Mlp of choices", BOX, {}),
+    (MaskablePPO, "MultiInput of images", SEVERAL, {}),
 ]
 """The cases that are written to ONNX and torch.export too, which takes seconds each."""
 
@@ -76,7 +93,9 @@ def name_of(case: tuple[Any, ...]) -> str:
 def tensors(observations: Any, space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: tensors(observations[name], inner) for name, inner in space.items()}
-    return torch.from_numpy(np.ascontiguousarray(observations, observation_dtype(space)))
+    is_number = isinstance(space, spaces.Box) and space.dtype != np.uint8
+    dtype = np.float32 if is_number else space.dtype if space.dtype == np.uint8 else np.int64
+    return torch.from_numpy(np.ascontiguousarray(observations, dtype))
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +117,12 @@ def policy_of(make_model: Callable[..., Any]) -> Callable[[Any, Any], tuple[Any,
 def _model(make_model: Callable[..., Any], case: tuple[Any, ...]) -> Any:
     algorithm, kind, space, given = case
     policy_kwargs = {name: value for name, value in given.items() if name != "use_sde"}
-    if FEATURES[kind]:
-        policy_kwargs["features_extractor_kwargs"] = FEATURES[kind]
+    alias = kind.split()[0]
+    if FEATURES[alias]:
+        policy_kwargs["features_extractor_kwargs"] = FEATURES[alias]
     arguments = {"use_sde": True} if "use_sde" in given else {}
     # Without hidden layers there is nothing to resize.
-    name = f"{kind}Policy" if policy_kwargs.get("net_arch") == [] else f"Integral{kind}Policy"
+    name = f"{alias}Policy" if policy_kwargs.get("net_arch") == [] else f"Integral{alias}Policy"
     return make_model(algorithm, name, OBSERVATIONS[kind], space, arguments, **policy_kwargs)
 
 
@@ -147,14 +167,16 @@ def test_files_of_onnx_and_torch(
 ) -> None:
     # given
     policy, plain = policy_of(case, 6)
-    size = 6 if policy is not plain else None
+    size, space = 6 if policy is not plain else None, policy.action_space
     seen = observe(policy.observation_space)
     wanted = expected(plain, seen)
+    masks = [torch.ones(4, count_of(space), dtype=torch.bool)] if case[0] is MaskablePPO else []
     # when
     onnx = OnnxPolicy(export_onnx(policy, tmp_path / "actor.onnx", size))
     program = export_torch(policy, tmp_path / "actor.pt2", size).module()
     # then
-    for got in (onnx.predict(seen)[0], program(tensors(seen, policy.observation_space)).numpy()):
+    by_torch = program(tensors(seen, policy.observation_space), *masks).numpy()
+    for got in (onnx.predict(seen)[0], by_torch):
         agree(got, wanted)
         assert got.dtype == wanted.dtype
 
@@ -166,7 +188,7 @@ def test_c(
 ) -> None:
     policy, plain = policy_of(case, size)
     at_size = size if policy is not plain else None
-    if case[1] != "Mlp":
+    if case[1] not in IN_C:
         with pytest.raises(ValueError, match="vectors that dense layers read"):
             export_c(policy, tmp_path / "policy.h", size=at_size)
         return
@@ -177,11 +199,14 @@ def test_c(
 
 
 @pytest.mark.parametrize("space", [ONE, SEVERAL, BITS], ids=str)
-def test_masks(space: spaces.Space[Any], policy_of: Any, observe: Any) -> None:
+def test_masks(
+    space: spaces.Space[Any], policy_of: Any, observe: Any, act_in_c: Any, tmp_path: Path
+) -> None:
     # given masks that forbid what each observation would choose
-    _, plain = policy_of((MaskablePPO, "Mlp", space, {}), 6)
+    policy, plain = policy_of((MaskablePPO, "Mlp", space, {}), 6)
     seen = observe(VECTOR)
     count = plain.action_net.out_features
+    assert count == count_of(space)
     masks = np.random.default_rng(0).random((4, count)) < 0.6
     masks |= ~np.maximum.reduceat(masks, _starts(space), axis=1).repeat(_choices(space), axis=1)
     wanted = plain.predict(seen, deterministic=True, action_masks=masks)[0]
@@ -197,6 +222,38 @@ def test_masks(space: spaces.Space[Any], policy_of: Any, observe: Any) -> None:
         all_masks = np.ones((ROWS, count), bool)
         all_masks[:4] = masks
         np.testing.assert_array_equal(rows.act(all_masks)[:4], wanted)
+    # and files take them as an input of their own
+    onnx = OnnxPolicy(export_onnx(policy, tmp_path / "actor.onnx", 6))
+    np.testing.assert_array_equal(onnx.predict(seen, action_masks=masks)[0], wanted)
+    np.testing.assert_array_equal(onnx.predict(seen[1], action_masks=masks[1])[0], wanted[1])
+    np.testing.assert_array_equal(onnx.act(seen[1]), expected(plain, seen)[1])
+    program = export_torch(policy, tmp_path / "actor.pt2", 6).module()
+    got = program(tensors(seen, VECTOR), torch.from_numpy(masks)).numpy()
+    np.testing.assert_array_equal(got, wanted)
+    header = export_c(policy, tmp_path / "policy.h", size=6)
+    np.testing.assert_array_equal(act_in_c(header, seen, space, masks), wanted)
+    np.testing.assert_array_equal(act_in_c(header, seen, space), expected(plain, seen))
+
+
+def test_masks_are_refused_where_the_policy_takes_none(make_model: Any, tmp_path: Path) -> None:
+    onnx = OnnxPolicy(export_onnx(make_model(DQN), tmp_path / "actor.onnx"))
+    with pytest.raises(ValueError, match="takes no action masks"):
+        onnx.predict(np.zeros(4, np.float32), action_masks=np.ones(5, bool))
+
+
+def test_a_memory_is_refused_by_every_back_end(make_model: Any, tmp_path: Path) -> None:
+    policy = make_model(RecurrentPPO).policy
+    for export, name in ((export_onnx, "a.onnx"), (export_torch, "a.pt2"), (export_c, "a.h")):
+        with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
+            export(policy, tmp_path / name)
+    for make in (actor_spec, quickest_actor):
+        with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
+            make(policy)
+    assert not list(tmp_path.iterdir())
+
+
+def count_of(space: spaces.Space[Any]) -> int:
+    return sum(_choices(space))
 
 
 def _choices(space: spaces.Space[Any]) -> list[int]:

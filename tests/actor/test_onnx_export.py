@@ -16,12 +16,13 @@ from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
+from sb3_integral.actor import actor_spec
 from sb3_integral.actor import onnx_export as module
+from sb3_integral.actor.torch_module import TorchActor
 from sb3_integral.deploy import (
     DrawbackWarning,
     OnnxPolicy,
     compare_rewards,
-    deterministic_actor,
     export_onnx,
     export_torch,
     observations_of,
@@ -124,6 +125,20 @@ def test_sb3_evaluates_it_and_int8_earns_what_it_earns(cartpole: Path, tmp_path:
     assert again[0].returns == earned[0].returns
 
 
+@pytest.mark.parametrize("link", [None, "symlink_to", "hardlink_to"])
+def test_the_int8_form_does_not_replace_what_it_is_made_of(
+    cartpole: Path, tmp_path: Path, link: str | None
+) -> None:
+    target = cartpole if link is None else tmp_path / "int8.onnx"
+    if link is not None:
+        getattr(target, link)(cartpole)
+    before = cartpole.read_bytes()
+    with pytest.raises(ValueError, match="which is read, expected another file to write"):
+        quantize_onnx(cartpole, target)
+    assert cartpole.read_bytes() == before
+    assert target.samefile(cartpole)
+
+
 def test_observations_that_say_nothing_of_ranges_are_refused(cartpole: Path, tmp_path: Path) -> None:
     target = tmp_path / "int8.onnx"
     for bad, said in (
@@ -151,7 +166,7 @@ def test_a_file_that_acts_otherwise_is_not_written(
     student: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # given a program of another actor
-    other = deterministic_actor(student, 3)
+    other = TorchActor(actor_spec(student, 3))
     export = module.exported_program
     monkeypatch.setattr(module, "exported_program", lambda actor: export(other))
     # when / then

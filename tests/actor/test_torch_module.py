@@ -14,8 +14,9 @@ from sb3_contrib import ARS, QRDQN, TQC, CrossQ, MaskablePPO, RecurrentPPO
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_integral.actor.spec import observation_dtype
-from sb3_integral.deploy import deterministic_actor, export_torch
+from sb3_integral.actor import actor_spec
+from sb3_integral.actor.torch_module import TorchActor
+from sb3_integral.deploy import export_torch
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,))
 IMAGE = spaces.Box(0, 255, (3, 36, 36), np.uint8)
@@ -44,7 +45,9 @@ CASES: list[tuple[Any, ...]] = [
 def tensors(observations: Any, space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Dict):
         return {name: tensors(observations[name], inner) for name, inner in space.items()}
-    return torch.from_numpy(np.ascontiguousarray(observations, observation_dtype(space)))
+    is_number = isinstance(space, spaces.Box) and space.dtype != np.uint8
+    dtype = np.float32 if is_number else space.dtype if space.dtype == np.uint8 else np.int64
+    return torch.from_numpy(np.ascontiguousarray(observations, dtype))
 
 
 @given(data=st.data())
@@ -56,7 +59,7 @@ def test_it_acts_as_predict_does(
 ) -> None:
     policy = draw_policy(data)
     seen = observe(policy.observation_space)
-    got = deterministic_actor(policy)(tensors(seen, policy.observation_space)).numpy()
+    got = TorchActor(actor_spec(policy))(tensors(seen, policy.observation_space)).numpy()
     wanted = policy.predict(seen, deterministic=True)[0]
     agree(got, wanted)
     assert got.dtype == wanted.dtype
@@ -80,7 +83,7 @@ def test_it_acts_as_predict_does_for_any_algorithm(
     policy = make_model(algorithm, kind, space, actions, **kwargs).policy.resize(6)
     # when
     seen = observe(space)
-    got = deterministic_actor(policy)(tensors(seen, space)).numpy()
+    got = TorchActor(actor_spec(policy))(tensors(seen, space)).numpy()
     # then
     agree(got, policy.predict(seen, deterministic=True)[0])
 
@@ -97,7 +100,7 @@ def test_normalisation_and_its_clipping_are_kept(
     normalized = normalize.normalize_obs(seen)
     assert (np.abs(normalized) == 0.5).any(), "nothing is clipped"
     # when
-    got = deterministic_actor(student, 6, normalize)(tensors(seen, student.observation_space))
+    got = TorchActor(actor_spec(student, 6, normalize))(tensors(seen, student.observation_space))
     # then
     agree(got.numpy(), student.discretize(6).predict(normalized, deterministic=True)[0])
 
@@ -108,13 +111,13 @@ def test_gsde_and_squashing_are_kept(
     space = spaces.Box(-1.0, 1.0, (4,))
     policy = make_model(PPO, arguments={"use_sde": True}, squash_output=True).policy.resize(6)
     seen = observe(space)
-    got = deterministic_actor(policy)(tensors(seen, space)).numpy()
+    got = TorchActor(actor_spec(policy))(tensors(seen, space)).numpy()
     agree(got, policy.predict(seen, deterministic=True)[0])
 
 
 def test_a_recurrent_policy_is_refused(make_model: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
-        deterministic_actor(make_model(RecurrentPPO))
+        TorchActor(actor_spec(make_model(RecurrentPPO)))
 
 
 def test_a_program_of_torch_takes_batches_of_any_size(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from typer.testing import CliRunner, Result
 
@@ -98,8 +100,8 @@ def test_int8_is_calibrated_and_what_it_earns_is_printed(
     assert "calibrated on 1000 observations" in result.stdout
     dynamic = invoke("export", run, tmp_path / "dynamic.onnx", "--format", "onnx-int8", "--size", "2")
     assert dynamic.exit_code == 0, dynamic.output
-    assert "the int8 form has" in dynamic.stdout
-    assert "the float32 form has" in dynamic.stdout
+    assert "the int8 form has" in dynamic.stderr
+    assert "the float32 form has" in dynamic.stderr
     result = invoke("rewards", exact, small, "--env", "CartPole-v1", "--episodes", "2")
     assert result.exit_code == 0, result.output
     assert "mean return" in result.stdout
@@ -120,7 +122,7 @@ def test_errors_are_a_line_and_nothing_is_written(
         ((run, target, "--format", "torch"), "end in .pt2"),
         ((run, target, "--format", "sb3", "--algo", "walk"), "unknown algorithm 'walk'"),
         ((safe, target, "--format", "sb3"), "a policy alone becomes a model of --algo"),
-        ((safe, safe, "--format", "safe"), "is the source itself"),
+        ((safe, safe, "--format", "safe"), "which is read, expected another file to write"),
         ((safe, target, "--format", "safe", "--env", "Nothing-v0"), "Nothing"),
         ((safe, target, "--format", "safe", "--env", "Acrobot-v1"), "observation_space is"),
     ):
@@ -173,6 +175,25 @@ def test_by_default_a_stock_policy_is_resized_as_the_other_verbs_resize_it(
         np.testing.assert_array_equal(got[name].numpy(), tensor.numpy())
 
 
+@pytest.mark.parametrize("format", ["sb3", "safe"])
+def test_a_format_that_cannot_hold_the_normalisations_digits_says_so(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path, format: str
+) -> None:
+    # given statistics of an observation that is large beside its deviation
+    normalize = VecNormalize.load(
+        str(run / "CartPole-v1" / "vecnormalize.pkl"), make_vec_env("CartPole-v1")
+    )
+    normalize.obs_rms.mean[1] = 1e9
+    normalize.save(str(tmp_path / "vecnormalize.pkl"))
+    # when
+    target = (tmp_path / "model", "--format", format, "--vecnormalize", tmp_path / "vecnormalize.pkl")
+    result = invoke("export", run / "CartPole-v1.zip", *target)
+    # then
+    assert result.exit_code == 0, result.output
+    assert "the result sees observations rounded to" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_missing_source_beside_an_existing_target_is_one_line(
     invoke: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -200,6 +221,34 @@ def test_no_format_writes_where_something_else_stands(
     assert (folder / "mine.txt").read_text(encoding="utf-8") == "years of work"
     assert (run / "CartPole-v1.zip").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+
+
+@pytest.mark.parametrize("alias", ["itself", "link", "hard link"])
+@pytest.mark.parametrize("name", ["PPO.zip", "PPO/vecnormalize.pkl", "mine.pkl", "stage.json"])
+def test_what_an_export_reads_is_not_what_it_writes(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path, name: str, alias: str
+) -> None:
+    # given a model, its statistics in the usual place and in another, and a record of the run
+    (tmp_path / "PPO").mkdir()
+    shutil.copy(run / "CartPole-v1.zip", tmp_path / "PPO.zip")
+    for place in ("PPO/vecnormalize.pkl", "mine.pkl"):
+        shutil.copy(run / "CartPole-v1" / "vecnormalize.pkl", tmp_path / place)
+    (tmp_path / "stage.json").write_text("{}", encoding="utf-8")
+    read = tmp_path / name
+    target = read if alias == "itself" else tmp_path / "target"
+    if alias == "link":
+        target.symlink_to(read)
+    elif alias == "hard link":
+        target.hardlink_to(read)
+    before = read.read_bytes()
+    # when
+    more = ("--vecnormalize", read) if name == "mine.pkl" else ()
+    result = invoke("export", tmp_path / "PPO.zip", target, "--format", "c", *more)
+    # then
+    assert result.exit_code == 1
+    assert re.fullmatch(r"error: .* which is read, expected another file to write\n", result.stderr)
+    assert read.read_bytes() == before
+    assert target.samefile(read)
 
 
 def test_a_students_folder_of_a_run_is_exported(invoke: Callable[..., Result], tmp_path: Path) -> None:

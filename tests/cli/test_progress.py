@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from sb3_integral.cli.progress import ProgressDisplay
-from sb3_integral.experiments import Stage, Task
-from sb3_integral.experiments.engine import Failure
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.plan import Task
+from sb3_integral.experiments.engine.stage import Stage
 
 
 @pytest.fixture

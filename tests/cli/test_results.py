@@ -63,6 +63,16 @@ def test_what_cannot_be_drawn_is_an_error_and_writes_nothing(results, tmp_path):
     assert invoke().exit_code == 2
 
 
+@pytest.mark.parametrize("name", ["table.csv", "runs.csv", "experiment.yml", "provenance.json"])
+def test_a_picture_does_not_replace_what_it_is_drawn_from(results, tmp_path, name):
+    (tmp_path / "fig3.png").symlink_to(results / name)
+    before = (results / name).read_bytes()
+    result = invoke(results, "-o", tmp_path / "fig3.png")
+    assert result.exit_code == 1
+    assert "which is read, expected another file to write" in result.stderr
+    assert (results / name).read_bytes() == before
+
+
 @pytest.mark.parametrize("verb", ["figure", "show"])
 def test_the_kept_results_of_the_project_are_read_as_the_help_says(verb, tmp_path, monkeypatch):
     # given what a shell makes of results/*

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sb3_integral.cli.app import app
+from sb3_integral.cli.run import about
 
 ENVIRONMENT = """
 import gymnasium
@@ -75,6 +76,27 @@ def invoke() -> Callable[..., Result]:
         return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
     return call
+
+
+# How long it takes
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "0 seconds"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (100, "1.7 minutes"),
+        (40 * 60, "40 minutes"),
+        (5400, "1.5 hours"),
+        (3 * 86400, "3 days"),
+        (20.4 * 86400, "20 days"),
+    ],
+)
+def test_a_duration_is_told_in_its_largest_unit(seconds, said):
+    assert about(seconds) == said
 
 
 # Environments of the user's
@@ -187,7 +209,6 @@ def is_alive(group: int) -> bool:
     return True
 
 
-@pytest.mark.xfail(strict=False, reason="has not passed as a whole yet, for want of a quiet machine")
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_in_the_background_ends_on_a_signal_and_says_how_to_go_on(write, tmp_path, number):

@@ -211,12 +211,24 @@ def forge(
 
 
 @pytest.fixture(scope="module")
-def header_file(make_policy: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small file whose description has a value of every kind."""
-    path = tmp_path_factory.mktemp("header") / "policy"
+def header_files(
+    make_policy: Callable[..., Any],
+    make_model: Callable[..., Any],
+    student: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Path]:
+    """Small files of several kinds, one of whose descriptions has a value of every kind."""
     kernel = LowPass(CubicConvolution(a=-0.5))
-    save_policy(make_policy("box", net_arch={"pi": [6, 5], "vf": [3]}, kernel=kernel), path)
-    return path
+    policies = [
+        make_policy("box", net_arch={"pi": [6, 5], "vf": [3]}, kernel=kernel),
+        student,
+        *(make_model(algorithm).policy for algorithm in (SAC, CrossQ, QRDQN, RecurrentPPO, ARS)),
+        make_model(TD3, "MlpPolicy").policy,
+    ]
+    paths = [tmp_path_factory.mktemp("header") / "policy" for _ in policies]
+    for policy, path in zip(policies, paths, strict=True):
+        save_policy(policy, path)
+    return paths
 
 
 def test_a_forged_file_that_is_right_loads(forge: Callable[..., Path]) -> None:
@@ -312,6 +324,17 @@ def test_a_file_that_is_wrong_on_purpose_is_refused_at_once(
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("eps", [None, "1", [1], {"a": 1}, {"$class": "ReLU"}], ids=str)
+def test_an_argument_with_which_the_policy_cannot_act_is_refused(
+    make_model: Callable[..., Any], rewrite: Callable[..., None], tmp_path: Path, eps: Any
+) -> None:
+    path = tmp_path / "policy"
+    save_policy(make_model(CrossQ).policy, path)
+    rewrite(path, argue("batch_norm_eps", eps))
+    with pytest.raises(ValueError, match="holds no policy that can be built"):
+        load_policy(path)
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900])
 def test_deep_nesting_is_refused(forge: Callable[..., Path], text: str) -> None:
     path = forge(policy=text)
@@ -320,7 +343,7 @@ def test_deep_nesting_is_refused(forge: Callable[..., Path], text: str) -> None:
 
 
 def test_another_version_says_so(forge: Callable[..., Path]) -> None:
-    with pytest.raises(ValueError, match="is of version 9 of the format, expected 2"):
+    with pytest.raises(ValueError, match="is of version 9 of the format, expected 3"):
         load_policy(forge(version="9"))
 
 
@@ -511,13 +534,13 @@ ANYTHING = st.recursive(
 @given(data=st.data())
 def test_a_header_of_anything_with_a_right_digest_is_refused_or_gives_a_policy_that_acts(
     data: st.DataObject,
-    header_file: Path,
+    header_files: list[Path],
     rewrite: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     # given a file in whose description one value was exchanged
     path = tmp_path_factory.mktemp("fuzz") / "policy"
-    path.write_bytes(header_file.read_bytes())
+    path.write_bytes(data.draw(st.sampled_from(header_files)).read_bytes())
 
     def exchange(content: Any, tensors: dict[str, torch.Tensor]) -> None:
         place = content
@@ -532,9 +555,14 @@ def test_a_header_of_anything_with_a_right_digest_is_refused_or_gives_a_policy_t
 
     rewrite(path, exchange)
     # when
+    refusal = None
     try:
         policy = load_policy(path)
-    except ValueError:
+    except ValueError as error:
+        refusal = str(error)
+    if refusal is not None:  # then it is one line that names the file
+        assert "\n" not in refusal
+        assert str(path) in refusal
         return
     # then
     seen = np.zeros(policy.observation_space.shape, policy.observation_space.dtype)

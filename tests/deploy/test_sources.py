@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +124,24 @@ def test_statistics_of_one_frame_become_those_of_a_stack(
         loaded.policy.predict(wanted.astype(np.float32), deterministic=True)[0],
         atol=1e-4,
     )
+
+
+def test_a_model_of_sb3_contrib_without_it_says_what_to_install(tmp_path: Path) -> None:
+    # given
+    TRPO("MlpPolicy", "CartPole-v1").save(tmp_path / "model.zip")
+    code = (
+        "import sys\n"
+        "sys.modules['sb3_contrib'] = None\n"
+        "from sb3_integral.cli import main\n"
+        "sys.argv = ['sb3-integral', 'fit', 'model.zip', '--max-bytes', '8000']\n"
+        "main()"
+    )
+    # when
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    # then
+    assert done.returncode == 1
+    assert "unknown algorithm 'trpo'" in done.stderr
+    assert "`pip install sb3-contrib` brings others" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("data", ["[" * 10_000, "{}", "[]", "null", '{"policy_class": 1}'])

@@ -36,8 +36,9 @@ from sb3_integral import ResizablePolicy, ResizeSweepCallback, evaluate_resize_s
 from sb3_integral.deploy import DrivingPredictor, smallest_size
 from sb3_integral.evaluation import evaluation_env
 from sb3_integral.evaluation.actors import ROWS, make_actor
-from sb3_integral.evaluation.environments import OneOfVec, env_factory, vec_wrappers
+from sb3_integral.evaluation.environments import OneOfVec, env_factory
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, EndlessEpisodeError, episode_seeds
+from sb3_integral.policies.vec_wrappers import vec_wrappers
 
 
 class Steps(gym.Env[Any, Any]):

@@ -37,6 +37,11 @@ def write(folder, report, *, text, **needs):
     report(1.0)
 
 
+def write_named(folder, report, *, name):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(name)
+
+
 def write_slowly(folder, report, *, text, **needs):
     time.sleep(2)
     (folder / "text").write_text(text)

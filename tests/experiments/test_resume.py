@@ -20,15 +20,18 @@ STAGES = (
     "report",
 )
 RESULTS = ("table.csv", "table.md", "reward_vs_size.png", "experiment.yml")
+ASCII_ALONE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+"""Variables under which Python takes the terminal, and files without a named encoding, for ASCII."""
 
 
-def start(config: Path, runs: Path) -> subprocess.Popen[bytes]:
+def start(config: Path, runs: Path, **variables: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "sb3_integral", "run", str(config), "--runs", str(runs)]
     return subprocess.Popen(
         [*command, "--workers", "2"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        env={**os.environ, **variables},
     )
 
 
@@ -54,7 +57,7 @@ def config(tmp_path: Path) -> Path:
     (tmp_path / "trpo.yml").write_text(
         yaml.safe_dump({"CartPole-v1": {"n_timesteps": 4096, "policy": "MlpPolicy", "n_steps": 512}})
     )
-    path = tmp_path / "tiny.yml"
+    path = tmp_path / "größe.yml"
     path.write_text(
         yaml.safe_dump(
             {
@@ -67,7 +70,7 @@ def config(tmp_path: Path) -> Path:
                 "students": {
                     "inn": {
                         "kind": "integral",
-                        "label": "INN",
+                        "label": "INN, λ",
                         "hidden_sizes": [32, 32],
                         "random_sizes": {"low": 4, "high": 32},
                     },
@@ -80,8 +83,10 @@ def config(tmp_path: Path) -> Path:
                 },
                 "cloning": {"epochs": 20, "batch_size": 64},
                 "evaluation": {"episodes": 20, "n_envs": 4},
-            }
-        )
+            },
+            allow_unicode=True,
+        ),
+        encoding="utf-8",
     )
     return path
 
@@ -90,8 +95,8 @@ def config(tmp_path: Path) -> Path:
 def test_a_run_killed_in_every_stage_ends_with_the_undisturbed_table(
     config: Path, tmp_path: Path
 ) -> None:
-    # given the results of a run that nobody disturbed
-    finish(start(config, tmp_path / "undisturbed"))
+    # given the results of a run that nobody disturbed, whose locale knows no letter of its labels
+    finish(start(config, tmp_path / "undisturbed", **ASCII_ALONE))
     undisturbed = tmp_path / "undisturbed" / "tiny-standard"
 
     # when another is killed inside each stage in turn, started again each time, and then finished

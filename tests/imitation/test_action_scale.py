@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_integral.imitation import (
     Demonstrations,
@@ -126,7 +128,7 @@ def test_the_action_layer_gives_actions_after_every_pass(kind) -> None:
         progress_bar=False,
     )
     # then
-    assert errors[-1] < 0.4
+    assert errors[-1] < 0.25
     assert max(errors) < 0.8
 
 
@@ -168,7 +170,7 @@ def test_an_action_that_is_constant_is_learned_too(kind, value) -> None:
     # then
     got, _ = policy.predict(seen, deterministic=True)
     assert np.abs(got[:, 0] - acts[:, 0]).mean() < 0.2
-    assert np.abs(got[:, 1] - value).max() < 8.0  # a fiftieth of its range
+    assert np.abs(got[:, 1] - value).max() < 4.0  # a fiftieth of its range
 
 
 def test_training_goes_on_from_a_trained_student() -> None:
@@ -204,7 +206,7 @@ def test_bounds_that_are_clipped_have_no_error_at_any_scale() -> None:
     with torch.no_grad():
         means = policy.get_distribution(data.observations).distribution.mean
     assert float(means.max()) > 260.0
-    assert (np.abs(policy.predict(seen, deterministic=True)[0] - acts) < 1.0).mean() > 0.75
+    assert (np.abs(policy.predict(seen, deterministic=True)[0] - acts) < 1.0).mean() > 0.9
 
 
 def test_matrices_and_single_numbers_are_actions_too() -> None:
@@ -223,29 +225,31 @@ def test_the_scale_is_measured_per_dimension() -> None:
     actions = torch.tensor([[0.0, 5.0, 1.0], [1.0, 5.0, 3.0]], dtype=torch.float64)
     scale = ActionScale.of(actions, space)
     torch.testing.assert_close(scale.mean, torch.tensor([0.5, 5.0, 2.0], dtype=torch.float64))
-    # The second is constant and has no bounds, so its magnitude stands in.
-    torch.testing.assert_close(scale.std, torch.tensor([0.5, 5.0, 1.0], dtype=torch.float64))
+    # The second is constant and has no bounds, so a hundredth of its magnitude stands in.
+    expected = torch.tensor([0.5 * 3**0.5, 0.05, 3**0.5], dtype=torch.float64)
+    torch.testing.assert_close(scale.unit, expected)
+
+
+class Drawn(gym.Env[Any, Any]):
+    observation_space = OBSERVED
+
+    def __init__(self, action_space: spaces.Box) -> None:
+        self.action_space = action_space
+
+    def reset(self, *, seed: int | None = None, **_: Any) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        seen = self.np_random.uniform(-1, 1, 3).astype(np.float32)
+        return seen, 0.0, self.count == 50, False, {}
 
 
 def test_dagger_keeps_the_statistics_of_its_first_round() -> None:
     """Given actions in [0, 255], then DAgger's student does them, and its rounds fit together."""
-    import gymnasium as gym
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
     space = box(127.5, 127.5)
-
-    class Drawn(gym.Env[Any, Any]):
-        observation_space, action_space = OBSERVED, space
-
-        def reset(self, *, seed: int | None = None, **_: Any) -> Any:
-            super().reset(seed=seed)
-            self.count = 0
-            return self.np_random.uniform(-1, 1, 3).astype(np.float32), {}
-
-        def step(self, action: Any) -> Any:
-            self.count += 1
-            seen = self.np_random.uniform(-1, 1, 3).astype(np.float32)
-            return seen, 0.0, self.count == 50, False, {}
 
     def expert(seen: np.ndarray, state: Any, dones: Any) -> tuple[np.ndarray, None]:
         return (127.5 + 127.5 * wanted(seen)).astype(np.float32), None
@@ -253,7 +257,7 @@ def test_dagger_keeps_the_statistics_of_its_first_round() -> None:
     fitted = []
     policy = student("integral", space)
     extractor = policy.features_extractor
-    venv = DummyVecEnv([Drawn])
+    venv = DummyVecEnv([lambda: Drawn(space)])
     venv.seed(0)
     dagger(
         policy, expert, venv, 400, n_rounds=3, epochs_per_round=8, n_epochs=30, batch_size=32,
@@ -262,6 +266,26 @@ def test_dagger_keeps_the_statistics_of_its_first_round() -> None:
     assert relative_error(policy, 127.5, 127.5) < 0.15
     assert torch.equal(fitted[1], fitted[2])
     assert torch.equal(extractor.shift, fitted[1])
+
+
+def test_dagger_learns_an_action_that_was_constant_in_its_first_round() -> None:
+    # given an expert whose second action varies from the second round on
+    space, asked = box(np.zeros(2), np.array([1.0, 200.0])), [0]
+
+    def expert(seen: np.ndarray, state: Any, dones: Any) -> tuple[np.ndarray, None]:
+        asked[0] += len(seen)
+        scale = np.array([1.0, 0.0 if asked[0] <= 100 else 200.0])
+        return (scale * wanted(seen)).astype(np.float32), None
+
+    policy, venv = student("plain", space), DummyVecEnv([lambda: Drawn(space)])
+    venv.seed(0)
+    # when
+    dagger(policy, expert, venv, 1000, n_rounds=10, epochs_per_round=2, n_epochs=40, batch_size=32)
+    # then
+    seen = observations(seed=4)
+    got, _ = policy.predict(seen, deterministic=True)
+    assert np.corrcoef(got[:, 1], wanted(seen)[:, 1])[0, 1] > 0.95
+    assert np.abs(got[:, 1]).max() > 50.0
 
 
 def test_discrete_actions_have_no_scale(cart_pole) -> None:

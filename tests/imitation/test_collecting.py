@@ -18,7 +18,7 @@ from sb3_integral.imitation import (
     save_episodes,
     stream_episodes,
 )
-from sb3_integral.imitation.demonstrations import SHARD_EPISODES
+from sb3_integral.imitation.episode_files import SHARD_EPISODES
 
 N_ENVS = 4
 MANY = 2 * SHARD_EPISODES + 10

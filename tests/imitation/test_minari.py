@@ -227,8 +227,11 @@ def test_episodes_of_another_environment_are_an_error_and_write_nothing(
 def test_observations_that_are_no_arrays_are_an_error(
     episodes: list[TrajectoryWithRew], folder: Path
 ) -> None:
+    pair = spaces.Tuple([spaces.Box(-1.0, 1.0, (2,))])
+    with pytest.raises(ValueError, match=r"must be arrays, .* got the space Tuple"):
+        write_minari(episodes, "expert-v0", Still(pair, spaces.Discrete(2)))
     dictionary = spaces.Dict({"position": spaces.Box(-1.0, 1.0, (2,))})
-    with pytest.raises(ValueError, match="observations and actions must be arrays, got the space Dict"):
+    with pytest.raises(ValueError, match=r"have observations, expected observations\['position'\] for"):
         write_minari(episodes, "expert-v0", Still(dictionary, spaces.Discrete(2)))
     wrapped = DictObs({"position": np.zeros((3, 2))})
     spoilt = TrajectoryWithRew(wrapped, np.zeros(2, int), None, True, np.zeros(2))
@@ -327,23 +330,83 @@ def test_numbers_that_are_not_finite_are_an_error(
         read_minari("expert-v0")
 
 
-@SAYS_LITTLE
-def test_a_data_set_of_dictionaries_is_an_error(folder: Path) -> None:
+IMAGE_AND_VECTOR = spaces.Dict(
+    {"image": spaces.Box(0, 255, (48, 64, 3), np.uint8), "a b": spaces.Box(-1.0, 1.0, (2,))}
+)
+
+
+def episode_of_dictionaries(length: int) -> TrajectoryWithRew:
+    samples = [IMAGE_AND_VECTOR.sample() for _ in range(length + 1)]
+    observations = {key: np.stack([sample[key] for sample in samples]) for key in IMAGE_AND_VECTOR}
+    plain = episode(spaces.Discrete(2), spaces.Discrete(2), length)
+    return dataclasses.replace(plain, obs=DictObs(observations))
+
+
+def assert_same_dictionaries(read: list[TrajectoryWithRew], written: list[TrajectoryWithRew]) -> None:
+    assert len(read) == len(written)
+    for here, there in zip(read, written, strict=True):
+        assert set(here.obs.keys()) == set(there.obs.keys())
+        for key in there.obs.unwrap():
+            np.testing.assert_array_equal(here.obs.get(key), there.obs.get(key), strict=True)
+        np.testing.assert_array_equal(here.acts, there.acts, strict=True)
+
+
+def test_dictionaries_of_images_and_vectors_come_back_as_they_were(tmp_path: Path) -> None:
     # given
-    space = spaces.Dict({"position": spaces.Box(-1.0, 1.0, (2,))})
+    written = [episode_of_dictionaries(length) for length in (3, 2)]
+    # when
+    write_minari(written, "dict-v0", Still(IMAGE_AND_VECTOR, spaces.Discrete(2)))
+    # then
+    assert_same_dictionaries(read_minari("dict-v0"), written)
+    save_episodes(read_minari("dict-v0"), tmp_path / "episodes")
+    kept = load_demonstrations(tmp_path / "episodes").observations
+    for key in IMAGE_AND_VECTOR:
+        np.testing.assert_array_equal(kept[key], np.concatenate([e.obs.get(key)[:-1] for e in written]))
+
+
+@pytest.mark.parametrize("data_format", ["hdf5", "arrow"])
+@SAYS_LITTLE
+def test_dictionaries_that_others_wrote_are_read(data_format: str) -> None:
+    written = [episode_of_dictionaries(4)]
     buffer = EpisodeBuffer(
-        observations={"position": np.zeros((3, 2))},
-        actions=np.zeros(2),
-        rewards=np.zeros(2),
-        terminations=np.array([False, True]),
-        truncations=np.array([False, False]),
+        observations=written[0].obs.unwrap(),
+        actions=written[0].acts,
+        rewards=written[0].rews,
+        terminations=np.zeros(4, bool),
+        truncations=np.arange(4) == 3,
     )
     create_dataset_from_buffers(
-        "dict-v0", [buffer], observation_space=space, action_space=spaces.Discrete(2)
+        "dict-v0",
+        [buffer],
+        observation_space=IMAGE_AND_VECTOR,
+        action_space=spaces.Discrete(2),
+        data_format=data_format,
+        jpeg_encoding=False,
     )
-    # when, then
-    with pytest.raises(ValueError, match="must be arrays, got the space Dict"):
-        read_minari("dict-v0")
+    assert_same_dictionaries(read_minari("dict-v0"), written)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (spaces.Dict({"d": spaces.Dict({"e": SPACES[0]})}), "must be arrays, .* got the space Dict"),
+        (spaces.Dict({"t": spaces.Text(3)}), "must be arrays, .* got the space Text"),
+        (spaces.Dict({"a/b": SPACES[0]}), r"takes no keys with a slash, got \['a/b'\]"),
+    ],
+)
+def test_dictionaries_of_something_else_are_an_error(
+    folder: Path, space: spaces.Space[Any], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        write_minari([episode_of_dictionaries(2)], "dict-v0", Still(space, spaces.Discrete(2)))
+    assert files(folder) == []
+
+
+def test_metadata_of_an_unknown_name_is_an_error(folder: Path) -> None:
+    still = Still(IMAGE_AND_VECTOR, spaces.Discrete(2))
+    with pytest.raises(TypeError, match=r"expected metadata named algorithm_name, .* got autor"):
+        write_minari([episode_of_dictionaries(2)], "dict-v0", still, autor="A")
+    assert files(folder) == []
 
 
 def test_nothing_that_a_file_names_is_run(

@@ -388,7 +388,7 @@ def test_points_are_parameters_only_while_they_are_tuned() -> None:
     partition = axis.start_tuning()
     # then
     assert list(axis.parameters()) == list(partition.parameters())
-    assert axis.placement.key is None
+    assert axis.placement.is_learned
     torch.testing.assert_close(axis.points.detach(), even)
     assert all(matrix.requires_grad for matrix in axis.matrices(LIKE))
     # when the first gap has grown

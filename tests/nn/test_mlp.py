@@ -111,7 +111,7 @@ def test_nested_network_with_corrections_computes_what_its_discrete_form_does(
     torch.testing.assert_close(output, plain(inputs))
     # and a small network is the beginning of the large one, but for its corrections
     names = {name.split(".")[-2] for name, _ in network.named_parameters() if "." in name}
-    assert names == ({"weights", "biases"} if levels else set())
+    assert names == ({"levels"} if levels else set())
     if not levels and size < 8:
         assert torch.equal(plain[0].weight, network.module[0].weight[:size])
     # and it is saved, loaded and trained

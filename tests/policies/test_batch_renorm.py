@@ -16,7 +16,7 @@ from sb3_contrib.common.torch_layers import BatchRenorm1d
 from torch import Tensor
 
 from sb3_integral.nn import Axis
-from sb3_integral.policies.batch_renorm import FUNCTIONS, IntegralBatchRenorm1d
+from sb3_integral.policies.contrib import FUNCTIONS, IntegralBatchRenorm1d
 
 MakeModel = Callable[..., Any]
 

@@ -5,7 +5,7 @@ import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import IntegralActorCriticPolicy
-from sb3_integral.policies import begin_at, make_integral
+from sb3_integral.policies import init_from, make_integral
 
 
 def variation(policy: ActorCriticPolicy) -> float:
@@ -70,7 +70,7 @@ def test_it_begins_at_a_trained_policy_and_acts_as_that(
     pytest.importorskip("fast_tsp")
     plain = make_policy(actions, policy_class=ActorCriticPolicy)
     integral = make_policy(actions, seed=1, **arguments)
-    assert begin_at(integral, plain) is integral
+    assert init_from(integral, plain) is integral
     torch.testing.assert_close(outputs(integral, observations), outputs(plain, observations))
 
 
@@ -85,7 +85,7 @@ def test_neurons_that_are_alike_lie_side_by_side_where_partitions_nest(make_poli
             layer.bias[8:] = layer.bias[:8]
         for layer in (second, last):
             layer.weight[:, 8:] = layer.weight[:, :8]
-    integral = begin_at(make_policy(net_arch=[16, 16], nested=True), plain).resize(8)
+    integral = init_from(make_policy(net_arch=[16, 16], nested=True), plain).resize(8)
     weight, _ = integral.mlp_extractor.policy_net[0].discrete_parameters()
     assert len(torch.unique(weight, dim=0)) == 8
 
@@ -96,9 +96,9 @@ def test_what_it_cannot_begin_at_is_refused(make_policy):
     relu = make_policy(policy_class=ActorCriticPolicy, activation_fn=torch.nn.ReLU)
     for policy, got in ((other, r"\[16, 13\] and Tanh"), (relu, r"\[16, 12\] and ReLU")):
         with pytest.raises(ValueError, match=rf"expected .* \[16, 12\] and Tanh, got {got}"):
-            begin_at(make_policy(), policy)
+            init_from(make_policy(), policy)
     with pytest.raises(ValueError, match="expected no grid_size"):
-        begin_at(make_policy(nested=True, grid_size=20), plain)
+        init_from(make_policy(nested=True, grid_size=20), plain)
     integral = make_policy(net_arch={"pi": [16, 12], "vf": [7, 7]})
     before = {name: value.clone() for name, value in integral.state_dict().items()}
     for critic, message in (
@@ -108,6 +108,6 @@ def test_what_it_cannot_begin_at_is_refused(make_policy):
     ):
         plain = make_policy(policy_class=ActorCriticPolicy, net_arch={"pi": [16, 12], "vf": critic})
         with pytest.raises(ValueError, match=rf"expected mlp_extractor\.{message}"):
-            begin_at(integral, plain, permute=False)
+            init_from(integral, plain, permute=False)
     for name, value in integral.state_dict().items():
         assert torch.equal(value, before[name])

@@ -20,15 +20,15 @@ from sb3_integral import (
     ResizablePolicy,
     evaluate_resize_sweep,
 )
+from sb3_integral.actor import quickest_actor
 from sb3_integral.deploy import (
     BudgetError,
     export_sb3,
     fit_to_budget,
     load_policy,
-    quickest_actor,
     save_policy,
 )
-from sb3_integral.policies import as_resizable, begin_at, make_integral
+from sb3_integral.policies import as_resizable, init_from, make_integral
 from sb3_integral.resize import RESIZE_METHODS
 
 MakeModel = Callable[..., Any]
@@ -135,7 +135,7 @@ def test_an_integral_policy_is_made_of_a_plain_one(make_model: MakeModel, act: A
     expected = act(model.policy, model)
     # when
     made = make_integral(model.policy)
-    begun = begin_at(make_model(PPO, net_arch=[], seed=1).policy, model.policy)
+    begun = init_from(make_model(PPO, net_arch=[], seed=1).policy, model.policy)
     # then
     for policy in (made, begun):
         assert isinstance(policy, IntegralActorCriticPolicy)

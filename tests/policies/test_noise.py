@@ -20,8 +20,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from torch import Tensor
 
 from sb3_integral.nn import Axis
+from sb3_integral.policies.layout import find_gsde
 from sb3_integral.policies.noise import AxisNoise
-from sb3_integral.policies.plain import find_gsde
 
 MakeModel = Callable[..., Any]
 

@@ -16,10 +16,13 @@ from torch import Tensor
 from sb3_integral import ResizablePolicy
 from sb3_integral.policies import StandardizeExtractor
 from sb3_integral.policies.layout import dense, find_layout
-from sb3_integral.resize import RESIZE_METHODS, ActivationPruning, DenseLayer, parameter_count
+from sb3_integral.resize import RESIZE_METHODS, DenseLayer, Pruning, activation_influence
 
 MakePolicy = Callable[..., Any]
 Outputs = Callable[[ActorCriticPolicy, Tensor], Tensor]
+
+FULL = 6 * 16 + 17 * 12 + 13 * 2
+"""Parameters of an actor from 5 observations over 16 and 12 neurons to 2 actions."""
 
 
 def layers(policy: ActorCriticPolicy) -> list[DenseLayer]:
@@ -63,9 +66,8 @@ def test_svd_keeps_the_neurons_and_counts_its_factors(make_policy: MakePolicy) -
     assert [tuple(layer.weight.shape) for layer in layers(small)] == [(16, 5), (12, 16), (2, 12)]
     assert cost <= 108
     assert 108 - cost < 21
-    full = parameter_count((5, 16, 12, 2))
     # with the one parameter that has no size
-    assert resizable.compression(8) == pytest.approx(100 * (1 - (cost + 30 + 1) / (full + 1)))
+    assert resizable.compression(8) == pytest.approx(100 * (1 - (cost + 30 + 1) / (FULL + 1)))
     assert resizable.compression(8) >= ResizablePolicy(resizable.full_policy).compression(8)
 
 
@@ -74,9 +76,7 @@ def test_below_rank_one_it_says_how_little_was_removed(make_policy: MakePolicy) 
     resizable = ResizablePolicy(make_policy("box", ActorCriticPolicy), "svd")
     # then three ranks of one are more than the network of one neuron in each layer
     kept = (16 + 5) + (12 + 16) + (2 + 12) + 30 + 1
-    assert resizable.compression(1) == pytest.approx(
-        100 * (1 - kept / (parameter_count((5, 16, 12, 2)) + 1))
-    )
+    assert resizable.compression(1) == pytest.approx(100 * (1 - kept / (FULL + 1)))
     assert resizable.compression(1) < ResizablePolicy(resizable.full_policy).compression(1)
 
 
@@ -96,10 +96,10 @@ def test_observations_are_standardised_before_a_method_looks_at_them(
     resizable = ResizablePolicy(policy, "prune-activations", seen.numpy()).resize(4)
     # then
     inputs = policy.features_extractor(seen)
-    expected = ActivationPruning(inputs, torch.tanh)(layers(policy), (4, 4))
+    expected = Pruning(activation_influence, inputs, torch.tanh)(layers(policy), (4, 4))
     got = ResizablePolicy(policy, lambda *_: expected).resize(4)
     torch.testing.assert_close(outputs(resizable.policy, seen), outputs(got.policy, seen))
-    raw = ActivationPruning(seen, torch.tanh)(layers(policy), (4, 4))
+    raw = Pruning(activation_influence, seen, torch.tanh)(layers(policy), (4, 4))
     assert not torch.allclose(raw[0].weight, expected[0].weight)
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from sb3_integral.resize import (
-    ActivationPruning,
     DenseLayer,
     Pruning,
     RandomScore,
+    activation_influence,
     l1_norm,
     l2_norm,
     spectral_norm,
@@ -69,7 +69,7 @@ def test_a_constant_neuron_is_dropped_without_a_trace() -> None:
         DenseLayer(torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])),
     ]
     # when
-    pruned = ActivationPruning(observations)(layers, [1])
+    pruned = Pruning(activation_influence, observations)(layers, [1])
     # then its mean, 7 times 2, is in the bias
     assert torch.equal(pruned[0].weight, torch.tensor([[1.0, 0.0]]))
     assert torch.equal(pruned[1].bias, torch.tensor([14.5]))
@@ -78,7 +78,9 @@ def test_a_constant_neuron_is_dropped_without_a_trace() -> None:
 
 def test_activation_pruning_is_the_identity_at_full_size() -> None:
     layers = [INCOMING, OUTGOING]
-    for same, layer in zip(ActivationPruning(torch.randn(5, 2))(layers, [4]), layers, strict=True):
+    for same, layer in zip(
+        Pruning(activation_influence, torch.randn(5, 2))(layers, [4]), layers, strict=True
+    ):
         torch.testing.assert_close(same, layer, rtol=0.0, atol=0.0)
 
 
@@ -106,8 +108,8 @@ def test_the_activation_between_the_layers_decides_what_varies() -> None:
         DenseLayer(torch.tensor([[1.0, 0.1]]), torch.zeros(1)),
     ]
     # when
-    by_relu = ActivationPruning().fit(inputs, torch.relu)(layers, [1])
-    by_tanh = ActivationPruning().fit(inputs, torch.tanh)(layers, [1])
+    by_relu = Pruning(activation_influence).fit(inputs, torch.relu)(layers, [1])
+    by_tanh = Pruning(activation_influence).fit(inputs, torch.tanh)(layers, [1])
     # then
     assert by_relu[0].weight.tolist() == [[1.0]]
     assert by_tanh[0].weight.tolist() == [[-1.0]]
@@ -117,14 +119,14 @@ def test_the_activation_between_the_layers_decides_what_varies() -> None:
 
 def test_it_asks_for_observations_and_for_finite_ones() -> None:
     with pytest.raises(ValueError, match=r"needs observations, expected fit\(inputs, activation_fn\)"):
-        ActivationPruning()([INCOMING, OUTGOING], [4])
+        Pruning(activation_influence)([INCOMING, OUTGOING], [4])
     for inputs in (torch.empty(0, 2), torch.tensor([[1.0, float("nan")]])):
         with pytest.raises(ValueError, match="expected at least one sample and finite numbers only"):
-            ActivationPruning().fit(inputs, torch.relu)
+            Pruning(activation_influence).fit(inputs, torch.relu)
         with pytest.raises(ValueError, match="expected at least one sample and finite numbers only"):
             Pruning().fit(inputs, torch.relu)
 
 
 def test_growing_is_refused() -> None:
     with pytest.raises(ValueError, match="pruning cannot make a layer of 4 neurons larger, got size 5"):
-        ActivationPruning(torch.randn(5, 2))([INCOMING, OUTGOING], [5])
+        Pruning(activation_influence, torch.randn(5, 2))([INCOMING, OUTGOING], [5])

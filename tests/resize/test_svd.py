@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.resize import CountsParameters, DenseLayer, TruncatedSVD, parameter_count
+from sb3_integral.resize import CountsParameters, DenseLayer, TruncatedSVD
 
 
 def layers(*features: int, bias: bool = True) -> list[DenseLayer]:
@@ -18,6 +18,10 @@ def layers(*features: int, bias: bool = True) -> list[DenseLayer]:
         DenseLayer(torch.randn(n_out, n_in), torch.randn(n_out) if bias else None)
         for n_in, n_out in pairwise(features)
     ]
+
+
+def parameter_count(features: tuple[int, ...]) -> int:
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(features))
 
 
 def rank(weight: torch.Tensor) -> int:

@@ -10,11 +10,7 @@ import yaml
 
 
 def shipped_hyperparams(algo: str) -> Path:
-    """Return the default file of hyperparameters.
-
-    Args:
-        algo: An algorithm of rl-zoo3. For TRPO the file is this library's, for others rl-zoo3's.
-    """
+    """Return the default file of an algorithm: this library's for TRPO, rl-zoo3's own for others."""
     package = Path(__file__).parents[2]
     if algo == "trpo":
         # In a checkout it is beside the package, in a wheel inside.

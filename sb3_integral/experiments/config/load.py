@@ -23,13 +23,9 @@ class ConfigError(ValueError):
 
 
 def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
-    """Read and check a configuration; the expert's files are relative to it.
+    """Read and check a configuration at one scale; the expert's files are relative to it.
 
     Modules that register environments are found beside the file, and in the current folder.
-
-    Args:
-        path: The file.
-        preset: The scale; None takes the file's ``default_preset``, or ``standard``.
 
     Raises:
         ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, if
@@ -47,7 +43,7 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
         raise ConfigError.of(path, "\n  ".join(problems)) from error
     except ValueError as error:
         raise ConfigError.of(path, error) from error
-    config = config.model_copy(update={"expert": _with_files(config, path)})
+    config = config.model_copy(update={"expert": _with_files(config, path)}).read_from(path)
     _check_environment(config, path)
     return config
 

@@ -8,11 +8,8 @@ from typing import Any
 
 import yaml
 
-PRESETS = "presets"
-"""The key under which a file keeps its presets: by name, what each puts in place of the file's keys."""
-
-DEFAULT_PRESET = "default_preset"
-"""The key that names the preset to take where the user names none."""
+PRESETS = "presets"  # the key of a file's presets: by name, the keys that each replaces
+DEFAULT_PRESET = "default_preset"  # the key that names the preset to take where the user names none
 
 Content = dict[str, Any]
 
@@ -21,11 +18,8 @@ def apply_preset(content: Mapping[str, Any], preset: str | None) -> Content:
     """Return the whole configuration that a file describes at one scale.
 
     What the file leaves out comes from the package's defaults, which have presets too. The order,
-    each over the one before: the defaults, their preset, the file, its preset.
-
-    Args:
-        content: What the file says.
-        preset: Name of a preset; None takes the file's ``default_preset``, or ``standard``.
+    each over the one before: the defaults, their preset, the file, its preset. Without the name of a
+    preset, it is the file's ``default_preset``, or ``standard``.
 
     Raises:
         ValueError: If there is no such preset, or if the presets are not mappings.
@@ -65,21 +59,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Content:
 
 
 def _defaults() -> Content:
-    text = (
-        resources.files("sb3_integral.experiments.config")
-        .joinpath("defaults.yml")
-        .read_text(encoding="utf-8")
-    )
-    return dict(yaml.safe_load(text))
+    path = resources.files("sb3_integral.experiments.config") / "defaults.yml"
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _presets(content: Mapping[str, Any]) -> Content:
     presets = content.get(PRESETS) or {}
-    if not isinstance(presets, Mapping) or not all(
-        isinstance(value, Mapping) for value in presets.values()
-    ):
-        raise ValueError(f"`{PRESETS}` must map names to partial configurations, got {presets!r}")
-    return dict(presets)
+    if isinstance(presets, Mapping) and all(isinstance(own, Mapping) for own in presets.values()):
+        return dict(presets)
+    raise ValueError(f"`{PRESETS}` must map names to partial configurations, got {presets!r}")
 
 
 def _without_presets(content: Mapping[str, Any]) -> Content:

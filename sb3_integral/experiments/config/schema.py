@@ -1,15 +1,17 @@
-"""The configuration of one experiment: what a file in ``zoo_configs/`` may say."""
+"""The configuration of one experiment: the schema of a file in ``zoo_configs/``."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
+from sb3_integral.escaping import one_line
 from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
 from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
-from sb3_integral.experiments.config.students import CloningConfig, StudentConfig
+from sb3_integral.experiments.config.students import CloningSection, StudentConfig
 from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 
 if TYPE_CHECKING:
@@ -22,21 +24,19 @@ ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:)?[\w./-]+$")]
 """An id of Gymnasium's, with or without the module that registers it: ``Env-v0``, ``module:Env-v0``."""
 
-RESERVED_LABELS = ("INN, paper", "NN, paper")
-"""What the curves of the paper are called in plots."""
+RESERVED_LABELS = ("INN, paper", "NN, paper")  # the labels of the paper's curves in plots
 
 
 class ExpertConfig(Section):
     """The expert, trained by rl-zoo3, or one that is there already.
 
     Attributes:
-        model: An expert that is there already: the file that an SB3 model's ``save`` left. It is loaded
-            as SB3 loads it, which can run code that is in the file.
-        vecnormalize: The file of the model's ``VecNormalize``, if it was trained with one. To load it
-            can run code as well.
+        model: An expert that is there already: the file that an SB3 model's ``save`` wrote. It is loaded
+            as SB3 loads it, which can run code in the file.
+        vecnormalize: The file of the model's ``VecNormalize``, if it has one; it can run code too.
         algo: An algorithm of rl-zoo3: the one that trains the expert, or that trained ``model``.
-        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format; the one of this library
-            for TRPO, and rl-zoo3's own for another algorithm, if it is not given.
+        hyperparams: The YAML file with its hyperparameters, in rl-zoo3's format; by default this
+            library's for TRPO, and rl-zoo3's own for another algorithm.
         seed: The seed of its training.
         n_timesteps: Steps of training, in place of the file's.
         n_eval_episodes: Deterministic episodes over which its return is measured.
@@ -45,18 +45,10 @@ class ExpertConfig(Section):
     model: Path | None = None
     vecnormalize: Path | None = None
     algo: Annotated[str, one_of(ALGORITHMS, "algorithm of rl-zoo3")] = "trpo"
-    hyperparams: Path
+    hyperparams: Path = Field(default_factory=lambda own: shipped_hyperparams(own.get("algo", "trpo")))
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
     n_eval_episodes: Count = 100
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_shipped_hyperparams(cls, content: Any) -> Any:
-        if isinstance(content, dict) and content.get("hyperparams") is None:
-            algo = str(content.get("algo", "trpo"))
-            return {**content, "hyperparams": shipped_hyperparams(algo)}
-        return content
 
     @model_validator(mode="after")
     def _check_model(self) -> ExpertConfig:
@@ -74,7 +66,7 @@ class MinReturnConfig(Section):
 
 
 class DemonstrationsConfig(Section):
-    """What the students see of the expert.
+    """The episodes of the expert that students learn from.
 
     Attributes:
         episodes: Successful episodes.
@@ -82,9 +74,9 @@ class DemonstrationsConfig(Section):
             time limit), or ``{min_return: ...}``.
         n_envs: Environments stepped at once.
         deterministic: Whether the expert takes its most likely action. If not, what it drew is recorded.
-        noise: If deterministic: how much of its own exploration disturbs it, while its most likely
-            action is recorded: none of it in the first environment, so much in the last, evenly
-            between. Students then see how the expert comes back from mistakes such as theirs.
+        noise: How much of its own exploration disturbs a deterministic expert: nothing in the first
+            environment, this share in the last, evenly between. Its most likely action is recorded, so
+            students see how the expert comes back from mistakes such as theirs.
     """
 
     episodes: Count = 1000
@@ -126,9 +118,8 @@ class EvaluationConfig(Section):
 
     def of(self, baseline: bool) -> dict[str, Any]:
         """Return the settings for a student, or for a baseline."""
-        episodes = self.episodes
-        if baseline and self.baseline_episodes is not None:
-            episodes = min(episodes, self.baseline_episodes)
+        most = (self.baseline_episodes if baseline else None) or self.episodes
+        episodes = min(self.episodes, most)
         return {"episodes": episodes, "n_envs": self.n_envs, "deterministic": self.deterministic}
 
 
@@ -156,8 +147,21 @@ class ExperimentConfig(Section):
     expert: ExpertConfig
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     students: Annotated[dict[Name, StudentConfig], Field(min_length=1)]
-    cloning: CloningConfig = CloningConfig()
+    cloning: CloningSection = CloningSection()
     evaluation: EvaluationConfig = EvaluationConfig()
+    _file: Path | None = PrivateAttr(None)
+
+    def read_from(self, path: Path) -> ExperimentConfig:
+        """Return the configuration with the file that it was read from."""
+        config = self.model_copy()
+        config._file = path
+        return config
+
+    @property
+    def command(self) -> str:
+        """What makes its results, on a command line."""
+        path = one_line(self._file or f"{self.name}.yml")
+        return shlex.join(["sb3-integral", "run", path, "--preset", self.preset])
 
     @property
     def folder(self) -> str:
@@ -171,14 +175,15 @@ class ExperimentConfig(Section):
 
         return Environment.of(self.env, self.gym_packages, self.max_episode_steps)
 
-    def cloning_of(self, student: StudentConfig) -> CloningConfig:
-        """Return how a student is cloned."""
-        return CloningConfig.model_validate({**self.cloning.model_dump(), **student.cloning})
+    def cloning_of(self, student: StudentConfig) -> CloningSection:
+        """Return the settings with which a student is cloned."""
+        return CloningSection.model_validate({**self.cloning.model_dump(), **student.cloning})
 
     def record(self) -> dict[str, Any]:
-        """Return the configuration as what a reader of results has to know, with no path in it."""
+        """Return the configuration for a reader of the results, with no path in it."""
         paths = {"hyperparams", "model", "vecnormalize"}
         config = self.model_dump(mode="json", exclude={"expert": paths})
+        config["cloning"] = self.cloning.filled_in()
         if self.expert.model is not None:
             config["expert"]["model"] = self.expert.model.name
         return config
@@ -213,17 +218,18 @@ class ExperimentConfig(Section):
         labels = dict.fromkeys(map(_as_read, RESERVED_LABELS), "the paper")
         for student, config in self.students.items():
             for name, label, _ in config.columns(student):
+                read = _as_read(label)
                 if name in names:
                     raise ValueError(
                         f"student {student!r} has the name of a column of {names[name]!r}, "
                         f"{name!r}, expected another name"
                     )
-                if _as_read(label) in labels:
+                if read in labels:
                     raise ValueError(
-                        f"students.{student}.label: {label!r} is a label of {labels[_as_read(label)]} "
-                        f"already, expected labels that differ"
+                        f"students.{student}.label: {label!r} is a label of {labels[read]} already, "
+                        f"expected labels that differ"
                     )
-                names[name], labels[_as_read(label)] = student, student
+                names[name] = labels[read] = student
 
     def _check_start(self, name: str, student: StudentConfig) -> None:
         if student.start is None:
@@ -234,10 +240,8 @@ class ExperimentConfig(Section):
         for what in ("hidden_sizes", "activation", "standardize"):
             own, other = getattr(student, what), getattr(plain, what)
             if own != other:
-                raise ValueError(
-                    f"{name} starts from {student.start}, expected the same {what}, "
-                    f"got {own} and {other}"
-                )
+                said = f"{name} starts from {student.start}, expected the same {what}"
+                raise ValueError(f"{said}, got {own} and {other}")
 
 
 def _as_read(label: str) -> str:

@@ -127,7 +127,7 @@ class StudentConfig(Section):
         random_sizes: The sizes at which an integral student is trained; null for the full size only.
         smoothness: Penalties on how fast the weights of an integral student vary along an axis.
         start: The plain student whose trained and permuted weights an integral student begins with.
-        cloning: Settings that differ from the experiment's :class:`CloningConfig` for this student.
+        cloning: Settings that differ from the experiment's :class:`CloningSection` for this student.
         resize: The methods by which a plain student is resized; ``all`` stands for every known one.
     """
 
@@ -212,8 +212,8 @@ class StudentConfig(Section):
         )
 
 
-class CloningConfig(Section):
-    """Behavioural cloning of every student; the paper has Adam at a constant 0.001 for 30 epochs.
+class CloningSection(Section):
+    """Settings of behavioural cloning; for None, :class:`~sb3_integral.imitation.CloningConfig` has it.
 
     Attributes:
         epochs: Passes over the demonstrations.
@@ -224,8 +224,16 @@ class CloningConfig(Section):
             how far the student's action distribution is from the expert's own.
     """
 
-    epochs: Count = 30
-    batch_size: Count = 256
-    learning_rate: PositiveFloat = 3e-3
-    schedule: Literal["constant", "cosine"] = "cosine"
-    loss: Annotated[str, one_of(LOSSES, "loss")] = "clipped"
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: PositiveFloat | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    loss: Annotated[str, one_of(LOSSES, "loss")] | None = None
+
+    def filled_in(self) -> dict[str, Any]:
+        """Return all settings by their names here."""
+        from sb3_integral.imitation import CloningConfig
+
+        default = CloningConfig()
+        defaults = {**vars(default), "epochs": default.n_epochs}
+        return {name: defaults[name] if value is None else value for name, value in self}

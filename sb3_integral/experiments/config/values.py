@@ -1,4 +1,4 @@
-"""What any value in a configuration may be."""
+"""The types of values in a configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-"""What can be the name of a folder."""
+"""A name that a folder can have."""
 
 Count = Annotated[int, Field(strict=True, gt=0)]
 """A positive integer; unlike pydantic's, not a bool, nor text that looks like one."""

@@ -10,19 +10,11 @@ from pathlib import Path
 from sb3_integral.atomic import atomic_folder
 from sb3_integral.experiments.engine.stage import RECORD
 
-PIECE_BYTES = 32 * 2**20
-"""Size of a piece: what is held in memory at a time, however large the folder is."""
+PIECE_BYTES = 32 * 2**20  # size of a piece, which is held in memory, however large the folder is
 
 
 def packed(folder: Path) -> Iterator[bytes]:
-    """Give a folder as pieces of a tar archive.
-
-    Args:
-        folder: The folder.
-
-    Yields:
-        Pieces of :data:`PIECE_BYTES`; the last may be smaller.
-    """
+    """Give a folder as pieces of a tar archive, of :data:`PIECE_BYTES` but for the last."""
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w") as archive:
             archive.add(folder, arcname=".")
@@ -32,19 +24,14 @@ def packed(folder: Path) -> Iterator[bytes]:
 
 
 def unpack(pieces: Iterable[bytes], folder: Path) -> None:
-    """Make a folder from the pieces that :func:`packed` gave; if that fails, none is left.
-
-    Args:
-        pieces: All pieces, in order.
-        folder: Where to; a stage's folder that stands there is replaced.
+    """Make a stage's folder, or replace it, from all pieces; if that fails, no new one is there.
 
     Raises:
         OSError: If something else stands there.
         tarfile.TarError: If the pieces are no archive, or one that would write elsewhere.
     """
     with tempfile.TemporaryFile() as file:
-        for piece in pieces:
-            file.write(piece)
+        file.writelines(pieces)
         file.seek(0)
         with tarfile.open(fileobj=file) as archive, atomic_folder(folder, RECORD) as partial:
             archive.extractall(partial, filter="data")

@@ -1,11 +1,10 @@
-"""An environment that a stage uses, from Gymnasium or from a package of the user's."""
+"""The environment of a stage, from Gymnasium or from a package of the user's."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -16,6 +15,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from sb3_integral.experiments.engine.versions import local_sources, versions_of, versions_of_modules
+from sb3_integral.mujoco_warnings import show_mujoco_warnings_once
 
 SIMULATORS = {".mujoco": "mujoco", ".box2d": "box2d"}
 """Distributions behind Gymnasium's own environments, by what stands in the names of their modules."""
@@ -26,7 +26,7 @@ DEFAULT_MAX_EPISODE_STEPS = 10_000
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment by its id, and what makes the id known to Gymnasium.
+    """An environment by its id, and the packages that make the id known to Gymnasium.
 
     Attributes:
         id: As in Gymnasium's registry.
@@ -51,15 +51,11 @@ class Environment:
     def registered(self) -> Iterator[EnvSpec]:
         """Make the environment known to Gymnasium under its id, with the time limit, for a block.
 
-        Yields:
-            What Gymnasium's registry holds during the block.
-
         Raises:
             ValueError: If a package cannot be imported, or the environment is not registered.
         """
         known = self._find()
-        if "mujoco" in str(known.entry_point):
-            show_mujoco_warnings_once()
+        show_mujoco_warnings_once()
         limit = self.max_episode_steps or known.max_episode_steps or DEFAULT_MAX_EPISODE_STEPS
         gym.registry[self.id] = replace(known, max_episode_steps=limit)
         try:
@@ -73,13 +69,10 @@ class Environment:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """What identifies the code of the environment: versions of packages, digests of local files."""
+        """The versions of the packages, and digests of the local files, with the environment's code."""
         modules = self._modules()
-        found = versions_of(["gymnasium"])
-        for part, distribution in SIMULATORS.items():
-            if any(part in module for module in modules):
-                found.update(versions_of([distribution]))
-        return found | versions_of_modules(modules)
+        simulators = [own for part, own in SIMULATORS.items() if any(part in each for each in modules)]
+        return versions_of(["gymnasium", *simulators]) | versions_of_modules(modules)
 
     def local_sources(self) -> dict[str, Path]:
         """Return the files of its code that no installed distribution holds, by relative path."""
@@ -119,23 +112,10 @@ class Environment:
             if isinstance(entry_point, str):
                 creator = load_env_creator(entry_point)
             modules += [each.__module__ for each in getattr(creator, "__mro__", [creator])]
-        return sorted({module for module in modules if module not in ("builtins", "typing", "abc")})
+        return sorted({*modules} - {"builtins", "typing", "abc"})
 
 
 @lru_cache
 def current_versions(environment: Environment) -> dict[str, str]:
-    """Return the versions of an environment's code as this process has loaded it."""
+    """Return the versions of an environment's code in this process."""
     return replace(environment).versions
-
-
-def show_mujoco_warnings_once() -> None:
-    """Let MuJoCo show each warning once: it repeats them for every environment that is made."""
-    with suppress(ImportError):
-        import mujoco
-
-        mujoco.set_mju_user_warning(_show_once)
-
-
-@lru_cache
-def _show_once(message: str) -> None:
-    print(f"MuJoCo: {message}", file=sys.stderr)

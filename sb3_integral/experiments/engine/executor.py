@@ -1,13 +1,13 @@
-"""What the runner asks of a place where stages are executed."""
+"""The interface of the places where stages are executed: this machine, or a cluster."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sb3_integral.experiments.engine.plan import Task
 from sb3_integral.experiments.engine.stage import Report, Stage
@@ -17,12 +17,9 @@ Self = TypeVar("Self", bound="Executor")
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a stage is not there, as text: not every exception survives the way between processes.
+    """The reason why a stage is not there, as text: not every exception can be pickled.
 
-    Attributes:
-        cause: One line.
-        traceback: The whole of it.
-        lost: Whether the process died, which says nothing of the stage itself.
+    Where the process died, the stage is ``lost``, which says nothing about the stage itself.
     """
 
     cause: str
@@ -36,53 +33,48 @@ class Failure:
         return cls(f"{type(error).__name__}: {error}", text, lost)
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Makes stages somewhere; used in a ``with`` statement, from one thread."""
 
     def __enter__(self: Self) -> Self:
-        """Get ready."""
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, and leave nothing running."""
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
 
     @property
+    @abstractmethod
     def workers(self) -> int:
-        """How many stages are made at once."""
+        """The number of stages that are made at once."""
 
+    @abstractmethod
     def submit(self, task: Task) -> None:
-        """Begin a stage whose needs are in ``task.root``, where its folder will be too."""
+        """Begin a stage. The stages that it needs are in ``task.root``, where its folder will be too."""
 
-    def wait(self, seconds: float) -> Sequence[tuple[Task, Failure | None]]:
-        """Wait until something ends, or for so long; return what ended, with what went wrong."""
+    @abstractmethod
+    def wait(self, seconds: float) -> Iterable[tuple[Task, float | Failure | None]]:
+        """Wait for news of the stages that are being made, or for some seconds.
 
-    def progress(self) -> Sequence[tuple[str, float]]:
-        """Return the labels of tasks that came further, and how far."""
+        Returns:
+            The fraction of a stage that is done, or its end: None, or what went wrong.
+        """
 
-    def release(self, root: Path, stage: Stage) -> None:
-        """Note that nothing that is still to be begun needs this stage's folder."""
+    def release(self, root: Path, stage: Stage) -> None:  # noqa: B027
+        """Note that no stage that is still to be begun needs this stage's folder."""
 
+    @abstractmethod
     def cancel(self) -> None:
         """End what is running within seconds; nothing is submitted after it."""
 
 
-class Throttle:
-    """Passes progress on, but not oftener than a person could read it.
+def throttled(report: Report) -> Report:
+    """Pass on only fractions that are at least a hundredth above the last one."""
+    told = -1.0
 
-    Args:
-        report: Takes the fraction of a stage that is done.
-    """
+    def tell(fraction: float) -> None:
+        nonlocal told
+        if fraction >= told + 0.01:
+            told = float(fraction)
+            report(told)
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._told = -1.0
-
-    def __call__(self, fraction: float) -> None:
-        """Report a fraction that is at least a hundredth above the last one."""
-        if fraction >= self._told + 0.01:
-            self._told = fraction
-            self._report(fraction)
+    return tell

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sb3_integral.experiments.engine.plan import Plan
-from sb3_integral.experiments.engine.stage import RECORD, Stage
+from sb3_integral.experiments.engine.stage import RECORD
 
 Kind = tuple[str, ...]
-"""What stages have in common that take equally long for an equal amount of work."""
+"""The properties that are the same for stages that take equally long for an equal amount of work."""
+
+Past = dict[Kind, tuple[float, float]]
+"""Seconds and amount of work of all stages that were made, by kind."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is expected of the stages of a plan that are still to be made.
+    """The time that the stages of a plan will take that are still to be made.
 
     Attributes:
         seconds: On one worker, by the name of the stage; stages of an unknown kind are left out.
@@ -37,42 +38,39 @@ class Forecast:
         return sum(self.seconds.values())
 
 
-class PastStages:
-    """How long the stages in some experiments' folders took.
+def past_stages(folders: Iterable[Path]) -> Past:
+    """Return how long the stages in some experiments' folders took, for how much work, by kind."""
+    past: Past = {}
+    for folder in folders:
+        for path in folder.rglob(RECORD):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                name = path.parent.relative_to(folder).as_posix()
+                kinds = _kinds(record["function"], record["environment"], name)
+                made = float(record["seconds"]), float(record["amount"])
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                continue
+            for kind in kinds:
+                seconds, amount = past.get(kind, (0.0, 0.0))
+                past[kind] = seconds + made[0], amount + made[1]
+    return past
 
-    Args:
-        folders: The folders.
-    """
 
-    def __init__(self, folders: Iterable[Path]) -> None:
-        self._made: dict[Kind, list[tuple[float, float]]] = defaultdict(list)
-        for folder in folders:
-            for path in folder.glob(f"**/{RECORD}"):
-                try:
-                    record = json.loads(path.read_text(encoding="utf-8"))
-                    name = path.parent.relative_to(folder).as_posix()
-                    kinds = _kinds(record["function"], record["environment"], name)
-                    made = float(record["seconds"]), float(record["amount"])
-                except (OSError, ValueError, KeyError, TypeError, RecursionError):
-                    continue
-                for kind in kinds:
-                    self._made[kind].append(made)
-
-    def forecast(self, plan: Plan) -> Forecast:
-        """Predict how long the stages take that are still to be made."""
-        pending = plan.pending()
-        expected = {stage.name: self._seconds(stage) for stage in pending}
-        known = {name: seconds for name, seconds in expected.items() if seconds is not None}
-        unknown = tuple(name for name, seconds in expected.items() if seconds is None)
-        return Forecast(known, _longest_chain(pending, known), unknown)
-
-    def _seconds(self, stage: Stage) -> float | None:
+def forecast(plan: Plan, past: Past) -> Forecast:
+    """Predict how long the stages take that are still to be made."""
+    seconds: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    pending = plan.pending()
+    for stage in pending:  # those that others need come first
         environment = None if stage.environment is None else {"id": stage.environment.id}
-        for kind in _kinds(stage.function, environment, stage.name):
-            if made := self._made.get(kind):
-                seconds, amount = map(sum, zip(*made, strict=True))
-                return stage.amount * seconds / amount if amount else None
-        return None
+        kinds = _kinds(stage.function, environment, stage.name)
+        for took, amount in (past[kind] for kind in kinds if kind in past):
+            if amount:
+                seconds[stage.name] = stage.amount * took / amount
+        begin = max((ends.get(need.name, 0.0) for need in stage.needed), default=0.0)
+        ends[stage.name] = begin + seconds.get(stage.name, 0.0)
+    unknown = tuple(stage.name for stage in pending if stage.name not in seconds)
+    return Forecast(seconds, max(ends.values(), default=0.0), unknown)
 
 
 def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
@@ -81,16 +79,7 @@ def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
     return max(chain, sum(forecast.total for forecast in forecasts) / workers)
 
 
-def _kinds(function: str, environment: Mapping[str, Any] | None, name: str) -> tuple[Kind, Kind]:
-    """Return the kinds of a stage, the closest first: the same of another seed, or its function."""
-    place = "" if environment is None else str(environment["id"])
-    return (function, place, re.sub(r"^seed-\d+/", "", name)), (function, place)
-
-
-def _longest_chain(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:
-    # Stages that others need stand first.
-    ends: dict[str, float] = {}
-    for stage in stages:
-        begin = max((ends.get(need.name, 0.0) for need in stage.needed), default=0.0)
-        ends[stage.name] = begin + seconds.get(stage.name, 0.0)
-    return max(ends.values(), default=0.0)
+def _kinds(function: str, environment: Mapping[str, str] | None, name: str) -> tuple[Kind, Kind]:
+    """Return the kinds of a stage: its function, and, which is closer, the same stage of any seed."""
+    place = "" if environment is None else environment["id"]
+    return (function, place), (function, place, re.sub(r"^seed-\d+/", "", name))

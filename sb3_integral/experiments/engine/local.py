@@ -6,16 +6,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
-from sb3_integral.experiments.engine.executor import Failure, Throttle
+from sb3_integral.experiments.engine.executor import Executor, Failure, throttled
 from sb3_integral.experiments.engine.plan import Task
-from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral.experiments.engine.stage import Report, Stage
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -25,45 +26,33 @@ OUTPUT = "output.log"
 PRELOAD = "sb3_integral.experiments.stages.experiment"
 """Imported once, by the process from which all others are forked: it brings torch and the trainers."""
 
-GRACE_SECONDS = 3.0
-"""How long a process may clean up before it is killed."""
+GRACE_SECONDS = 3.0  # how long processes may clean up, all of them together, before they are killed
 
 
-class LocalExecutor:
-    """Makes each stage in a process with one thread, whatever the number of processes.
-
-    Args:
-        workers: How many stages are made at once.
-    """
+class LocalExecutor(Executor):
+    """Makes each stage in a process with one thread, so many at once as there are workers."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._context = _process_context()
+        self._context: Any = multiprocessing.get_context("spawn")
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            self._context = multiprocessing.get_context("forkserver")
+            self._context.set_forkserver_preload([PRELOAD])
         self._idle: list[_Worker] = []
         self._running: dict[_Worker, Task] = {}
-        self._told: list[tuple[str, float]] = []
-        self._environment: dict[str, str | None] = {}
+        self._environment: dict[str, str] = {}
 
     def __enter__(self) -> LocalExecutor:
-        """See :class:`Executor`."""
         # Libraries read these when they are loaded, which happens in the processes.
-        self._environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        self._environment = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """See :class:`Executor`."""
+    def __exit__(self, *_: object) -> None:
         self.cancel()
-        for name, value in self._environment.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in THREAD_VARIABLES:
+            del os.environ[name]
+        os.environ.update(self._environment)
 
     @property
     def workers(self) -> int:
@@ -74,35 +63,25 @@ class LocalExecutor:
         """See :class:`Executor`."""
         worker = self._idle.pop() if self._idle else _Worker(self._context)
         self._running[worker] = task
-        worker.begin(task)
+        with suppress(OSError):  # the process is dead, which `wait` will find out
+            worker.connection.send((task.stage, task.root))
 
-    def wait(self, seconds: float) -> Sequence[tuple[Task, Failure | None]]:
+    def wait(self, seconds: float) -> Iterable[tuple[Task, float | Failure | None]]:
         """See :class:`Executor`."""
         wait([worker.connection for worker in self._running], seconds)
-        ended: list[tuple[Task, Failure | None]] = []
+        news: list[tuple[Task, float | Failure | None]] = []
         for worker, task in list(self._running.items()):
             try:
-                while worker.connection.poll():
+                while worker in self._running and worker.connection.poll():
                     message = worker.connection.recv()
-                    if isinstance(message, float):
-                        self._told.append((task.label, message))
-                    else:
-                        ended.append((task, message[0]))
+                    news.append((task, message))
+                    if not isinstance(message, float):
                         del self._running[worker]
                         self._idle.append(worker)
-                        break
             except (EOFError, OSError):
                 del self._running[worker]
-                ended.append((task, worker.obituary()))
-        return ended
-
-    def progress(self) -> Sequence[tuple[str, float]]:
-        """See :class:`Executor`."""
-        told, self._told = self._told, []
-        return told
-
-    def release(self, root: Path, stage: Stage) -> None:
-        """See :class:`Executor`; folders stay where they are."""
+                news.append((task, worker.failure()))
+        return news
 
     def cancel(self) -> None:
         """See :class:`Executor`."""
@@ -111,11 +90,11 @@ class LocalExecutor:
         self._running.clear()
         for worker in workers:
             worker.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
         for worker in workers:
-            worker.process.join(GRACE_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
             worker.connection.close()
 
 
@@ -128,30 +107,17 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that the connection ends with the process
 
-    def begin(self, task: Task) -> None:
-        with suppress(OSError):  # the process is dead, which `wait` will find out
-            self.connection.send((task.stage, task.root))
-
-    def obituary(self) -> Failure:
+    def failure(self) -> Failure:
+        """Return why the process, which has ended, did so."""
         self.process.join()
         self.connection.close()
         status = self.process.exitcode or 0
+        cause = f"its process ended by itself with status {status}"
         if status == -9:  # Windows has no name for it
             cause = "its process was killed by SIGKILL; the system does that when memory runs out"
         elif status < 0:
             cause = f"its process was ended by {signal.Signals(-status).name}"
-        else:
-            cause = f"its process ended by itself with status {status}"
         return Failure(cause, cause, lost=True)
-
-
-def _process_context() -> Any:
-    # A fork server imports torch and the trainers once, and every worker is forked from it.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOAD])
-    return context
 
 
 def _work(connection: Connection) -> None:
@@ -169,9 +135,9 @@ def _work(connection: Connection) -> None:
         except EOFError:
             return
         except Exception as error:  # the stage's function cannot be imported here
-            connection.send((Failure.of(error),))
+            connection.send(Failure.of(error))
             continue
-        connection.send((_execute(stage, root, Throttle(connection.send)),))
+        connection.send(_execute(stage, root, throttled(connection.send)))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -186,14 +152,14 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _execute(stage: Stage, root: Path, report: Throttle) -> Failure | None:
+def _execute(stage: Stage, root: Path, report: Report) -> Failure | None:
     root.mkdir(parents=True, exist_ok=True)
     # Libraries write past Python's own streams.
     with (root / OUTPUT).open("a", encoding="utf-8") as output:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
     try:
-        stage.execute(root, lambda fraction: report(float(fraction)))
+        stage.execute(root, report)
     except Exception as error:
         return Failure.of(error)
     return None

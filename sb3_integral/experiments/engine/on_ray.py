@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from sb3_integral.requirements import require
@@ -24,14 +24,14 @@ from ray.exceptions import RayError  # noqa: E402
 from ray.util.queue import Empty, Queue  # noqa: E402
 
 from sb3_integral.experiments.engine.archive import packed, unpack  # noqa: E402
-from sb3_integral.experiments.engine.executor import Failure, Throttle  # noqa: E402
+from sb3_integral.experiments.engine.executor import Executor, Failure, throttled  # noqa: E402
 from sb3_integral.experiments.engine.plan import Task  # noqa: E402
 from sb3_integral.experiments.engine.stage import Stage  # noqa: E402
 
 REPORTS_AT_ONCE = 1000
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Makes each stage on one processor of a cluster, with one thread.
 
     A stage's folder comes back as an archive, in pieces, through Ray's object store, and goes from
@@ -55,11 +55,6 @@ class RayExecutor:
         self.stages_per_node: Counter[str] = Counter()
 
     def __enter__(self) -> RayExecutor:
-        """Connect to the cluster.
-
-        Raises:
-            ConnectionError: If there is none at the address.
-        """
         with tempfile.TemporaryDirectory() as folder:
             for name, source in self._sources.items():
                 copy = Path(folder, name)
@@ -67,26 +62,13 @@ class RayExecutor:
                 shutil.copyfile(source, copy)
             # Ray packs the folder here, and adds it to the module path of every worker.
             environment = {"working_dir": folder} if self._sources else {}
+            options: Any = {"log_to_driver": False, "logging_level": logging.ERROR}
             try:
-                ray.init(
-                    address=self._address,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    runtime_env=environment,
-                )
+                ray.init(address=self._address, runtime_env=environment, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise ConnectionError(f"no Ray cluster at {self._address!r}: {error}") from error
         self._reports = Queue(actor_options={"num_cpus": 0})
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Disconnect."""
-        self.cancel()
 
     def cancel(self) -> None:
         """Disconnect, which ends what is running."""
@@ -107,20 +89,20 @@ class RayExecutor:
         results = remote.remote(task.stage, task.label, needed, self._reports)
         self._running[results.completed()] = task, results
 
-    def wait(self, seconds: float) -> Sequence[tuple[Task, Failure | None]]:
+    def wait(self, seconds: float) -> Iterator[tuple[Task, float | Failure | None]]:
         """See :class:`Executor`."""
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=seconds, fetch_local=False)
-        return [(task, self._take(task, results)) for task, results in map(self._running.pop, done)]
-
-    def progress(self) -> Sequence[tuple[str, float]]:
-        """See :class:`Executor`."""
-        try:
-            return list(self._reports.get_nowait_batch(min(self._reports.qsize(), REPORTS_AT_ONCE)))
-        except Empty:
-            return []
+        tasks = {task.label: task for task, _ in self._running.values()}
+        with suppress(Empty):
+            count = min(self._reports.qsize(), REPORTS_AT_ONCE)
+            for label, fraction in self._reports.get_nowait_batch(count):
+                if label in tasks:
+                    yield tasks[label], fraction
+        for task, results in map(self._running.pop, done):
+            yield task, self._take(task, results)
 
     def release(self, root: Path, stage: Stage) -> None:
-        """See :class:`Executor`; the store forgets the archive, the folder stays."""
+        """Let the store forget the archive; the folder stays."""
         self._archives.pop((root, stage.name), None)
 
     def _archive(self, root: Path, stage: Stage) -> list[Any]:
@@ -160,7 +142,7 @@ def _execute(stage: Stage, label: str, needed: list[list[Any]], reports: Any) ->
         try:
             for need, pieces in zip(stage.needed, needed, strict=True):
                 unpack(map(ray.get, pieces), need.folder(root))
-            stage.execute(root, Throttle(lambda fraction: reports.put_nowait((label, fraction))))
+            stage.execute(root, throttled(lambda fraction: reports.put_nowait((label, fraction))))
         except RayError:
             raise  # not the stage's fault
         except Exception as error:

@@ -1,9 +1,10 @@
-"""What is to be done: the stages of one experiment, and the folder that they go to."""
+"""The stages of one experiment, and the folder that they go to."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,8 +14,7 @@ from sb3_integral.atomic import atomic_file
 from sb3_integral.experiments.engine.stage import RECORD, Stage
 from sb3_integral.experiments.engine.versions import differences
 
-NAMED_REASONS = 3
-"""How many reasons for making stages again are named."""
+NAMED_REASONS = 3  # the most reasons for making stages again that are named
 
 
 @dataclass(frozen=True)
@@ -25,25 +25,21 @@ class Plan:
         root: The experiment's folder.
         stages: With all that they need, those that others need first.
         neighbours: Folders of other experiments, from which a stage that is the same is taken.
+        notes: Remarks for the user before it runs.
     """
 
     root: Path
     stages: tuple[Stage, ...]
     neighbours: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def pending(self) -> list[Stage]:
         """Return the stages that are done neither here nor in a neighbour's folder."""
-        return [
-            stage
-            for stage in self.stages
-            if not any(stage.is_done(root) for root in (self.root, *self.neighbours))
-        ]
+        places = (self.root, *self.neighbours)
+        return [stage for stage in self.stages if not any(map(stage.is_done, places))]
 
     def selected(self, patterns: Sequence[str]) -> Plan:
-        """Return the plan of the stages whose names match a pattern, and of all that they need.
-
-        Args:
-            patterns: As a shell's: ``seed-0/*``, ``*/student``.
+        """Return the plan of the stages whose names match a shell's pattern, and of all that they need.
 
         Raises:
             ValueError: If a pattern matches no stage.
@@ -54,66 +50,47 @@ class Plan:
             if not matching:
                 names = ", ".join(stage.name for stage in self.stages)
                 raise ValueError(f"no stage matches {pattern!r}; there are {names}")
-            wanted |= _with_needs(matching)
+            wanted.update(stage.name for stage in matching)
+        for stage in reversed(self.stages):  # those that others need come first
+            if stage.name in wanted:
+                wanted.update(need.name for need in stage.needed)
         return replace(self, stages=tuple(stage for stage in self.stages if stage.name in wanted))
 
     def changes(self) -> str | None:
         """Return which stages are made anew and why, in one line; None if no stage is."""
-        reasons = Counter(
-            reason
-            for stage in self.pending()
-            if (reason := _reason(stage, stage.record(self.root))) is not None
-        )
-        if not reasons:
+        reasons = [_reason(stage, stage.record(self.root)) for stage in self.pending()]
+        counts = Counter(reason for reason in reasons if reason is not None)
+        if not counts:
             return None
-        dependent = reasons.pop("", 0)
-        named = [f"{reason} ({count})" for reason, count in reasons.most_common(NAMED_REASONS)]
-        if len(reasons) > NAMED_REASONS:
-            named.append(f"{len(reasons) - NAMED_REASONS} more reasons")
+        total, dependent = counts.total(), counts.pop("", 0)
+        named = [f"{reason} ({count})" for reason, count in counts.most_common(NAMED_REASONS)]
+        if len(counts) > NAMED_REASONS:
+            named.append(f"{len(counts) - NAMED_REASONS} more reasons")
         if dependent:
             named.append(f"what they need is made anew ({dependent})")
-        total = sum(reasons.values()) + dependent
-        return f"{total} finished {'stage is' if total == 1 else 'stages are'} made anew: " + "; ".join(
-            named
-        )
+        stages = "stage is" if total == 1 else "stages are"
+        return f"{total} finished {stages} made anew: {'; '.join(named)}"
 
     def forget(self) -> None:
         """Let every finished stage be made anew; the folders stay until then."""
         for stage in self.stages:
             if stage.is_done(self.root):
-                # A new file, because the old one may be linked to another experiment's.
+                record = {k: v for k, v in stage.record(self.root).items() if k != "key"}
                 with atomic_file(stage.folder(self.root) / RECORD) as partial:
-                    partial.write_text("{}\n", encoding="utf-8")
+                    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A stage that is to be made in a folder.
-
-    Attributes:
-        root: The experiment's folder.
-        stage: The stage.
-        label: What people read, unlike that of any other task of the same run.
-    """
+    """A stage that is to be made in an experiment's folder; no two labels of a run are the same."""
 
     root: Path
     stage: Stage
     label: str
 
 
-def _with_needs(stages: Iterable[Stage]) -> set[str]:
-    names: set[str] = set()
-    remaining = list(stages)
-    while remaining:
-        stage = remaining.pop()
-        if stage.name not in names:
-            names.add(stage.name)
-            remaining += stage.needed
-    return names
-
-
 def _reason(stage: Stage, record: dict[str, object]) -> str | None:
-    """Return why a stage with this record is made anew, "" if its needs are; None without a record."""
+    """Return why a stage with this record is made anew: "" if its needs are, None without a record."""
     if "key" not in record:
         return None
     changes = []
@@ -131,13 +108,10 @@ def _reason(stage: Stage, record: dict[str, object]) -> str | None:
 
 def _changed_inputs(before: object, now: object, name: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
+        names = {key: f"{name}.{key}".lstrip(".") for key in sorted({*before, *now})}
         return [
             change
-            for key in sorted({*before, *now})
-            for change in _changed_inputs(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            for key, inner in names.items()
+            for change in _changed_inputs(before.get(key), now.get(key), inner)
         ]
-    return [] if _plain(before) == _plain(now) else [name]
-
-
-def _plain(value: object) -> object:
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+    return [] if json.dumps(before) == json.dumps(now) else [name]

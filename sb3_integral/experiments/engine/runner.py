@@ -13,12 +13,11 @@ from filelock import FileLock, Timeout
 from sb3_integral.atomic import remove_leftovers, remove_partials_of
 from sb3_integral.experiments.engine.cache import reuse
 from sb3_integral.experiments.engine.executor import Executor, Failure
-from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, keep_failure
+from sb3_integral.experiments.engine.failures import FailedTask, forget_failures, write_failure
 from sb3_integral.experiments.engine.plan import Plan, Task
 from sb3_integral.experiments.engine.stage import RECORD
 
-POLL_SECONDS = 0.2
-"""How long the runner waits before it looks for progress."""
+POLL_SECONDS = 0.2  # how long the runner waits before it looks for progress
 
 
 class Watcher(Protocol):
@@ -28,7 +27,7 @@ class Watcher(Protocol):
         """A stage is being made."""
 
     def advanced(self, label: str, fraction: float) -> None:
-        """A stage that is being made has come so far."""
+        """A fraction of a stage is done."""
 
     def finished(self, task: Task, *, reused: bool) -> None:
         """A stage is there, made now or before."""
@@ -42,12 +41,7 @@ class ExperimentError(RuntimeError):
 
 
 def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> None:
-    """Make every stage of some experiments that is not there yet.
-
-    Args:
-        plans: The experiments.
-        executor: Where stages are made; inside its ``with`` statement.
-        watcher: Is told of it all.
+    """Make every stage of some experiments that is not there yet, inside the executor's ``with`` block.
 
     Raises:
         ExperimentError: If a folder cannot be written, or is not a stage's; if another run is at work in
@@ -59,17 +53,20 @@ def run_stages(plans: Sequence[Plan], executor: Executor, watcher: Watcher) -> N
             watcher.finished(task, reused=True)
         else:
             pending.append(task)
-    if not pending:
-        return
-    _check_targets(pending)
+    for task in pending:  # no work is begun that could not be put in its place
+        try:
+            task.stage.check_target(task.root)
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"stage {task.label} cannot be written: {error}") from error
+    roots = list(dict.fromkeys(task.root for task in pending))
     with ExitStack() as stack:
-        for root in dict.fromkeys(task.root for task in pending):
+        for root in roots:
             root.mkdir(parents=True, exist_ok=True)
             try:
                 stack.enter_context(FileLock(root / ".lock", timeout=0))
             except Timeout:
                 raise ExperimentError(f"another run is at work in {root}; wait for it to end") from None
-        for root in {task.root for task in pending}:
+        for root in roots:
             forget_failures(root)
         _remove_leftovers(pending)
         try:
@@ -98,95 +95,77 @@ class _Run:
         self._executor = executor
         self._watcher = watcher
         self._neighbours = {plan.root: plan.neighbours for plan in plans}
-        self._tasks = {task.label: task for task in pending}
         self._needs = _needs(pending)
         self._uses = Counter((task.root, need.name) for task in pending for need in task.stage.needed)
-        self._graph: TopologicalSorter[str] = TopologicalSorter(self._needs)
+        self._graph = TopologicalSorter(self._needs)
         self._failed: list[FailedTask] = []
-        self._lost: set[str] = set()
+        self._lost: set[Task] = set()
 
     def run(self) -> list[FailedTask]:
         self._graph.prepare()
         running = 0
         waiting: list[Task] = []
         while self._graph.is_active():
-            waiting += [self._tasks[label] for label in self._graph.get_ready()]
+            waiting += self._graph.get_ready()
             while waiting and running < self._executor.workers:
                 task = waiting.pop(0)
                 if reuse(task.stage, task.root, self._neighbours[task.root]):
                     self._finish(task, reused=True)
-                    waiting += [self._tasks[label] for label in self._graph.get_ready()]
+                    waiting += self._graph.get_ready()
                     continue
                 self._watcher.started(task)
                 self._executor.submit(task)
                 running += 1
             if not running:
                 break
-            ended = self._executor.wait(POLL_SECONDS)
-            for report in self._executor.progress():
-                self._watcher.advanced(*report)
-            for task, failure in ended:
+            for task, news in self._executor.wait(POLL_SECONDS):
+                if isinstance(news, float):
+                    self._watcher.advanced(task.label, news)
+                    continue
                 running -= 1
-                if failure is not None and failure.lost:
-                    remove_partials_of(task.stage.folder(task.root))
-                if failure is None:
+                if news is None:
                     self._finish(task, reused=False)
-                elif self._is_worth_another_try(task, failure):
-                    self._watcher.failed(task, failure, again=True)
+                elif self._fail(task, news):
                     waiting.insert(0, task)
-                else:
-                    path = keep_failure(task, failure)
-                    held_up = self._dependents(task.label)
-                    self._failed.append(FailedTask(task, failure, path, held_up))
-                    self._watcher.failed(task, failure, again=False)
         return self._failed
 
     def _finish(self, task: Task, *, reused: bool) -> None:
         self._watcher.finished(task, reused=reused)
-        self._graph.done(task.label)
+        self._graph.done(task)
         for need in task.stage.needed:
             self._uses[task.root, need.name] -= 1
             if not self._uses[task.root, need.name]:
                 self._executor.release(task.root, need)
 
-    def _is_worth_another_try(self, task: Task, failure: Failure) -> bool:
-        first = failure.lost and task.label not in self._lost
-        self._lost.add(task.label)
-        return first
+    def _fail(self, task: Task, failure: Failure) -> bool:
+        """Return whether a task is to be tried once more: if its process was lost for the first time."""
+        if failure.lost:
+            remove_partials_of(task.stage.folder(task.root))
+        again = failure.lost and task not in self._lost
+        self._lost.add(task)
+        if not again:
+            # Tasks stand in an order in which they can be made, so one pass finds all.
+            held_up = [task]
+            for other, needs in self._needs.items():
+                if not {*needs}.isdisjoint(held_up):
+                    held_up.append(other)
+            self._failed.append(FailedTask(task, failure, write_failure(task, failure), held_up[1:]))
+        self._watcher.failed(task, failure, again=again)
+        return again
 
-    def _dependents(self, label: str) -> tuple[str, ...]:
-        # Tasks stand in an order in which they can be made, so one pass finds all.
-        found = {label}
-        for other, needs in self._needs.items():
-            if found.intersection(needs):
-                found.add(other)
-        return tuple(other for other in self._needs if other in found and other != label)
 
-
-def _needs(tasks: list[Task]) -> dict[str, list[str]]:
-    """Return the labels of what each task has to wait for."""
-    labels = {(task.root, task.stage.name): task.label for task in tasks}
-    first_with_key: dict[str, str] = {}
+def _needs(tasks: list[Task]) -> dict[Task, list[Task]]:
+    """Return the tasks that each task has to wait for."""
+    by_name = {(task.root, task.stage.name): task for task in tasks}
+    first_with_key: dict[str, Task] = {}
     needs = {}
     for task in tasks:
-        needs[task.label] = [
-            labels[task.root, need.name]
-            for need in task.stage.needed
-            if (task.root, need.name) in labels
-        ]
-        first = first_with_key.setdefault(task.stage.key, task.label)
-        if first != task.label:  # it will be taken from there
-            needs[task.label].append(first)
+        names = ((task.root, need.name) for need in task.stage.needed)
+        needs[task] = [by_name[name] for name in names if name in by_name]
+        first = first_with_key.setdefault(task.stage.key, task)
+        if first is not task:  # it will be taken from there
+            needs[task].append(first)
     return needs
-
-
-def _check_targets(tasks: Sequence[Task]) -> None:
-    """Refuse to begin work that could not be put in its place."""
-    for task in tasks:
-        try:
-            task.stage.check_target(task.root)
-        except (OSError, ValueError) as error:
-            raise ExperimentError(f"stage {task.label} cannot be written: {error}") from error
 
 
 def _remove_leftovers(tasks: Sequence[Task]) -> None:

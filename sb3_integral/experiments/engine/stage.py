@@ -17,8 +17,7 @@ from sb3_integral.atomic import atomic_folder, check_folder_target
 from sb3_integral.experiments.engine.environment import Environment, current_versions
 from sb3_integral.experiments.engine.versions import differences, versions_of, versions_of_modules
 
-RECORD = "stage.json"
-"""Written last into a stage's folder: says what made it, and that it is whole."""
+RECORD = "stage.json"  # written last into a stage's folder: says what made it, and that it is whole
 
 Report = Callable[[float], None]
 """Takes the fraction of a stage that is done."""
@@ -57,11 +56,8 @@ class Stage:
     @cached_property
     def needed(self) -> tuple[Stage, ...]:
         """All stages whose folders it reads."""
-        return tuple(
-            stage
-            for need in self.needs.values()
-            for stage in (need if isinstance(need, tuple) else (need,))
-        )
+        needs = (need if isinstance(need, tuple) else (need,) for need in self.needs.values())
+        return tuple(stage for need in needs for stage in need)
 
     @cached_property
     def versions(self) -> dict[str, str]:
@@ -72,24 +68,13 @@ class Stage:
     @cached_property
     def key(self) -> str:
         """A digest of all that the result depends on."""
-        needs = {
-            name: [stage.key for stage in need] if isinstance(need, tuple) else need.key
-            for name, need in self.needs.items()
-        }
-        content = {
-            "stage": self.name,
-            "function": self.function,
-            "inputs": self.inputs,
-            "needs": needs,
-            "environment": None if self.environment is None else asdict(self.environment),
-            "version": __version__,
-            "versions": self.versions,
-        }
+        needs = self._of_needs(lambda stage: stage.key)
+        content = {"stage": self.name, "needs": needs, **self._origin()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property
     def function(self) -> str:
-        """The name of what makes it."""
+        """The name of the function that makes it."""
         return f"{self.run.__module__}.{self.run.__qualname__}"
 
     def folder(self, root: Path) -> Path:
@@ -97,7 +82,7 @@ class Stage:
         return root / self.name
 
     def record(self, root: Path) -> dict[str, Any]:
-        """Return what was recorded when its folder was made; nothing if there is no such record."""
+        """Return the record that its folder was made with; nothing if there is none."""
         try:
             record = json.loads((self.folder(root) / RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
@@ -127,29 +112,29 @@ class Stage:
         place = nullcontext() if self.environment is None else self.environment.registered()
         with place, atomic_folder(self.folder(root), RECORD) as partial:
             self._check_versions()
-            self.run(partial, report, **self._arguments(root))
-            record = {
-                "key": self.key,
-                "function": self.function,
-                "inputs": self.inputs,
-                "environment": None if self.environment is None else asdict(self.environment),
-                "version": __version__,
-                "versions": self.versions,
-                "seconds": round(time.perf_counter() - started, 2),
-                "amount": self.amount,
-            }
+            folders = self._of_needs(lambda stage: stage.folder(root))
+            environment = {} if self.environment is None else {"env_id": self.environment.id}
+            self.run(partial, report, **environment, **folders, **self.inputs, **self.paths)
+            seconds = round(time.perf_counter() - started, 2)
+            record = {"key": self.key, **self._origin(), "seconds": seconds, "amount": self.amount}
             text = json.dumps(record, indent=2) + "\n"
             (partial / RECORD).write_text(text, encoding="utf-8")
 
-    def _arguments(self, root: Path) -> dict[str, Any]:
-        folders = {
-            name: [stage.folder(root) for stage in need]
-            if isinstance(need, tuple)
-            else need.folder(root)
+    def _origin(self) -> dict[str, Any]:
+        return {
+            "function": self.function,
+            "inputs": self.inputs,
+            "environment": None if self.environment is None else asdict(self.environment),
+            "version": __version__,
+            "versions": self.versions,
+        }
+
+    def _of_needs(self, value: Callable[[Stage], Any]) -> dict[str, Any]:
+        """Return a value of each stage that it needs, by the name of the argument."""
+        return {
+            name: [value(stage) for stage in need] if isinstance(need, tuple) else value(need)
             for name, need in self.needs.items()
         }
-        environment = {} if self.environment is None else {"env_id": self.environment.id}
-        return {**environment, **folders, **self.inputs, **self.paths}
 
     def _check_versions(self) -> None:
         here = versions_of(self.packages) | versions_of_modules(self.modules)

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -17,32 +18,26 @@ SOURCE_SUFFIXES = frozenset(
 )
 """Files of a package that decide what it does: code and models. Others may be results or logs."""
 
-CODE = "code of "
-"""How the entry of a module without a version begins."""
+CODE = "code of "  # how the entry of a module without a version begins
 
 _IGNORED = frozenset({*sys.stdlib_module_names, "sb3_integral", "__main__"})
 
 
-@lru_cache
-def version_of(distribution: str) -> str | None:
-    """Return the installed version of a distribution; None if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
+_version = lru_cache(metadata.version)
+_distributions = lru_cache(metadata.packages_distributions)
 
 
 def versions_of(distributions: Iterable[str]) -> dict[str, str]:
     """Return the installed versions of distributions, without those that are not installed."""
-    found = {name: version_of(name) for name in distributions}
-    return {name: version for name, version in found.items() if version is not None}
+    found = {}
+    for name in distributions:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = _version(name)
+    return found
 
 
 def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
-    """Return what identifies the code of modules, and of the modules that they import.
-
-    Args:
-        modules: Names of importable modules.
+    """Return versions and digests of the code of modules, and of the modules that they import.
 
     Returns:
         For installed packages the name and version of their distribution, for all others (files beside
@@ -59,45 +54,39 @@ def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
 
 
 def local_sources(modules: Iterable[str]) -> dict[str, Path]:
-    """Return the source files of those modules, and of what they import, that no distribution holds.
+    """Return the source files of modules, and of their imports, that no distribution holds.
 
     Returns:
         By their path relative to the folder from which they are imported.
     """
-    sources: dict[str, Path] = {}
-    for _, files in _walk(modules):
-        sources.update(files or {})
-    return sources
+    return {name: path for _, files in _walk(modules) for name, path in (files or {}).items()}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what changed between two sets of versions, in words."""
+    """Return the changes between two sets of versions, in words."""
     changes = []
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
-        if old == new:
-            continue
-        if name.startswith(CODE):
+        if old != new and name.startswith(CODE):
             changes.append(f"the {name} changed")
-        else:
+        elif old != new:
             changes.append(f"{name} is {new or 'not installed'}, was {old or 'not installed'}")
     return changes
 
 
 def _walk(modules: Iterable[str]) -> Iterator[tuple[str, dict[str, Path] | None]]:
     """Give top-level modules, and the files of those that no distribution holds (else None)."""
-    remaining = sorted({module.partition(".")[0] for module in modules}, reverse=True)
+    remaining = {module.partition(".")[0] for module in modules} - _IGNORED
     seen = set(_IGNORED)
     while remaining:
-        name = remaining.pop()
-        if name in seen:
-            continue
+        name = min(remaining)
         seen.add(name)
         files = _local_files(name)
         yield name, files
         for path in (files or {}).values():
             if path.suffix == ".py":
-                remaining += sorted(_imported_by(path) - seen, reverse=True)
+                remaining |= _imported_by(path)
+        remaining -= seen
 
 
 def _local_files(name: str) -> dict[str, Path] | None:
@@ -114,24 +103,21 @@ def _local_files(name: str) -> dict[str, Path] | None:
         return None
     if not folders:
         return {origin.name: origin}
+    files = {path.relative_to(folder.parent): path for folder in folders for path in folder.rglob("*")}
     return {
-        path.relative_to(folder.parent).as_posix(): path
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.suffix in SOURCE_SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(folder))
+        name.as_posix(): path
+        for name, path in sorted(files.items())
+        if path.suffix in SOURCE_SUFFIXES
+        and path.is_file()
+        # Virtual environments and caches are not the package's.
+        and not any(part.startswith((".", "__pycache__", "site-packages")) for part in name.parts)
     }
-
-
-def _is_hidden(path: Path) -> bool:
-    """Return whether a path leads through a folder such as a virtual environment or a cache."""
-    return any(part.startswith((".", "__pycache__")) or part == "site-packages" for part in path.parts)
 
 
 def _is_installed(path: Path) -> bool:
     roots = [sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")]
-    return any(path.is_relative_to(root) for root in roots) or bool(
-        {"site-packages", "dist-packages"} & set(path.parts)
-    )
+    is_below = any(path.is_relative_to(root) for root in roots)
+    return is_below or not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def _imported_by(path: Path) -> set[str]:
@@ -139,13 +125,10 @@ def _imported_by(path: Path) -> set[str]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return set()
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
+    nodes = list(ast.walk(tree))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in names}
 
 
 def _digest(files: Mapping[str, Path]) -> str:
@@ -154,8 +137,3 @@ def _digest(files: Mapping[str, Path]) -> str:
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
-
-
-@lru_cache
-def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()

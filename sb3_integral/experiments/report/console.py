@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -14,161 +13,107 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.escaping import one_line
-from sb3_integral.experiments.report.markdown import p_value, spread
+from sb3_integral.experiments.report import text
 from sb3_integral.experiments.report.tables import Column, Row, best_baselines, columns_of, rows_by_size
 
 HEADING_WIDTH = 8
-LABEL_WIDTH = 10
-WORD_WIDTH = 20
-"""Characters of a heading's line, of a baseline's label, and of the longest word that is left whole."""
+"""Characters of a heading's line, where its words and the cells below it are not longer."""
 
 BEST_LABEL = "which is"
+"""The heading of the column with the names of the best baselines, whose cells may have several lines."""
 
-
-class Detail(NamedTuple):
-    """How much a table in a terminal says.
-
-    Attributes:
-        p_values: Whether each column has its p-values.
-        spread: Whether means have their deviations.
-        long_labels: Whether a baseline's name is on one line.
-        paper: Whether the paper's figures are there.
-    """
-
-    p_values: bool = False
-    spread: bool = False
-    long_labels: bool = False
-    paper: bool = False
-
-
-DETAILS = (
-    Detail(p_values=True, spread=True, long_labels=True, paper=True),
-    Detail(spread=True, long_labels=True, paper=True),
-    Detail(spread=True, paper=True),
-    Detail(long_labels=True, paper=True),
-    Detail(paper=True),
-    Detail(),
-)
+DETAILS = (("p", "std", "paper"), ("std", "paper"), ("paper",), ())
+"""The figures beside mean returns: p-values, standard deviations, and the paper's."""
 
 
 def console_table(table: pd.DataFrame, title: str, width: int) -> Table | Group:
     """Return a table for a terminal: the paper, the students, and the best baseline of each row.
 
-    It says as much as fits: with p-values, with deviations, means alone, and those without the paper's.
-    What does not fit even so is several tables below each other.
-
-    Args:
-        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
-        title: Stands above it.
-        width: Of the terminal, in characters.
+    It is as detailed as the width allows: with p-values, with deviations, means alone, and those without
+    the paper's. Columns for which even that is too narrow follow in more tables.
     """
     columns = columns_of(table)
-    plain = [column for column in columns if column.kind == "baseline"][:1]
-    shown = [*(column for column in columns if column.kind == "student"), *plain]
-    best = best_baselines(table) if sum(column.kind == "baseline" for column in columns) > 1 else {}
+    baselines = [column for column in columns if column.kind == "baseline"]
+    shown = [*(column for column in columns if column.kind == "student"), *baselines[:1]]
     for detail in DETAILS:
-        whole = _table(table, title, detail, shown, best)
+        if "std" not in detail:
+            table = table.assign(return_std=math.nan, paper_inn_std=math.nan, paper_nn_std=math.nan)
+        best = _best(table) if len(baselines) > 1 else pd.DataFrame()
+        whole = _table(title, _columns(table, shown, detail), best)
         if _fits(whole, width):
             return whole
     parts: list[list[Column]] = [[]]
     for column in shown:
-        if parts[-1] and not _fits(_table(table, "", detail, [*parts[-1], column], {}), width):
+        if parts[-1] and not _fits(_table("", _columns(table, [*parts[-1], column], detail)), width):
             parts.append([])
         parts[-1].append(column)
-    tables = [_table(table, title if part is parts[0] else "", detail, part, {}) for part in parts]
-    return Group(*tables, *([_table(table, "", detail, [], best)] if best else []))
+    frames = [_columns(table, part, detail) for part in parts]
+    if len(best):
+        frames.append(pd.concat([text.size_cells(table), best], axis=1))
+    return Group(*(_table("" if place else title, frame) for place, frame in enumerate(frames)))
 
 
 def combined_console_table(table: pd.DataFrame, environments: Sequence[str], width: int) -> Table:
-    """Return a table for a terminal: a row per column, a column per size.
+    """Return a table of combined scores for a terminal: a row per column, a column per size.
 
-    Args:
-        table: What :func:`~sb3_integral.experiments.report.tables.combined_scores` returns.
-        environments: What it is about.
-        width: Of the terminal, in characters; where it is narrow, bounds stand below each other.
+    Where the terminal is narrow, the bounds of an interval stand below each other.
     """
-    printed = _combined(table, environments, " to ")
-    return printed if _fits(printed, width) else _combined(table, environments, "\n")
-
-
-def _combined(table: pd.DataFrame, environments: Sequence[str], between: str) -> Table:
-    printed = _empty_table(f"{', '.join(environments)}: interquartile mean of scores")
+    title = f"{', '.join(environments)}: interquartile mean of scores"
+    for between in (" to ", "\n"):
+        texts = table.assign(text=[_score(row, between) for row in table.to_dict("records")])
+        texts = texts.pivot(index="label", columns="n_hidden", values="text").fillna(text.MISSING)
+        texts = texts.loc[table["label"].unique(), table["n_hidden"].unique()].rename(index=one_line)
+        printed = _table(title, texts.reset_index(names="N"))
+        if _fits(printed, width):
+            break
+    printed.columns[0].justify = "left"
     printed.caption = "0: random actions, 1: the plain network at full size; below: 95 % intervals"
-    printed.add_column("N")
-    sizes = list(dict.fromkeys(table["n_hidden"]))
-    for size in sizes:
-        printed.add_column(str(size), justify="right", no_wrap=True)
-    for label, rows in table.groupby("label", sort=False):
-        by_size = rows.set_index("n_hidden").to_dict("index")
-        printed.add_row(
-            escape(one_line(label)),
-            *(_score(by_size[size], between) if size in by_size else "-" for size in sizes),
-        )
     return printed
 
 
-def _score(row: dict[Any, Any], between: str) -> str:
-    if pd.isna(row["score_iqm"]):
-        return "-"
-    bounds = (
-        "" if pd.isna(row["score_low"]) else f"\n{row['score_low']:.2f}{between}{row['score_high']:.2f}"
-    )
-    return f"{row['score_iqm']:.2f}{bounds}"
+def _score(row: Row, between: str) -> str:
+    if pd.isna(row["score_low"]):
+        return text.number(row["score_iqm"], ".2f")
+    return f"{row['score_iqm']:.2f}\n{row['score_low']:.2f}{between}{row['score_high']:.2f}"
 
 
-def _table(
-    table: pd.DataFrame,
-    title: str,
-    detail: Detail,
-    shown: Sequence[Column],
-    best: Mapping[Any, Row],
-) -> Table:
-    columns = columns_of(table)
-    paper = [name for name in ("inn", "nn") if detail.paper and table["paper_inn_mean"].notna().any()]
-    headings = ["N", "removed %", *(f"paper {name.upper()}" for name in paper)]
+def _columns(table: pd.DataFrame, shown: Sequence[Column], detail: Collection[str]) -> pd.DataFrame:
+    parts = [text.size_cells(table)]
+    if "paper" in detail:
+        parts.append(text.paper_cells(table, ".0f"))
     for column in shown:
-        headings += [column.label, *(["p"] if detail.p_values and column is not columns[0] else [])]
-    printed = _empty_table(title)
-    for heading in [*headings, *(["best baseline", BEST_LABEL] if best else [])]:
-        side: Literal["left", "right"] = "left" if heading == BEST_LABEL else "right"
-        printed.add_column(escape(_folded(heading, HEADING_WIDTH)), justify=side, no_wrap=True)
-    by_size = {column: rows_by_size(table, column) for column in shown}
-    for size, row in rows_by_size(table, columns[0]).items():
-        cells = [str(size), f"{row['compression_pct']:.1f}"]
-        for name in paper:
-            cells.append(_mean(row[f"paper_{name}_mean"], row[f"paper_{name}_std"], detail, 0))
-        for column in shown:
-            own = by_size[column][size]
-            cells.append(_mean(own["return_mean"], own["return_std"], detail))
-            if detail.p_values and column is not columns[0]:
-                cells.append(p_value(own))
-        if best:
-            row = best.get(size, {"short_label": "", "return_mean": math.nan, "return_std": math.nan})
-            label = row["short_label"]
-            label = one_line(label) if detail.long_labels else _folded(label, LABEL_WIDTH)
-            cells += [_mean(row["return_mean"], row["return_std"], detail), escape(label) or "-"]
-        printed.add_row(*cells)
+        parts.append(text.cells(table, [column], text.returns))
+        if "p" in detail and column != columns_of(table)[0]:
+            parts.append(text.cells(table, [column._replace(label="p")], text.p_value))
+    return pd.concat(parts, axis=1)
+
+
+def _best(table: pd.DataFrame) -> pd.DataFrame:
+    rows = map(best_baselines(table).get, rows_by_size(table, columns_of(table)[0]))
+    texts = [(text.returns(row), one_line(row["short_label"])) if row else ("", "") for row in rows]
+    return pd.DataFrame(texts, columns=["best baseline", BEST_LABEL]).replace("", text.MISSING)
+
+
+def _table(title: str, *parts: pd.DataFrame) -> Table:
+    frame = pd.concat(parts, axis=1)
+    printed = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    printed.title = escape(one_line(title)) or None
+    for heading, column in frame.items():
+        is_text = heading == BEST_LABEL
+        widest = max(len(line) for cell in column for line in cell.splitlines())
+        words = textwrap.fill(one_line(heading), max(HEADING_WIDTH, widest), break_long_words=False)
+        printed.add_column(
+            escape(words),
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            min_width=None if is_text else max(widest, *map(len, words.splitlines())),
+        )
+    for row in frame.itertuples(index=False):
+        printed.add_row(*map(escape, row))
     return printed
-
-
-def _empty_table(title: str) -> Table:
-    shown = escape(one_line(title)) or None
-    return Table(title=shown, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def _fits(table: Table, width: int) -> bool:
     # The console is not drawn to, so its own width must not matter; without a height, Rich ignores
     # the width where the terminal is a dumb one.
-    return Console(width=10_000, height=1).measure(table).maximum <= width
-
-
-def _folded(text: str, width: int) -> str:
-    """Return text on several lines, and a word on one unless it is very long."""
-    words = (textwrap.wrap(word, WORD_WIDTH) for word in one_line(text).split())
-    return textwrap.fill(
-        " ".join(part for parts in words for part in parts), width, break_long_words=False
-    )
-
-
-def _mean(mean: float, std: float, detail: Detail, digits: int = 1) -> str:
-    return spread(mean, std if detail.spread else float("nan"), digits)
+    return Console(width=10_000, height=1).measure(table).minimum <= width

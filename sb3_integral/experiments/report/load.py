@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,24 +18,24 @@ RUNS = "runs.csv"
 PROVENANCE = "provenance.json"
 CONFIGURATION = "experiment.yml"
 
-TEXT = ("column", "label", "kind")
+TEXT = {TABLE: ("column", "label", "kind"), RUNS: ("column",)}
 NUMBERS = {
     TABLE: (
-        *("n_hidden", "compression_pct", "n_runs", "return_mean", "return_std"),
+        *("compression_pct", "n_runs", "return_mean", "return_std"),
         *("score_mean", "score_iqm", "score_low", "score_high", "welch_p"),
         *("paper_inn_mean", "paper_inn_std", "paper_nn_mean", "paper_nn_std"),
     ),
-    RUNS: ("seed", "n_hidden", "score"),
+    RUNS: ("seed", "score"),
 }
-"""Columns that each file must have, beside those of text."""
+"""Columns that each file must have, beside ``n_hidden``."""
 
 
 class Results(NamedTuple):
-    """The results of an experiment.
+    """The results of an experiment in an environment.
 
     Attributes:
         env: The environment's id.
-        table: What :func:`~sb3_integral.experiments.report.tables.build_table` returns.
+        table: The content of ``table.csv``.
         references: Returns of the expert and of random actions, by ``expert`` and ``random``.
         folder: Holds the files of the report.
     """
@@ -50,17 +51,12 @@ class Results(NamedTuple):
         Raises:
             ValueError: If the file is not there, or not of the form that a report has.
         """
-        try:
+        with _errors_named(self.folder):
             return read_csv(self.folder / RUNS)
-        except (OSError, ValueError) as error:
-            raise ValueError(_unreadable(self.folder, error)) from error
 
 
 def load_results(folder: Path) -> Results:
-    """Read the results of an experiment.
-
-    Args:
-        folder: An experiment's folder, or one with the files of its report.
+    """Read the results in an experiment's folder, or in one with the files of its report.
 
     Raises:
         ValueError: If it holds no finished experiment, or files of another form.
@@ -69,26 +65,18 @@ def load_results(folder: Path) -> Results:
     if report is None:
         raise ValueError(
             f"{folder} holds no finished experiment, expected {folder / 'report' / TABLE} "
-            f"and {CONFIGURATION} beside it; "
-            "`sb3-integral run` makes one"
+            f"and {CONFIGURATION} beside it; `sb3-integral run` makes one"
         )
-    try:
+    with _errors_named(report):
         table = read_csv(report / TABLE)
         provenance = json.loads((report / PROVENANCE).read_text(encoding="utf-8"))
         config = yaml.safe_load((report / CONFIGURATION).read_text(encoding="utf-8"))
         references = {name: float(entry["mean"]) for name, entry in provenance["references"].items()}
         return Results(str(config["env"]), table, references, report)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(_unreadable(report, error)) from error
-    except yaml.YAMLError as error:
-        raise ValueError(_unreadable(report, error)) from error
 
 
 def load_all_results(folders: Sequence[Path]) -> tuple[list[Results], list[Path]]:
     """Read the results of several experiments, such as those that ``runs/*`` names.
-
-    Args:
-        folders: As for :func:`load_results`.
 
     Returns:
         The results, and the files and folders that hold no report.
@@ -107,45 +95,37 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it lacks a column, or has something else in a column of numbers.
+        ValueError: If it lacks a column or a row, or has something else in a column of numbers.
     """
-    frame = pd.read_csv(
-        path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""], encoding="utf-8"
-    )
-    numbers = NUMBERS[path.name]
-    missing = [name for name in (*TEXT[: 3 if path.name == TABLE else 1], *numbers) if name not in frame]
-    if missing:
+    text, numbers = TEXT[path.name], NUMBERS[path.name]
+    dtypes = {**dict.fromkeys(text, str), **dict.fromkeys(numbers, float), "n_hidden": int}
+    frame = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""], encoding="utf-8")
+    if missing := [name for name in dtypes if name not in frame]:
         raise ValueError(f"{path.name} lacks the columns {', '.join(missing)}")
-    if frame.empty:
-        raise ValueError(f"{path.name} has no rows")
-    for name in numbers:
-        frame[name] = pd.to_numeric(frame[name])
-    if path.name == TABLE and frame["return_mean"].isna().any():
-        raise ValueError(f"{path.name} lacks values in the column return_mean")
-    if not (frame["n_hidden"] % 1 == 0).all():
-        raise ValueError(f"{path.name} needs whole numbers in the column n_hidden")
-    frame["n_hidden"] = frame["n_hidden"].astype(int)
-    key = ["column", "seed" if path.name == RUNS else "label", "n_hidden"]
-    if frame.duplicated(key).any() or len(frame) != len(frame[key[:2]].drop_duplicates()) * len(
-        frame["n_hidden"].unique()
-    ):
+    key = ["column", "label" if path.name == TABLE else "seed"]
+    grid = frame.assign(there=frame.get("return_mean", 0.0))
+    grid = grid.pivot(index=key, columns="n_hidden", values="there")
+    if grid.empty or grid.isna().any(axis=None):
         raise ValueError(f"{path.name} needs one row for each column and size")
-    if "label" in frame:
+    if "label" in text:
         frame["label"] = frame["label"].map(from_csv)
     return frame
 
 
 def _report_folder(folder: Path) -> Path | None:
     # Other results have a table of that name too, such as those of the appendix on MNIST.
-    return next(
-        (
-            at
-            for at in (folder / "report", folder)
-            if all((at / name).is_file() for name in (TABLE, CONFIGURATION))
-        ),
-        None,
-    )
+    for report in (folder / "report", folder):
+        if all((report / name).is_file() for name in (TABLE, CONFIGURATION)):
+            return report
+    return None
 
 
-def _unreadable(report: Path, error: Exception) -> str:
-    return f"the report in {report} cannot be read: {type(error).__name__}: {one_line(error)}"
+@contextmanager
+def _errors_named(report: Path) -> Iterator[None]:
+    """Turn whatever is wrong with the files of a report into one error that names it."""
+    errors = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+    try:
+        yield
+    except (*errors, yaml.YAMLError) as error:
+        problem = f"{type(error).__name__}: {one_line(error)}"
+        raise ValueError(f"the report in {report} cannot be read: {problem}") from error

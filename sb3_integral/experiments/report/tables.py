@@ -1,46 +1,30 @@
 """The numbers of an experiment: a row per run, and a row per column and size.
 
-Both are files of the report, and tidy: what does not exist is an empty cell.
+Both are files of the report, and tidy: a value that does not exist is an empty cell. ``runs.csv`` has
+a row per ``column`` (``inn``, ``nn_bicubic``), ``seed``, and ``n_hidden``, the neurons in each hidden
+layer, N:
 
-``runs.csv``, a row per column, seed and size:
+- ``compression_pct``: the percentage of the actor's parameters that is gone;
+- ``n_episodes``, and ``return_mean`` and ``return_std`` over them;
+- ``score``: 0 for random actions, 1 for the mean over seeds of the plain network at full size.
 
-==================  ================================================================================
-column              short name: ``inn``, ``nn_bicubic``
-seed                of the run
-n_hidden            neurons in each hidden layer, N
-compression_pct     percentage of the actor's parameters that is gone
-n_episodes          how many were evaluated
-return_mean         mean return of an episode
-return_std          standard deviation over the run's episodes
-score               0 for random actions, 1 for the mean over seeds of the plain network at full size
-==================  ================================================================================
+``table.csv`` has a row per ``column`` and ``n_hidden``, columns in order, the leader first:
 
-``table.csv``, a row per column and size, columns in order, the leader first:
-
-==================  ================================================================================
-column, label       short name, and what people read
-kind                ``student``, or ``baseline``: a plain network resized with no retraining
-n_hidden            N
-compression_pct     of this column: it is not that of others of the same N for ``svd``
-n_runs              seeds
-return_mean         mean over seeds of a run's mean return
-return_std          standard deviation over seeds
-score_mean          mean over seeds of the score
-score_iqm           interquartile mean of the scores
-score_low           ends of its 95 % bootstrap interval
-score_high
-welch_p             Welch's t-test against the leader at the same N
-paper_inn_mean      the paper's figures for this environment and N, in every row of that N
-paper_inn_std
-paper_nn_mean
-paper_nn_std
-paper_welch_p
-==================  ================================================================================
+- ``label``, and ``kind``: ``student``, or ``baseline`` for a plain network resized with no retraining;
+- ``compression_pct`` of this column, which for ``svd`` is not that of others of the same N;
+- ``n_runs``, and ``return_mean`` and ``return_std`` over the runs' mean returns;
+- ``score_mean``, and the interquartile mean ``score_iqm`` with its 95 % bootstrap interval from
+  ``score_low`` to ``score_high``;
+- ``welch_p``: Welch's t-test against the leader at the same N;
+- ``paper_inn_mean``, ``paper_inn_std``, ``paper_nn_mean``, ``paper_nn_std`` and ``paper_welch_p``: the
+  paper's figures for this environment and N, in every row of that N.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -59,23 +43,17 @@ PAPER = {
     "nn_std": "paper_nn_std",
     "welch_p": "paper_welch_p",
 }
-"""What the paper's figures are called in the table."""
+"""The names of the paper's figures in the table."""
 
 PAPER_LABELS = {"paper_inn": "INN, paper", "paper_nn": "NN, paper"}
-"""What people read of the paper's two networks, by the beginning of their columns' names."""
+"""The labels of the paper's two networks, by the beginning of their columns' names."""
 
 COMPRESSION_TOLERANCE = 0.05
 """Percentage points by which a network may be larger than the leader and still count as of its size."""
 
 
 class Column(NamedTuple):
-    """What is evaluated at every size.
-
-    Attributes:
-        name: Short name, in files.
-        label: What people read.
-        kind: ``student``, or ``baseline``: a plain network resized with no retraining.
-    """
+    """A network that is evaluated at every size: its name in files, its label, and its kind."""
 
     name: str
     label: str
@@ -83,12 +61,9 @@ class Column(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What scores refer to.
+    """The returns that scores refer to.
 
-    Attributes:
-        random: Return of random actions, whose score is 0.
-        reference: Return whose score is 1.
-        column: Where the reference is from: that column's mean over seeds at full size.
+    The score of random actions is 0, that of the reference 1: a column's mean over seeds at full size.
     """
 
     random: float
@@ -99,27 +74,16 @@ class Scale(NamedTuple):
 def read_runs(
     sweep_folders: Sequence[Path], columns: Sequence[Column], seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Read each run at each size: what ``runs.csv`` holds, but for the scores.
-
-    Args:
-        sweep_folders: A sweep per column and seed, seeds within columns.
-        columns: The columns.
-        seeds: The seeds.
-    """
+    """Read the rows of ``runs.csv``, without the scores, from a sweep per column and seed within it."""
     frames = []
-    keys = [(column, seed) for column in columns for seed in seeds]
-    for (column, seed), sweep in zip(keys, sweep_folders, strict=True):
-        frame = (
-            pd.read_csv(sweep / SWEEP)
-            .groupby("size", sort=False)
-            .agg(
-                compression_pct=("compression", "first"),
-                n_episodes=("episode_return", "size"),
-                return_mean=("episode_return", "mean"),
-                return_std=("episode_return", "std"),
-            )
-        )
-        frame = frame.reset_index(names="n_hidden")
+    for (column, seed), sweep in zip(product(columns, seeds), sweep_folders, strict=True):
+        by_size = pd.read_csv(sweep / SWEEP).groupby("size", sort=False)
+        frame = by_size.agg(
+            compression_pct=("compression", "first"),
+            n_episodes=("episode_return", "size"),
+            return_mean=("episode_return", "mean"),
+            return_std=("episode_return", "std"),
+        ).reset_index(names="n_hidden")
         frame.insert(0, "seed", seed)
         frame.insert(0, "column", column.name)
         frames.append(frame)
@@ -127,16 +91,11 @@ def read_runs(
 
 
 def score_scale(runs: pd.DataFrame, columns: Sequence[Column], random_return: float) -> Scale:
-    """Return what scores refer to: the plain network at full size, over all its seeds.
+    """Return the scale of scores: the plain network at full size, over all its seeds, has 1.
 
     It is one scale for the whole table, and a run that went wrong has a low score at every size. At
-    full size every baseline is the plain network itself, so the first is taken; without any, it is
-    the leader.
-
-    Args:
-        runs: Of :func:`read_runs`; the first size is the full one.
-        columns: The columns, the leader first.
-        random_return: Return of random actions.
+    full size, which comes first, every baseline is the plain network itself, so the first is taken;
+    without any, it is the first column, the leader.
     """
     plain = next((column for column in columns if column.kind == "baseline"), columns[0])
     full = runs[(runs["column"] == plain.name) & (runs["n_hidden"] == runs["n_hidden"].iloc[0])]
@@ -150,82 +109,69 @@ def with_scores(runs: pd.DataFrame, scale: Scale) -> pd.DataFrame:
 
 
 def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFrame) -> pd.DataFrame:
-    """Return what ``table.csv`` holds.
-
-    Args:
-        runs: With scores.
-        columns: The columns, the leader first.
-        paper: The paper's table; empty if it has none.
-    """
+    """Return the rows of ``table.csv``, from runs with scores, and the paper's table or an empty one."""
     samples = dict(iter(runs.groupby(["column", "n_hidden"], sort=False)))
-    sizes = list(dict.fromkeys(runs["n_hidden"]))
     rows = []
-    for column in columns:
-        for size in sizes:
-            sample = samples[column.name, size]
-            returns = sample["return_mean"].tolist()
-            moments = Moments.of(returns)
-            iqm = interquartile_mean(sample["score"].tolist())
-            leader = samples[columns[0].name, size]["return_mean"].tolist()
-            rows.append(
-                {
-                    **column._asdict(),
-                    "n_hidden": size,
-                    "compression_pct": float(sample["compression_pct"].iloc[0]),
-                    "n_runs": moments.n_runs,
-                    "return_mean": moments.mean,
-                    "return_std": moments.std,
-                    "score_mean": float(sample["score"].mean()),
-                    "score_iqm": iqm.value,
-                    "score_low": iqm.low,
-                    "score_high": iqm.high,
-                    "welch_p": float("nan") if column is columns[0] else welch_p(leader, returns),
-                }
-            )
-    table = pd.DataFrame(rows).rename(columns={"name": "column"})
+    for column, size in product(columns, runs["n_hidden"].unique().tolist()):
+        sample = samples[column.name, size]
+        returns = sample["return_mean"].tolist()
+        leader = samples[columns[0].name, size]["return_mean"].tolist()
+        moments = Moments.of(returns)
+        rows.append(
+            {
+                **_key(column, size),
+                "compression_pct": float(sample["compression_pct"].iloc[0]),
+                "n_runs": moments.n_runs,
+                "return_mean": moments.mean,
+                "return_std": moments.std,
+                "score_mean": float(sample["score"].mean()),
+                **_score(sample["score"].tolist()),
+                "welch_p": float("nan") if column is columns[0] else welch_p(leader, returns),
+            }
+        )
     printed = paper.set_index("n_hidden").rename(columns=PAPER)[list(PAPER.values())]
-    return table.join(printed.astype(float), on="n_hidden")
+    return pd.DataFrame(rows).join(printed.astype(float), on="n_hidden")
 
 
 def combined_scores(runs: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:
     """Return the interquartile mean of scores over environments and seeds, per column and size.
 
-    Runs are drawn again within their environment for the interval; columns and sizes that an
-    environment lacks are left out.
-
-    Args:
-        runs: The runs of each environment, with scores.
-        columns: The columns, in the order of the result.
-
-    Returns:
-        ``column``, ``label``, ``kind``, ``n_hidden``, ``n_environments``, ``n_runs``, ``score_iqm``,
-        ``score_low``, ``score_high``.
+    The bootstrap draws runs again within their environment. Columns and sizes that an environment lacks
+    are left out. The result has the key and the scores of ``table.csv``, ``n_environments``, and
+    ``n_runs`` over all of them.
     """
     samples = [
         {key: group["score"].tolist() for key, group in frame.groupby(["column", "n_hidden"])}
         for frame in runs
     ]
     rows = []
-    for column in columns:
-        for size in dict.fromkeys(runs[0]["n_hidden"]):
-            strata = [sample[key] for sample in samples if (key := (column.name, size)) in sample]
-            if len(strata) < len(samples):
-                continue
-            iqm = interquartile_mean(*strata)
-            rows.append(
-                {
-                    **column._asdict(),
-                    "n_hidden": size,
-                    "n_environments": len(strata),
-                    "n_runs": sum(map(len, strata)),
-                    "score_iqm": iqm.value,
-                    "score_low": iqm.low,
-                    "score_high": iqm.high,
-                }
-            )
-    names = ["name", "label", "kind", "n_hidden", "n_environments", "n_runs"]
-    frame = pd.DataFrame(rows, columns=[*names, "score_iqm", "score_low", "score_high"])
-    return frame.rename(columns={"name": "column"})
+    for column, size in product(columns, runs[0]["n_hidden"].unique().tolist()):
+        strata = [sample[column.name, size] for sample in samples if (column.name, size) in sample]
+        if len(strata) == len(samples):
+            counts = {"n_environments": len(strata), "n_runs": sum(map(len, strata))}
+            rows.append({**_key(column, size), **counts, **_score(*strata)})
+    names = ["column", "label", "kind", "n_hidden", "n_environments", "n_runs"]
+    return pd.DataFrame(rows, columns=[*names, "score_iqm", "score_low", "score_high"])
+
+
+def _key(column: Column, size: int) -> dict[str, Any]:
+    return {"column": column.name, "label": column.label, "kind": column.kind, "n_hidden": size}
+
+
+def _score(*strata: Sequence[float]) -> dict[str, float]:
+    value, low, high = interquartile_mean(*strata)
+    return {"score_iqm": value, "score_low": low, "score_high": high}
+
+
+def paper_table(env_id: str) -> pd.DataFrame:
+    """Return the paper's table for an environment (its Tables 1-4, Appendix III); empty if it has none.
+
+    It has a row per ``n_hidden``: ``compression_pct``, ``inn_ar``, ``inn_std``, ``nn_ar``, ``nn_std``
+    and ``welch_p``.
+    """
+    with (files(__package__) / "paper_tables.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    return table[table["env"] == env_id].drop(columns="env").reset_index(drop=True)
 
 
 def columns_of(table: pd.DataFrame) -> list[Column]:
@@ -243,7 +189,7 @@ def rows_by_size(table: pd.DataFrame, column: Column) -> dict[Any, Row]:
 def best_baselines(table: pd.DataFrame) -> dict[Any, Row]:
     """Return for each size the row of the baseline with the highest return.
 
-    Only those are asked that are not larger than the leader. Each row has a ``short_label`` too: without
+    Baselines that are larger than the leader do not count. Each row has a ``short_label`` too: without
     the name of the network where all baselines are of one, and empty where all are equal.
     """
     leader = rows_by_size(table, columns_of(table)[0])

@@ -1,10 +1,11 @@
-"""What the students' weights look like: heat maps (Fig. 4 of the paper) and spectra (Fig. 5)."""
+"""The students' weights in pictures: heat maps (Fig. 4 of the paper) and spectra (Fig. 5)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,22 +27,13 @@ from sb3_integral.policies.serialization import load_policy
 
 WEIGHTS = "weights.png"
 SPECTRUM = "spectrum.png"
-NOTE = "left_out.json"
-"""Why a figure is not there: sentences."""
+NOTE = "left_out.json"  # why a figure is not there: sentences
 
 
 def draw_figures(
     folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str, labels: list[str]
 ) -> None:
-    """Draw the weights of the second hidden layer of some students, and their spectra.
-
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        student_folders: A student each.
-        env_id: The environment that they were trained for.
-        labels: What people call them.
-    """
+    """Draw the weights of the second hidden layer of some students, and their spectra."""
     venv = make_vec_env(env_id)
     weights: dict[str, Tensor] = {}
     left_out = []
@@ -49,9 +41,7 @@ def draw_figures(
         student = load_policy(student_folder / STUDENT, venv.observation_space, venv.action_space)
         weight = second_layer(student)
         if weight is None:
-            left_out.append(
-                f"{label} has one hidden layer, so there is no weight between hidden layers."
-            )
+            left_out.append(f"{label} has one hidden layer, and no weight between hidden layers.")
         else:
             weights[label] = weight
     venv.close()
@@ -65,11 +55,7 @@ def draw_figures(
 def second_layer(student: BasePolicy) -> Tensor | None:
     """Return the weight from the first to the second hidden layer at full size; None if there is none.
 
-    Args:
-        student: Integral or plain.
-
-    Returns:
-        Shape: (neurons of the second, neurons of the first).
+    Its shape is (neurons of the second, neurons of the first).
     """
     policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
     hidden = find_layout(policy).actors[0].hidden
@@ -77,47 +63,31 @@ def second_layer(student: BasePolicy) -> Tensor | None:
 
 
 def plot_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Plot weights as heat maps side by side.
-
-    Args:
-        path: The PNG file.
-        weights: By label; each of shape (rows, columns).
-    """
+    """Plot weights, of shape (rows, columns) each, as heat maps side by side, under their labels."""
+    size = (4.2 * len(weights), 3.9)
     figure, grid = plt.subplots(
-        1, len(weights), figsize=(4.2 * len(weights), 3.9), dpi=110, layout="constrained", squeeze=False
+        1, len(weights), figsize=size, dpi=110, layout="constrained", squeeze=False
     )
     for axes, (label, weight) in zip(grid[0], weights.items(), strict=True):
         # A few large weights would leave the rest pale.
         limit = float(np.quantile(weight.abs().numpy(), 0.99)) or 1.0
         image = axes.imshow(weight.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
         figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
-        axes.set(
-            title=plotted_text(label),
-            xlabel="neuron of the first layer",
-            ylabel="neuron of the second layer",
-        )
+        first, second = ("neuron of the first layer", "neuron of the second layer")
+        axes.set(title=plotted_text(label), xlabel=first, ylabel=second)
     _save(figure, path)
 
 
 def plot_spectra(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Plot the mean absolute Fourier transform of the rows of each weight.
-
-    Args:
-        path: The PNG file.
-        weights: By label; each of shape (rows, columns).
-    """
+    """Plot the mean absolute Fourier transform of the rows of each weight, by label."""
     figure, axes = plt.subplots(figsize=(7, 3.8), dpi=110, layout="constrained")
-    for place, (label, weight) in enumerate(weights.items()):
-        amplitude = mean_spectrum(weight)
-        # An integral student that never changed its size may have the very weights of a plain one.
-        style = ("-", "--", ":")[place % 3]
-        colour = COLOURS[place % len(COLOURS)]
-        axes.plot(amplitude.numpy(), style, label=plotted_text(label), color=colour, linewidth=1.8)
-    axes.set(
-        ylim=(0, None),
-        xlabel="frequency, cycles along the neurons of the first layer",
-        ylabel="mean amplitude of a row",
-    )
+    # An integral student that never changed its size may have the very weights of a plain one.
+    styles = zip(cycle(COLOURS), cycle(("-", "--", ":")), strict=False)
+    for (label, weight), (colour, style) in zip(weights.items(), styles, strict=False):
+        amplitude = mean_spectrum(weight).numpy()
+        axes.plot(amplitude, style, label=plotted_text(label), color=colour, linewidth=1.8)
+    axes.set(ylim=(0, None), ylabel="mean amplitude of a row")
+    axes.set_xlabel("frequency, cycles along the neurons of the first layer")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

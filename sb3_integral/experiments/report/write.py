@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +16,21 @@ import yaml
 from sb3_integral import escaping
 from sb3_integral.atomic import LEFTOVER
 from sb3_integral.experiments.engine.stage import RECORD, Report
+from sb3_integral.experiments.engine.versions import versions_of
 from sb3_integral.experiments.files import REFERENCES
+from sb3_integral.experiments.report import tables
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
 from sb3_integral.experiments.report.markdown import markdown_report
-from sb3_integral.experiments.report.paper import paper_table
 from sb3_integral.experiments.report.plot import plot_results
-from sb3_integral.experiments.report.tables import (
-    Column,
-    Scale,
-    build_table,
-    read_runs,
-    score_scale,
-    with_scores,
-)
+from sb3_integral.experiments.report.tables import paper_table
 
-REPORT = "report"
-"""Name of the stage that writes it."""
+REPORT = "report"  # name of the stage that writes it
 
 PLOT = "reward_vs_size.png"
 
 PACKAGES = (
-    "sb3-integral",
-    "torch",
-    "stable-baselines3",
-    "sb3-contrib",
-    "rl-zoo3",
-    "imitation",
-    "gymnasium",
-    "mujoco",
-    "numpy",
-    "scipy",
+    *("sb3-integral", "torch", "stable-baselines3", "sb3-contrib", "rl-zoo3", "imitation"),
+    *("gymnasium", "mujoco", "numpy", "scipy"),
 )
 """Packages whose versions decide the results."""
 
@@ -61,39 +45,40 @@ def write_report(
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
 ) -> None:
-    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and what made them.
+    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and how they were made.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        references_folder: Returns of the expert and of random actions.
-        sweep_folders: A sweep per column and seed, seeds within columns.
-        config: The experiment's configuration.
-        hyperparams: The expert's, if it was trained here.
-        columns: The fields of each :class:`~sb3_integral.experiments.report.tables.Column`.
+    There is a sweep per column and seed, seeds within columns. The hyperparameters are the expert's, if
+    it was trained here; ``columns`` has the fields of each ``Column``.
     """
-    all_columns = [Column(**column) for column in columns]
+    all_columns = [tables.Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
-    runs = read_runs(sweep_folders, all_columns, config["seeds"])
-    scale = score_scale(runs, all_columns, references["random"]["mean"])
-    runs = with_scores(runs, scale)
-    table = build_table(runs, all_columns, paper_table(config["env"]))
+    runs = tables.read_runs(sweep_folders, all_columns, config["seeds"])
+    scale = tables.score_scale(runs, all_columns, references["random"]["mean"])
+    runs = tables.with_scores(runs, scale)
+    table = tables.build_table(runs, all_columns, paper_table(config["env"]))
 
     runs.to_csv(folder / RUNS, index=False, encoding="utf-8")
     escaped = table.assign(label=table["label"].map(escaping.csv))
     escaped.to_csv(folder / TABLE, index=False, encoding="utf-8")
-    (folder / "table.md").write_text(
-        markdown_report(table, scale, config["env"], _introduction(config, references)), encoding="utf-8"
-    )
     means = {name: entry["mean"] for name, entry in references.items()}
     plot_results(folder / PLOT, [Results(config["env"], table, means)])
-    (folder / CONFIGURATION).write_text(
-        yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False), encoding="utf-8"
-    )
-    (folder / PROVENANCE).write_text(
-        json.dumps(_provenance(config, references, scale, references_folder.parent), indent=2) + "\n",
-        encoding="utf-8",
-    )
+    provenance = {
+        "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},
+        "references": references,
+        "scores": scale._asdict(),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "versions": versions_of(PACKAGES),
+        "threads_per_stage": 1,
+        **_stages(references_folder.parent),
+    }
+    texts = {
+        "table.md": markdown_report(table, scale, config["env"], _introduction(config, references)),
+        CONFIGURATION: yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False),
+        PROVENANCE: json.dumps(provenance, indent=2) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _introduction(config: dict[str, Any], references: dict[str, Any]) -> str:
@@ -108,31 +93,14 @@ def _introduction(config: dict[str, Any], references: dict[str, Any]) -> str:
     )
 
 
-def _provenance(
-    config: dict[str, Any],
-    references: dict[str, Any],
-    scale: Scale,
-    root: Path,
-) -> dict[str, Any]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+def _stages(root: Path) -> dict[str, dict[str, Any]]:
+    """Return how long each stage of an experiment took, and the versions behind it."""
     records = {
         str(record.parent.relative_to(root)): json.loads(record.read_text(encoding="utf-8"))
         for record in sorted(root.rglob(RECORD))
         if not any(map(LEFTOVER.fullmatch, record.parts)) and record.parent != root / REPORT
     }
     return {
-        "seeds": {"expert": config["expert"]["seed"], "runs": config["seeds"]},
-        "references": references,
-        "scores": scale._asdict(),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "versions": versions,
-        "threads_per_stage": 1,
         "stage_seconds": {name: record["seconds"] for name, record in records.items()},
         "stage_versions": {name: record.get("versions", {}) for name, record in records.items()},
     }

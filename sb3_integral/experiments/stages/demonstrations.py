@@ -21,14 +21,11 @@ from sb3_integral.imitation import save_episodes, stream_episodes
 
 def demonstrations_stage(config: ExperimentConfig, seed: int, expert: Stage) -> Stage:
     """Declare the stage."""
+    demonstrations = config.demonstrations.model_dump(mode="json")
     return Stage(
         f"seed-{seed}/demonstrations",
         collect_demonstrations,
-        {
-            "algo": config.expert.algo,
-            "demonstrations": config.demonstrations.model_dump(mode="json"),
-            "seed": seed,
-        },
+        {"algo": config.expert.algo, "demonstrations": demonstrations, "seed": seed},
         {"expert_folder": expert},
         expert.environment,
         (*PACKAGES, "imitation"),
@@ -46,12 +43,12 @@ def collect_demonstrations(
     demonstrations: dict[str, Any],
     seed: int,
 ) -> None:
-    """Roll out the expert and keep its successful episodes."""
+    """Roll out the expert and write its successful episodes."""
     config = DemonstrationsConfig.model_validate(demonstrations)
     venv = make_vec_env(env_id, config.n_envs, seed=derived_seed(seed, "demonstrations"))
     expert = load_expert(expert_folder, env_id, algo, venv)
     episodes = stream_episodes(
-        _raw_observation_policy(expert, config),
+        _actor(expert, config),
         venv,
         config.episodes,
         np.random.default_rng(derived_seed(seed, "order of episodes")),
@@ -63,31 +60,24 @@ def collect_demonstrations(
     save_episodes(episodes, folder / EPISODES)
 
 
-def _raw_observation_policy(expert: Expert, config: DemonstrationsConfig) -> Any:
-    """Return the expert as the callable that imitation's rollout takes."""
-
-    def act(observation: Any, state: Any, dones: Any) -> Any:
-        return expert.predict(observation, state, dones, config.deterministic)
-
-    def disturbed(observation: Any, state: Any, dones: Any) -> Any:
-        best, drawn = (
-            expert.predict(observation, deterministic=is_best)[0] for is_best in (True, False)
-        )
-        if np.issubdtype(best.dtype, np.floating):
-            return best + _per_env(noise, best) * (drawn - best), None
-        takes_drawn = rng.random(len(best)) < noise[: len(best)]
-        return np.where(_per_env(takes_drawn, best), drawn, best), None
-
-    if not config.noise:
-        return act
+def _actor(expert: Expert, config: DemonstrationsConfig) -> Any:
+    """Return the expert, disturbed by its own exploration or not, as imitation's rollout takes it."""
     rng = np.random.default_rng(derived_seed(0, "noise"))
     noise = np.linspace(0.0, config.noise, config.n_envs)
-    return disturbed
 
+    def act(observation: Any, state: Any, dones: Any) -> Any:
+        if not config.noise:
+            return expert.predict(observation, state, dones, config.deterministic)
+        best, _ = expert.predict(observation, deterministic=True)
+        drawn, _ = expert.predict(observation, deterministic=False)
+        own: Any = noise[: len(best)]
+        is_continuous = np.issubdtype(best.dtype, np.floating)
+        if not is_continuous:
+            own = rng.random(len(best)) < own
+        own = own.reshape(-1, *[1] * (best.ndim - 1))
+        return best + own * (drawn - best) if is_continuous else np.where(own, drawn, best), None
 
-def _per_env(values: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    shaped: np.ndarray[Any, Any] = values[: len(like)].reshape(-1, *[1] * (like.ndim - 1))
-    return shaped
+    return act
 
 
 def _with_the_best_actions(

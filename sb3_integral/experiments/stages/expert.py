@@ -1,4 +1,4 @@
-"""The expert: trained by rl-zoo3, kept as one of its run folders, acting on raw observations."""
+"""The stage of the expert, which rl-zoo3 trains, and the expert as it acts on raw observations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from torch import Tensor
 
 from sb3_integral.experiments.config.hyperparams import expert_hyperparams
 from sb3_integral.experiments.config.schema import ExperimentConfig
-from sb3_integral.experiments.engine.environment import Environment
 from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.imitation import expert_distribution
 from sb3_integral.imitation.observations import Observations, as_arrays, as_tensors
@@ -31,23 +30,15 @@ from sb3_integral.imitation.observations import Observations, as_arrays, as_tens
 Array = np.ndarray[Any, Any]
 
 PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib")
-"""What decides how a trained expert acts."""
+"""Packages whose versions decide how a trained expert acts."""
 
 NAMING_MODULES = ("env_wrapper", "vec_env_wrapper", "callback")
 """Hyperparameters of rl-zoo3 that name classes by their modules."""
 
-EXPERT_PACKAGES = (*PACKAGES, "rl-zoo3")
-"""What decides how an expert is trained."""
-
 
 @dataclass(frozen=True)
 class Expert:
-    """A trained model together with the observation statistics it was trained on.
-
-    Attributes:
-        model: The model.
-        normalize: Its statistics; None if it was trained on raw observations.
-    """
+    """A trained model, and its statistics of observations if it was trained on normalised ones."""
 
     model: BaseAlgorithm
     normalize: VecNormalize | None
@@ -71,13 +62,13 @@ class Expert:
         return expert_distribution(self.model.policy, observations)
 
 
-def expert_stage(config: ExperimentConfig, environment: Environment) -> Stage:
+def expert_stage(config: ExperimentConfig) -> Stage:
     """Declare the stage that trains the expert, or takes one that is there already.
 
     Raises:
         ValueError: If the file of hyperparameters has no entry for the environment.
     """
-    own = config.expert
+    own, environment = config.expert, config.environment
     if own.model is not None:
         files = {"model": own.model, "vecnormalize": own.vecnormalize}
         paths = {name: path for name, path in files.items() if path is not None}
@@ -89,24 +80,20 @@ def expert_stage(config: ExperimentConfig, environment: Environment) -> Stage:
             paths={name: str(path) for name, path in paths.items()},
         )
     hyperparams = expert_hyperparams(own.hyperparams, environment.id)
+    settings = {"algo": own.algo, "seed": own.seed, "n_timesteps": own.n_timesteps}
     return Stage(
         "expert",
         train_expert,
-        {
-            "algo": own.algo,
-            "hyperparams": hyperparams,
-            "seed": own.seed,
-            "n_timesteps": own.n_timesteps,
-        },
+        {**settings, "hyperparams": hyperparams},
         environment=environment,
-        packages=EXPERT_PACKAGES,
+        packages=(*PACKAGES, "rl-zoo3"),
         modules=_named_modules([hyperparams.get(key) for key in NAMING_MODULES]),
         amount=float(own.n_timesteps or hyperparams.get("n_timesteps", 1.0)),
     )
 
 
 def _named_modules(value: Any) -> tuple[str, ...]:
-    """Return the modules of the classes that a value names: a string, a list, or keys of a mapping."""
+    """Return the modules of the classes that a string, a list or the keys of a mapping name."""
     if isinstance(value, str):
         return (value.rpartition(".")[0],) if "." in value else ()
     if isinstance(value, list | dict):
@@ -122,27 +109,19 @@ def train_expert(
     algo: str,
     hyperparams: dict[str, Any],
     seed: int,
-    n_timesteps: int | None,
+    n_timesteps: int | None = None,
 ) -> None:
     """Train an expert as ``python -m rl_zoo3.train`` does.
 
-    Args:
-        folder: Will hold rl-zoo3's log folder, and what it printed as ``train.log``.
-        report: Called with the fraction that is done.
-        env_id: The environment.
-        algo: An algorithm of rl-zoo3.
-        hyperparams: An entry of rl-zoo3's YAML.
-        seed: The seed of everything.
-        n_timesteps: In place of the hyperparameters' own, if given.
+    The folder will hold rl-zoo3's log folder, and its output as ``train.log``. The hyperparameters are
+    an entry of rl-zoo3's YAML; ``n_timesteps`` replaces theirs, if it is given.
     """
     config = folder / f"{algo}.yml"
     config.write_text(yaml.safe_dump({env_id: hyperparams}), encoding="utf-8")
-    arguments = Namespace(
-        algo=algo, env=env_id, seed=seed, env_kwargs=None, eval_env_kwargs=None, n_timesteps=-1
-    )
+    arguments = {"algo": algo, "env": env_id, "seed": seed, "n_timesteps": -1}
     with (folder / "train.log").open("w", encoding="utf-8") as log, redirect_stdout(log):
         manager = ExperimentManager(
-            arguments,
+            Namespace(env_kwargs=None, eval_env_kwargs=None, **arguments),
             algo,
             env_id,
             log_folder=str(folder),
@@ -174,16 +153,10 @@ def take_expert(
     model: str,
     vecnormalize: str | None = None,
 ) -> None:
-    """Copy an expert that is there already to where :func:`train_expert` would have left it.
+    """Copy an expert that is there already to the place where :func:`train_expert` would leave it.
 
-    Args:
-        folder: Will hold the copies, as rl-zoo3's log folder does.
-        report: Not called.
-        env_id: The environment.
-        algo: The algorithm of the model, as rl-zoo3 calls it.
-        digests: Of each file, by the name of its argument: it must still be the same.
-        model: The file that an SB3 model's ``save`` left.
-        vecnormalize: The file that ``VecNormalize.save`` left, if observations were normalised.
+    The digests are those of the files ``model`` and ``vecnormalize``, which SB3's ``save`` wrote, by the
+    names of these arguments.
 
     Raises:
         ValueError: If a file has changed.
@@ -202,13 +175,7 @@ def _digest(path: Path) -> str:
 
 
 def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bool:
-    """Train an expert with seed 0 where the folder holds none yet.
-
-    Args:
-        folder: As for :func:`train_expert`.
-        env_id: The environment.
-        algo: An algorithm of rl-zoo3.
-        hyperparams: A YAML file in rl-zoo3's format.
+    """Train an expert with seed 0, by a file of rl-zoo3's format, where the folder holds none yet.
 
     Returns:
         Whether one was trained.
@@ -220,28 +187,15 @@ def ensure_expert(folder: Path, env_id: str, algo: str, hyperparams: Path) -> bo
         return False
     settings = expert_hyperparams(hyperparams, env_id)
     folder.mkdir(parents=True, exist_ok=True)
-    train_expert(
-        folder,
-        lambda _: None,
-        env_id=env_id,
-        algo=algo,
-        hyperparams=settings,
-        seed=0,
-        n_timesteps=None,
-    )
+    train_expert(folder, lambda _: None, env_id=env_id, algo=algo, hyperparams=settings, seed=0)
     return True
 
 
 def load_expert(folder: Path, env_id: str, algo: str, venv: VecEnv) -> Expert:
-    """Load what :func:`train_expert` or :func:`take_expert` left, by SB3's own loaders.
+    """Load the expert in a folder of :func:`train_expert` or :func:`take_expert`, by SB3's own loaders.
 
-    They unpickle, which can run code: load experts that you trained yourself only.
-
-    Args:
-        folder: The folder that was given to :func:`train_expert`.
-        env_id: The environment.
-        algo: The algorithm.
-        venv: Gives the shape of observations.
+    They unpickle, which can run code: load experts that you trained yourself only. The environment gives
+    the shape of observations.
     """
     zipped, statistics = _files(folder, env_id, algo)
     normalize = VecNormalize.load(str(statistics), venv) if statistics.exists() else None

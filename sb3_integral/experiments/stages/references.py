@@ -1,4 +1,4 @@
-"""What returns are compared with: the expert, and random actions."""
+"""The stage that measures what returns are compared with: the expert, and random actions."""
 
 from __future__ import annotations
 
@@ -20,20 +20,15 @@ from sb3_integral.experiments.stages.seeds import derived_seed
 
 def references_stage(config: ExperimentConfig, expert: Stage) -> Stage:
     """Declare the stage."""
-    episodes = config.expert.n_eval_episodes
+    own, n_envs = config.expert, config.evaluation.n_envs
     return Stage(
         "references",
         evaluate_references,
-        {
-            "algo": config.expert.algo,
-            "episodes": episodes,
-            "n_envs": config.evaluation.n_envs,
-            "seed": config.expert.seed,
-        },
+        {"algo": own.algo, "episodes": own.n_eval_episodes, "n_envs": n_envs, "seed": own.seed},
         {"expert_folder": expert},
         expert.environment,
         PACKAGES,
-        amount=episodes,
+        amount=own.n_eval_episodes,
     )
 
 
@@ -51,17 +46,11 @@ def evaluate_references(
     """Evaluate the expert, and a policy that acts at random, for comparison."""
     venv = make_vec_env(env_id, n_envs, seed=derived_seed(seed, "references"))
     venv.action_space.seed(derived_seed(seed, "random actions"))
+    policies = {"expert": load_expert(expert_folder, env_id, algo, venv), "random": _RandomPolicy(venv)}
     returns = {}
-    for name, policy in (
-        ("expert", load_expert(expert_folder, env_id, algo, venv)),
-        ("random", _RandomPolicy(venv)),
-    ):
-        episode_returns, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
-        returns[name] = {
-            "mean": float(np.mean(episode_returns)),
-            "std": float(np.std(episode_returns)),
-            "episodes": episodes,
-        }
+    for name, policy in policies.items():
+        own, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
+        returns[name] = {"mean": float(np.mean(own)), "std": float(np.std(own)), "episodes": episodes}
         report(len(returns) / 2)
     (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
 
@@ -70,8 +59,8 @@ class _RandomPolicy:
     """Draws actions from the action space, which has to be seeded."""
 
     def __init__(self, venv: VecEnv) -> None:
-        self._action_space = venv.action_space
-        self._n_envs = venv.num_envs
+        self._venv = venv
 
     def predict(self, *_: Any, **__: Any) -> tuple[np.ndarray[Any, Any], None]:
-        return np.stack([self._action_space.sample() for _ in range(self._n_envs)]), None
+        space = self._venv.action_space
+        return np.stack([space.sample() for _ in range(self._venv.num_envs)]), None

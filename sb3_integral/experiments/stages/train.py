@@ -11,51 +11,38 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
-from sb3_integral.experiments.config.students import CloningConfig, RandomSizesConfig, SmoothnessConfig
+from sb3_integral.experiments.config.students import CloningSection, RandomSizesConfig, SmoothnessConfig
 from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.imitation import (
-    FullSize,
-    StudentArchitecture,
-    clone,
-    load_demonstrations,
-)
-from sb3_integral.policies import IntegralActorCriticPolicy, begin_at
+from sb3_integral.imitation import FullSize, StudentArchitecture, clone, load_demonstrations
+from sb3_integral.policies import IntegralActorCriticPolicy, init_from
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
-"""What decides how a student is trained."""
+"""Packages whose versions decide how a student is trained."""
 
 
 def student_stage(
     config: ExperimentConfig, name: str, seed: int, demonstrations: Stage, size: int | None = None
 ) -> Stage:
-    """Declare the stage that trains a student.
-
-    Args:
-        config: The experiment.
-        name: The student's.
-        seed: Of the run.
-        demonstrations: What is cloned.
-        size: Of its hidden layers, in place of its full sizes.
-    """
+    """Declare the stage that trains a student, or a network of one size in its place."""
     student = config.students[name]
-    sizes, cloning = student.random_sizes, config.cloning_of(student)
+    sizes, cloning = student.random_sizes, config.cloning_of(student).filled_in()
     # What a student does not have is not among its inputs, so a new ingredient changes no other student.
     inputs: dict[str, Any] = {
         "architecture": asdict(student.architecture(size)),
         "random_sizes": None if sizes is None else sizes.model_dump(mode="json", exclude_none=True),
-        "cloning": cloning.model_dump(mode="json"),
+        "cloning": cloning,
         "seed": seed,
     }
     needs: dict[str, Stage | tuple[Stage, ...]] = {"demonstrations_folder": demonstrations}
     packages = list(PACKAGES)
     if student.smoothness is not None:
         inputs["smoothness"] = student.smoothness.model_dump(mode="json")
-    if cloning.loss == "distribution":
+    if cloning["loss"] == "distribution":
         inputs["expert"] = config.expert.algo
         needs["expert_folder"] = demonstrations.needs["expert_folder"]
         packages.append("sb3-contrib")
@@ -69,7 +56,7 @@ def student_stage(
         needs,
         demonstrations.environment,
         tuple(packages),
-        amount=cloning.epochs * demonstrations.amount,
+        amount=cloning["epochs"] * demonstrations.amount,
     )
 
 
@@ -90,21 +77,12 @@ def train_student(
 ) -> None:
     """Clone the expert into one student.
 
-    Args:
-        folder: Where to write.
-        report: Is told of progress.
-        demonstrations_folder: What to clone.
-        env_id: The environment.
-        architecture: A :class:`StudentArchitecture`.
-        random_sizes: A :class:`RandomSizesConfig`.
-        cloning: A :class:`CloningConfig`.
-        seed: Of the run.
-        smoothness: A :class:`SmoothnessConfig`.
-        expert: The expert's algorithm, if its distribution is cloned.
-        expert_folder: The folder of the expert, if its distribution is cloned.
-        start_folder: The folder of the plain student whose weights it begins with, if there is one.
+    The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
+    :class:`CloningSection` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
+    its distribution is cloned, and ``start_folder`` if the student begins with a plain one's weights.
     """
-    training = CloningConfig.model_validate(cloning)
+    training = CloningSection.model_validate(cloning).filled_in()
+    n_epochs = training.pop("epochs")
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
     spaces, weights_seed = spaces_of(env_id), derived_seed(seed, "initial weights")
@@ -115,20 +93,17 @@ def train_student(
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
         assert isinstance(policy, IntegralActorCriticPolicy)
-        begin_at(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+        init_from(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
     epochs = count(1)
     clone(
         policy,
         demonstrations,
-        n_epochs=training.epochs,
-        batch_size=training.batch_size,
-        learning_rate=training.learning_rate,
-        schedule=training.schedule,
-        loss=training.loss,
+        n_epochs=n_epochs,
+        **training,
         sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
         targets=targets,
         seed=derived_seed(seed, "cloning"),
-        on_epoch_end=lambda: report(next(epochs) / training.epochs),
+        on_epoch_end=lambda: report(next(epochs) / n_epochs),
     )
     save_policy(policy, folder / STUDENT)

@@ -15,62 +15,48 @@ SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 
 
 def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]) -> list[Stage]:
-    """Return the stages that show an experiment; the last is the page.
-
-    Args:
-        config: The experiment.
-        report: The stage that writes the table.
-        students: The first seed's students, by name.
-    """
-    drawn = {
-        name: student
-        for name, student in config.students.items()
-        if student.kind in ("integral", "plain") and name in students
-    }
+    """Return the stages that show an experiment, by its report and the first seed's students."""
+    drawn = {n: own.label for n, own in config.students.items() if own.kind != "scratch"}
     figures = Stage(
         "figures",
         draw_figures,
-        {"labels": [student.label for student in drawn.values()]},
+        {"labels": [*drawn.values()]},
         {"student_folders": tuple(students[name] for name in drawn)},
         config.environment,
     )
-    video = _video(config, students)
+    shown = _shown(config)
+    agents = [
+        {"label": f"{label}, N = {size}", "method": method, "size": size}
+        for _, label, method, size in shown
+    ]
+    video = Stage(
+        "video",
+        record_agents,
+        {"agents": agents, "seed": config.seeds[0], "packages": list(config.environment.packages)},
+        {"student_folders": tuple(students[name] for name, *_ in shown)},
+        config.environment,
+    )
     page = Stage(
         PAGE,
         write_page,
         {"config": config.record()},
         {"report_folder": report, "figures_folder": figures, "video_folder": video},
+        paths={"command": config.command},
     )
     return [figures, video, page]
 
 
-def _video(config: ExperimentConfig, students: Mapping[str, Stage]) -> Stage:
+def _shown(config: ExperimentConfig) -> list[tuple[str, str, str | None, int]]:
+    """Return name, label, resize method and size of the agents of the video."""
     full, small = config.sizes[0], small_size(config.sizes)
-    leader = next(name for name, student in config.students.items() if student.kind == "integral")
-    shown: list[tuple[str, str | None, int]] = [(leader, None, full)]
-    if small is not None:
-        shown.append((leader, None, small))
-        for name, student in config.students.items():
-            method = next((m for m in SHOWN_METHODS if m in student.resize), None)
-            if student.kind == "plain" and method is not None:
-                shown.append((name, method, small))
-                break
-    return Stage(
-        "video",
-        record_agents,
-        {
-            "agents": [
-                {"label": f"{_label(config, name, method)}, N = {size}", "method": method, "size": size}
-                for name, method, size in shown
-            ],
-            "seed": config.seeds[0],
-            "packages": list(config.environment.packages),
-        },
-        {"student_folders": tuple(students[name] for name, _, _ in shown)},
-        config.environment,
-    )
-
-
-def _label(config: ExperimentConfig, name: str, method: str | None) -> str:
-    label = config.students[name].label
-    return label if method is None else f"{label}, {method.replace('-', ' ')}"
+    columns = [
+        (name, label, method)
+        for name, student in config.students.items()
+        for _, label, method in student.columns(name)
+        if student.kind != "scratch"
+    ]
+    leader = next(own for own in columns if own[2] is None)
+    if small is None:
+        return [(*leader, full)]
+    resized = (own for method in SHOWN_METHODS for own in columns if own[2] == method)
+    return [(*leader, full), (*leader, small), *((*own, small) for own in list(resized)[:1])]

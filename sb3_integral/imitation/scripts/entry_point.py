@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,6 +10,9 @@ from pathlib import Path
 
 SCRIPTS = ("train_imitation", "train_adversarial", "eval_policy")
 """The scripts of imitation that can be run here, by name."""
+
+PRELOADED = ["imitation.util.util", "sb3_integral"]
+"""What the processes of environments need, loaded once for all of them."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -23,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     imitation and sacred are changed for the rest of the process; see
     :mod:`sb3_integral.imitation.scripts.repairs`. The scripts save policies, and these loaders read
-    them, in SB3's and imitation's own formats, which are pickles: name no file of a stranger's.
+    them, in SB3's and imitation's own formats, which are pickles: name only files that you trust.
 
     Args:
         argv: The script's name, then what it would take behind its name; the process' own arguments by
@@ -49,4 +53,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     experiment = repaired_experiment(script)
     # Where imitation's own main puts its records.
     experiment.observers[:] = [FileStorageObserver(Path.cwd() / "output" / "sacred" / script)]
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     experiment.run_commandline(arguments)

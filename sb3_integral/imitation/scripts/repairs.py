@@ -8,10 +8,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+import gymnasium as gym
 import numpy as np
 import sacred
 from imitation.algorithms import bc
@@ -19,6 +20,7 @@ from imitation.data.types import Trajectory
 from imitation.policies.serialize import policy_registry
 from imitation.scripts.ingredients import bc as bc_ingredient
 from imitation.scripts.ingredients import policy as policy_ingredient
+from imitation.util import util
 from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
@@ -30,6 +32,7 @@ from sb3_integral.imitation.scripts.saved_policies import (
     reconstruct_policy,
 )
 from sb3_integral.imitation.training_sizes import FullSize, sizes_for
+from sb3_integral.mujoco_warnings import SHOWN, make_quietly
 from sb3_integral.policies import IntegralActorCriticPolicy
 
 STUDENT = {
@@ -77,6 +80,8 @@ def _repair() -> None:
     policy_registry.register("trpo", value=load_trpo_expert)
     policy_registry.register("integral_student", value=load_student_policy)
     bc.reconstruct_policy = reconstruct_policy
+    quiet = SimpleNamespace(Env=gym.Env, make=partial(make_quietly, gym.make, SHOWN))
+    vars(util)["gym"] = quiet
     _return_the_policy_that_is_made()
     _train_at_random_sizes()
     _do_without_a_video_recorder()

@@ -1,6 +1,6 @@
 """Policies from files: experts for imitation's scripts, and the students that the scripts saved.
 
-SB3's and imitation's files are pickles: reading one can run code. Read none of a stranger's.
+SB3's and imitation's files are pickles: reading one can run code. Read only those that you trust.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb3_integral.experiments import ConfigError, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_config
 
 
 @pytest.mark.parametrize("text", ["sizes: [16", "a: b: c", "\tname: x", "a: !!python/object:list {}"])

@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.experiments import ConfigError, build_stages, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_config
 from sb3_integral.experiments.config.presets import apply_preset, merge
+from sb3_integral.experiments.stages.experiment import build_stages
 
 PRESETS = ("quick", "standard", "students", "paper")
 

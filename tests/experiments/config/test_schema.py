@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.experiments import ConfigError, ExperimentConfig, build_stages, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_config
+from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.imitation import (
     SUCCESS_CRITERIA,
     MinReturn,
@@ -76,7 +78,8 @@ def test_a_configuration_needs_no_more_than_names_sizes_and_students(content, wr
         del content[section]
     config = load_config(write_config(content))
     assert config.demonstrations.episodes == 500  # of the preset that nobody had to choose
-    assert (config.cloning.epochs, config.cloning.learning_rate) == (40, 0.003)
+    cloning = config.cloning.filled_in()
+    assert (config.cloning.epochs, cloning["epochs"], cloning["learning_rate"]) == (40, 40, 0.003)
     assert config.evaluation.deterministic
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sb3_integral.experiments import load_config
+from sb3_integral.experiments.config.load import load_config
 from sb3_integral.imitation import GivenSizes, LogUniformSizes, UniformSizes
 from sb3_integral.nn import SmoothnessPenalty
 from sb3_integral.resize import RESIZE_METHODS

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pytest
@@ -15,6 +16,7 @@ def test_a_folder_survives_being_taken_to_pieces(tmp_path, monkeypatch):
     (tmp_path / "a" / "deep").mkdir(parents=True)
     (tmp_path / "a" / "deep" / "data").write_bytes(bytes(range(256)) * 20)
     (tmp_path / "a" / "empty").touch()
+    (tmp_path / "a" / "stage.json").write_text("{}")
 
     # when
     pieces = list(packed(tmp_path / "a"))
@@ -28,6 +30,7 @@ def test_a_folder_survives_being_taken_to_pieces(tmp_path, monkeypatch):
         for path in (tmp_path / "elsewhere" / "a").rglob("*")
         if path.is_file()
     }
+    assert list(json.loads(files.pop("stage.json"))["sha256"]) == ["deep/data", "empty"]
     assert files == {"deep/data": bytes(range(256)) * 20, "empty": b""}
 
 

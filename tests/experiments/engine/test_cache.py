@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
 
-from sb3_integral.experiments import Stage
 from sb3_integral.experiments.engine.cache import reuse
+from sb3_integral.experiments.engine.stage import Stage
 
 
 @pytest.fixture
@@ -26,20 +25,39 @@ def there(stage, tmp_path, ignore_progress):
     return tmp_path / "there"
 
 
-def test_the_same_stage_is_taken_from_a_neighbour_without_another_copy(stage, here, there):
+def test_the_same_stage_is_copied_from_a_neighbour(stage, here, there):
     assert reuse(stage, here, [here, there.parent / "nowhere", there])
     assert stage.is_done(here)
-    assert (here / "deep/a/text").samefile(there / "deep/a/text")
-
-
-def test_where_files_cannot_be_linked_they_are_copied(stage, here, there, monkeypatch):
-    def refuse(*_):
-        raise OSError("another file system")
-
-    monkeypatch.setattr(os, "link", refuse)
-    assert reuse(stage, here, [there])
     assert (here / "deep/a/text").read_text() == "a"
-    assert not (here / "deep/a/text").samefile(there / "deep/a/text")
+
+
+def test_what_is_changed_here_is_not_changed_at_the_neighbour(stage, here, there):
+    # given
+    reuse(stage, here, [there])
+
+    # when a file is written in place
+    with (here / "deep/a/text").open("r+") as file:
+        file.write("b")
+
+    # then
+    assert (there / "deep/a/text").read_text() == "a"
+
+
+def test_what_somebody_added_at_the_neighbour_stays_there_alone(stage, here, there):
+    (there / "deep/a/notes.txt").write_text("mine")
+    assert reuse(stage, here, [there])
+    assert sorted(path.name for path in (here / "deep/a").iterdir()) == ["stage.json", "text"]
+
+
+@pytest.mark.parametrize("changed", ["b", None])
+def test_what_somebody_changed_at_the_neighbour_is_not_taken(stage, here, there, changed):
+    # given
+    text = there / "deep/a/text"
+    text.unlink() if changed is None else text.write_text(changed)
+
+    # when, then
+    assert not reuse(stage, here, [there])
+    assert not stage.folder(here).exists()
 
 
 def test_making_it_again_here_leaves_the_neighbours_alone(stage, here, there, ignore_progress):

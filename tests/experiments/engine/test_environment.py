@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import gymnasium as gym
 import pytest
 
-from sb3_integral.experiments import Environment
-from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
+from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS, Environment
 
 
 @pytest.fixture
@@ -67,20 +63,3 @@ def test_a_package_that_cannot_be_imported_is_an_error_that_names_it():
 )
 def test_a_simulator_is_among_the_versions(name, distribution):
     assert set(Environment(name).versions) == {"gymnasium", distribution} - {None}
-
-
-def test_mujoco_repeats_no_warning(tmp_path):
-    # given an environment of whose model MuJoCo warns whenever it is loaded
-    code = (
-        "import gymnasium, sb3_integral.experiments as e\n"
-        "with e.Environment('HalfCheetah-v4').registered():\n"
-        "    for _ in range(3): gymnasium.make('HalfCheetah-v4').close()\n"
-    )
-    # when
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
-    # then
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("settotalmass") == 1
-    assert list(tmp_path.iterdir()) == []

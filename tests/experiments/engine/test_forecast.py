@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sb3_integral.experiments import PastStages, Plan, build_stages, load_config, wall_seconds
-from sb3_integral.experiments.engine import Forecast
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.engine.forecast import Forecast, forecast, past_stages, wall_seconds
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.stages.experiment import build_stages
 
 
 def pretend_done(plan: Plan, seconds_of: Mapping[str, float]) -> None:
@@ -60,7 +62,7 @@ def test_the_work_of_finished_stages_is_scaled_to_what_is_to_be_made(plans):
     pretend_done(plans["standard"], SMALL)
 
     # when
-    expected = PastStages([plans["standard"].root]).forecast(plans["large"])
+    expected = forecast(plans["large"], past_stages([plans["standard"].root]))
 
     # then each takes as many times longer as there is more to do
     seconds = expected.seconds
@@ -77,21 +79,21 @@ def test_the_work_of_finished_stages_is_scaled_to_what_is_to_be_made(plans):
 def test_a_selection_of_stages_is_forecast_as_well(plans):
     pretend_done(plans["standard"], SMALL)
     selected = plans["large"].selected(["seed-2/inn/*"])
-    expected = PastStages([plans["standard"].root]).forecast(selected)
+    expected = forecast(selected, past_stages([plans["standard"].root]))
     assert set(expected.seconds) == {stage.name for stage in selected.stages}
     assert expected.unknown == ()
 
 
 def test_what_is_done_is_not_counted(plans):
     pretend_done(plans["standard"], {"expert": 1.0})
-    expected = PastStages([plans["standard"].root]).forecast(plans["standard"])
+    expected = forecast(plans["standard"], past_stages([plans["standard"].root]))
     assert "expert" not in {*expected.seconds, *expected.unknown}
 
 
 def test_a_student_never_trained_before_is_forecast_from_other_students(plans, tmp_path):
     pretend_done(plans["standard"], {"student": 3.0})
     (tmp_path / "standard/seed-0/inn").rename(tmp_path / "standard/seed-0/other")
-    expected = PastStages([plans["standard"].root]).forecast(plans["large"])
+    expected = forecast(plans["large"], past_stages([plans["standard"].root]))
     assert expected.seconds["seed-0/inn/student"] == pytest.approx(3.0 * 10 * 30)
 
 
@@ -99,7 +101,7 @@ def test_a_student_never_trained_before_is_forecast_from_other_students(plans, t
 def test_records_that_say_nothing_are_left_out(plans, tmp_path: Path, text):
     (tmp_path / "standard/expert").mkdir(parents=True)
     (tmp_path / "standard/expert/stage.json").write_text(text, encoding="utf-8")
-    expected = PastStages([plans["standard"].root]).forecast(plans["large"])
+    expected = forecast(plans["large"], past_stages([plans["standard"].root]))
     assert expected.seconds == {}
 
 

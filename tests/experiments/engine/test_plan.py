@@ -6,8 +6,9 @@ from importlib import metadata
 
 import pytest
 
-from sb3_integral.experiments import Plan, Stage
 from sb3_integral.experiments.engine.cache import reuse
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.engine.stage import Stage
 
 
 @pytest.fixture

@@ -13,16 +13,12 @@ import pytest
 from filelock import FileLock
 
 from sb3_integral.atomic import PARTIAL_PREFIX
-from sb3_integral.experiments import (
-    Environment,
-    ExperimentError,
-    LocalExecutor,
-    Plan,
-    Stage,
-    Task,
-    run_stages,
-)
-from sb3_integral.experiments.engine import Failure
+from sb3_integral.experiments.engine.environment import Environment
+from sb3_integral.experiments.engine.executor import Failure
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Plan, Task
+from sb3_integral.experiments.engine.runner import ExperimentError, run_stages
+from sb3_integral.experiments.engine.stage import Stage
 
 RUN_A_STAGE_THAT_SLEEPS = """
 import sys
@@ -32,7 +28,9 @@ sys.path.insert(0, sys.argv[1])
 
 import small_stage_functions as functions
 
-from sb3_integral.experiments import LocalExecutor, Stage, Task
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Task
+from sb3_integral.experiments.engine.stage import Stage
 
 if __name__ == "__main__":
     root = Path(sys.argv[2])
@@ -292,7 +290,10 @@ sys.path.insert(0, sys.argv[1])
 
 import small_stage_functions as functions
 
-from sb3_integral.experiments import LocalExecutor, Plan, Stage, run_stages
+from sb3_integral.experiments.engine.local import LocalExecutor
+from sb3_integral.experiments.engine.plan import Plan
+from sb3_integral.experiments.engine.runner import run_stages
+from sb3_integral.experiments.engine.stage import Stage
 
 if __name__ == "__main__":
     root = Path(sys.argv[2])
@@ -398,7 +399,7 @@ def test_experiments_are_run_together_and_what_is_the_same_is_made_once(function
     assert notes.names("made") == {"one: expert", "one: own", "two: own"}
     assert notes.names("reused") == {"two: expert"}
     texts = [tmp_path / name / "expert" / "text" for name in ("one", "two")]
-    assert texts[0].samefile(texts[1])
+    assert texts[0].read_text() == texts[1].read_text()
 
 
 def test_one_experiments_failure_is_not_the_others(functions, tmp_path):

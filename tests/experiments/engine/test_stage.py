@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sb3_integral import __version__
-from sb3_integral.experiments import Stage
+from sb3_integral.experiments.engine.stage import Stage
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -102,6 +102,7 @@ def test_the_record_says_what_made_the_folder(chain, ignore_progress):
     with executed(chain, ignore_progress) as root:
         record = json.loads((root / "third" / "stage.json").read_text())
     assert record.pop("seconds") >= 0
+    assert list(record.pop("sha256")) == ["text"]
     assert record == {
         "key": chain.key,
         "function": "small_stage_functions.write",
@@ -154,16 +155,30 @@ def test_a_stage_that_fails_keeps_what_was_there_before(functions, tmp_path, ign
 
 def test_making_a_stage_again_leaves_nothing_of_the_one_before(functions, tmp_path, ignore_progress):
     # given
-    Stage("a", functions.write, {"text": "1"}).execute(tmp_path, ignore_progress)
-    (tmp_path / "a" / "more").write_text("of the one before")
+    Stage("a", functions.write_named, {"name": "deep/1"}).execute(tmp_path, ignore_progress)
 
     # when
-    changed = Stage("a", functions.write, {"text": "2"})
+    changed = Stage("a", functions.write_named, {"name": "deep/2"})
     changed.execute(tmp_path, ignore_progress)
 
     # then
-    assert sorted(files(tmp_path)) == ["a/stage.json", "a/text"]
-    assert (tmp_path / "a" / "text").read_text() == "2"
+    assert sorted(files(tmp_path)) == ["a/deep/2", "a/stage.json"]
+
+
+@pytest.mark.parametrize("name", ["text", "notes.txt", "deep/notes.txt"])
+def test_a_file_that_somebody_put_there_or_changed_keeps_the_folder_as_it_is(
+    functions, tmp_path, ignore_progress, name
+):
+    # given
+    Stage("a", functions.write, {"text": "1"}).execute(tmp_path, ignore_progress)
+    (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "a" / name).write_text("years of work")
+    content = files(tmp_path)
+
+    # when, then
+    with pytest.raises(FileExistsError, match=f"was not written with it, or was changed.*: '{name}'"):
+        Stage("a", functions.sleep, {"pid": str(tmp_path / "pid")}).execute(tmp_path, ignore_progress)
+    assert files(tmp_path) == content
 
 
 # Versions

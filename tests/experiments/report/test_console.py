@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from sb3_integral.experiments import paper_table
 from sb3_integral.experiments.report.console import console_table
 from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.tables import (
@@ -18,6 +17,7 @@ from sb3_integral.experiments.report.tables import (
     Scale,
     best_baselines,
     build_table,
+    paper_table,
     with_scores,
 )
 
@@ -166,7 +166,7 @@ def test_every_column_is_in_every_table():
     text = markdown_report(make_table(), SCALE, "Acrobot-v1", "Three runs.")
     students, baselines, student_scores, scores, p_values, _ = cells(text)
     # then
-    paper = ["N", "removed %", "paper INN", "paper NN"]
+    paper = ["N", "removed %", "INN, paper", "NN, paper"]
     assert students[0] == [*paper, "INN", "INN, one size"]
     assert baselines[0] == [*paper, "NN, bicubic", "NN, prune l2", "NN, svd"]
     assert student_scores[0] == [*paper[:2], "INN", "INN, one size"]

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sb3_integral.evaluation import SweepEpisode
-from sb3_integral.experiments import paper_table
 from sb3_integral.experiments.files import SWEEP
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
     build_table,
     columns_of,
+    paper_table,
     read_runs,
     score_scale,
     with_scores,

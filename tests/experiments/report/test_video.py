@@ -8,9 +8,11 @@ import imageio_ffmpeg
 import pytest
 from PIL import Image
 
-from sb3_integral.experiments.report.recording import CAPTION, GIF_BYTES, HEIGHT, Agent, Recording
 from sb3_integral.experiments.report.video import (
+    CAPTION,
     GIF,
+    GIF_BYTES,
+    HEIGHT,
     MP4,
     NOTE,
     SECONDS,
@@ -87,27 +89,25 @@ def test_a_way_to_opengl_that_is_chosen_is_the_only_one_tried(no_opengl):
 @pytest.mark.slow
 def test_what_is_not_the_machines_fault_is_an_error(tmp_path):
     # given a student that is not there
-    agent = Agent("INN", str(tmp_path / "nowhere.safetensors"), None, 8)
+    student = str(tmp_path / "nowhere.safetensors")
+    agent = {"label": "INN", "student": student, "method": None, "size": 8}
     # when, then
     with pytest.raises(RuntimeError, match=r"could not be recorded: ValueError: .*nowhere") as raised:
         record_anywhere(
-            Recording("CartPole-v1", 0, 1.0, (agent,)), tmp_path / "a.mp4", tmp_path / "a.gif"
+            *(tmp_path / "a.mp4", tmp_path / "a.gif"),
+            env_id="CartPole-v1",
+            seed=0,
+            seconds=1.0,
+            agents=[agent],
         )
     assert not isinstance(raised.value, CannotRenderError)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_recording_goes_to_another_process_and_back():
-    recording = Recording(
-        "CartPole-v1", 3, 2.5, (Agent("a", "file", None, 4), Agent("b", "f", "svd", 5))
-    )
-    assert Recording.from_json(recording.to_json()) == recording
-
-
 FAR_AWAY = """
 import sys
 import numpy as np
-from sb3_integral.experiments.report.recording import _make_environment
+from sb3_integral.experiments.report.video import _make_environment
 
 environment = _make_environment(sys.argv[1])
 simulation = environment.unwrapped

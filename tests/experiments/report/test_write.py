@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from sb3_integral.evaluation import SweepEpisode
-from sb3_integral.experiments import paper_table
 from sb3_integral.experiments.report.tables import (
     Column,
     build_table,
+    paper_table,
     read_runs,
     score_scale,
     with_scores,

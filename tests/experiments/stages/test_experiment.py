@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from sb3_integral.experiments import REPORT, ExperimentConfig, build_stages, load_config, table_columns
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.report.write import REPORT
+from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.resize import RESIZE_METHODS
 
 SHOWN = {"figures", "video", "page"}
@@ -103,7 +105,7 @@ def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     work |= {f"nn/sweep-{method}" for method in RESIZE_METHODS}
     of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
     assert set(stages) == {"expert", "references", REPORT} | of_seeds | SHOWN
-    columns = [column.name for column in table_columns(config)]
+    columns = [column["name"] for column in stages[REPORT].inputs["columns"]]
     assert columns[:4] == ["inn", "slimmable", "scratch", "inn_one_size"]
     assert len(columns) == 4 + len(RESIZE_METHODS)
 
@@ -135,15 +137,16 @@ def test_inputs_are_what_json_can_hold(stages_of):
         assert json.loads(text).keys() == stage.inputs.keys()
 
 
-def test_the_first_integral_student_leads_the_table(content):
+def test_the_first_integral_student_leads_the_table(stages_of):
     # given
-    content["students"] = dict(reversed(content["students"].items()))
+    def reverse(content):
+        content["students"] = dict(reversed(content["students"].items()))
 
     # when
-    columns = table_columns(ExperimentConfig.model_validate({**content, "preset": "standard"}))
+    columns = stages_of(reverse)[REPORT].inputs["columns"]
 
     # then
-    assert [tuple(column) for column in columns] == [
+    assert [tuple(column.values()) for column in columns] == [
         ("inn", "INN", "student"),
         ("nn_bicubic", "NN, bicubic", "baseline"),
         ("nn_bicubic_rescaled", "NN, bicubic rescaled", "baseline"),

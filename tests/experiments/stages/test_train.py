@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
 from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
-from sb3_integral.experiments.stages.sweep import sweep_scratch, sweep_student
+from sb3_integral.experiments.stages.sweep import sweep_sizes
 from sb3_integral.experiments.stages.train import train_student
 from sb3_integral.imitation import load_demonstrations
 from sb3_integral.policies.serialization import load_policy
@@ -101,23 +101,15 @@ def test_networks_from_scratch_are_evaluated_at_their_own_sizes(
         assert (folder / STUDENT).is_file()
         folders.append(folder)
 
-    sweep_scratch(tmp_path, _report, folders, env_id=env_id, sizes=[8, 3], evaluation=evaluation, seed=0)
+    settings = {"env_id": env_id, "evaluation": evaluation, "seed": 0}
+    sweep_sizes(tmp_path, _report, folders, method=None, sizes=[8, 3], **settings)
 
     table = pd.read_csv(tmp_path / SWEEP)
     assert table["size"].tolist() == [8] * 4 + [3] * 4
     assert table["compression"].iloc[0] == 0.0
     assert table["compression"].iloc[-1] > 50.0
     for size, folder in zip((8, 3), folders, strict=True):
-        sweep_student(
-            folder,
-            _report,
-            folder,
-            env_id=env_id,
-            method="bicubic",
-            sizes=[size],
-            evaluation=evaluation,
-            seed=0,
-        )
+        sweep_sizes(folder, _report, [folder], method="bicubic", sizes=[size], **settings)
         alone = pd.read_csv(folder / SWEEP)
         assert (
             alone["episode_return"].tolist() == table[table["size"] == size]["episode_return"].tolist()

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from sb3_integral.experiments import PAGE, REPORT, build_stages, load_config
+from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.report.page import PAGE
+from sb3_integral.experiments.report.write import REPORT
+from sb3_integral.experiments.stages.experiment import build_stages
 
 
 @pytest.fixture
@@ -17,6 +20,19 @@ def test_the_page_is_last_and_reads_report_figures_and_video(stages_of):
     stages = stages_of()
     assert list(stages)[-1] == PAGE
     assert [need.name for need in stages[PAGE].needed] == [REPORT, "figures", "video"]
+
+
+def test_the_page_names_the_file_that_the_experiment_was_read_from(content, write_config):
+    # given the same experiment in two files
+    first = write_config(content)
+    second = first.with_name("another file.yml")
+    second.write_text(first.read_text())
+    # when
+    pages = [build_stages(load_config(path))[-1] for path in (first, second)]
+    # then
+    assert pages[0].paths["command"] == f"sb3-integral run {first} --preset standard"
+    assert pages[1].paths["command"] == f"sb3-integral run '{second}' --preset standard"
+    assert pages[0].key == pages[1].key
 
 
 def test_figures_are_of_the_first_seeds_students(stages_of):

@@ -1,0 +1,116 @@
+"""The verb ``compress``: from a trained agent to the smallest file that does the same job."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from sb3_integral.cli.console import errors_as_messages, note, results_console
+from sb3_integral.cli.options import EnvId, PolicyPath, Seed, option
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+"""Seconds in each unit of time."""
+
+
+def compress(
+    agent: PolicyPath,
+    output: Annotated[
+        Path,
+        option("The file: .onnx, .h (C), .zip (plain SB3), .pt2 or .safetensors.", "--output", "-o"),
+    ] = Path("actor.onnx"),
+    env: EnvId = None,
+    gym_packages: Annotated[
+        list[str] | None, option("A module that registers environments. Can be repeated.")
+    ] = None,
+    keep: Annotated[
+        float, option("The share of the return above random actions' that must be kept.")
+    ] = 0.98,
+    tolerance: Annotated[
+        float | None, option("How much mean return may be lost, in place of --keep.")
+    ] = None,
+    confidence: Annotated[float, option("How often the choice has to be right.")] = 0.95,
+    max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
+    max_bytes: Annotated[int | None, option("Most bytes of these in float32.")] = None,
+    max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
+    time: Annotated[
+        str | None, option("No more teaching begins after this time, such as 5m or 2h.")
+    ] = None,
+    rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
+    episodes: Annotated[int, option("Most episodes that test one size.", min=16)] = 1000,
+    folder: Annotated[
+        Path | None,
+        option(
+            "For the student, the report and what is not finished.", show_default="<output>-compression"
+        ),
+    ] = None,
+    format: Annotated[
+        str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")
+    ] = None,
+    name: Annotated[str, option("How names in the C header begin.")] = "policy",
+    seed: Seed = 0,
+) -> None:
+    """Write the smallest file that does what a trained agent does, and prove it.
+
+    A resizable student learns from the agent until it is as good. Then the smallest size is
+    looked for that still is, layer by layer. Student and agent play the same episodes, as many
+    as a decision takes.
+
+    What is finished is kept in a folder beside the file: the same command goes on after an
+    interruption. The folder also has the report, the student and all numbers.
+
+    SB3's zip files are pickles, which can run code: open only files that you trust.
+
+    Example: `sb3-integral compress logs/ppo/LunarLander-v3_1 --keep 0.98 -o actor.h`
+    """
+    errors = Console(stderr=True)
+    with errors_as_messages(errors):
+        from sb3_integral.deploy.compress import compress as run
+        from sb3_integral.deploy.compress.report import COLUMNS, REPORT, table
+
+        for module in gym_packages or ():
+            importlib.import_module(module)
+        result = run(
+            agent,
+            env,
+            output,
+            keep=keep,
+            tolerance=tolerance,
+            confidence=confidence,
+            max_parameters=max_parameters,
+            max_bytes=max_bytes,
+            max_macs=max_macs,
+            format=format,
+            name=name,
+            folder=folder,
+            max_rounds=rounds,
+            max_episodes=episodes,
+            max_seconds=math.inf if time is None else seconds(time),
+            seed=seed,
+            on_progress=lambda what: note(errors, what),
+        )
+    shown = Table(*COLUMNS, box=SIMPLE)
+    for row, trial in zip(table(result), result.trials, strict=True):
+        shown.add_row(*row, style="bold" if trial.sizes == result.sizes else None)
+    results_console().print(shown)
+    typer.echo(f"{result.file}: {result}")
+    typer.echo(f"the evidence: {result.folder / REPORT}")
+
+
+def seconds(text: str) -> float:
+    """Return a time such as 90, 90s, 5m or 1.5h in seconds.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not found or float(found[1]) == 0.0:
+        raise ValueError(f"expected a time such as 90s, 5m or 2h, got {text!r}")
+    return float(found[1]) * UNITS[found[2]]

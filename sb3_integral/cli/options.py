@@ -1,0 +1,29 @@
+"""The options that several verbs have, and the short form in which all are declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def option(help: str, *names: str, **settings: Any) -> Any:
+    """Return an option of a verb, for :class:`typing.Annotated`."""
+    return typer.Option(*names, help=help, **settings)
+
+
+def argument(help: str, **settings: Any) -> Any:
+    """Return a positional argument of a verb, for :class:`typing.Annotated`."""
+    return typer.Argument(help=help, **settings)
+
+
+PolicyPath = Annotated[
+    Path, argument("A zip file of SB3, a safe file (.safetensors), or the folder of a run.")
+]
+EnvId = Annotated[str | None, option("The environment; a run's folder knows its own.", "--env")]
+Method = Annotated[
+    str | None, option("How a policy that is not integral is resized.", show_default="the best one")
+]
+Sizes = Annotated[str | None, option("Sizes, such as 64,32,16; 64x32 has a size for each layer.")]
+Seed = Annotated[int, option("The seed of the environments.")]

@@ -1,0 +1,226 @@
+"""The way from a trained agent to the smallest file that does the same job."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+
+from sb3_integral._version import __version__
+from sb3_integral.actor import example_observation, ordinary_policy
+from sb3_integral.atomic import check_file_target
+from sb3_integral.deploy.compress.candidates import Candidate, candidates
+from sb3_integral.deploy.compress.checkpoints import Checkpoints, digest
+from sb3_integral.deploy.compress.comparison import AGENT_EPISODES, BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.goal import Goal
+from sb3_integral.deploy.compress.report import write_report
+from sb3_integral.deploy.compress.result import Compressed, NotAsGoodError, Trial
+from sb3_integral.deploy.compress.teacher import Teacher, read_teacher
+from sb3_integral.deploy.compress.teaching import LABELS, Limits, teach
+from sb3_integral.deploy.costs import actor_parameters
+from sb3_integral.deploy.formats import check_format, write_file
+from sb3_integral.deploy.latency import MeasuredLatency, latencies_us, one_thread
+from sb3_integral.deploy.search import Sizes
+from sb3_integral.evaluation import EnvFactory
+from sb3_integral.evaluation.environments import Env
+from sb3_integral.imitation import StudentArchitecture
+from sb3_integral.nn.sizes import format_sizes
+from sb3_integral.policies import as_resizable
+from sb3_integral.policies.serialization import save_policy
+
+HIDDEN_SIZES = (100, 100)
+"""The student's full size, as in the paper."""
+
+
+def compress(
+    agent: BaseAlgorithm | BasePolicy | Path | str,
+    env: str | EnvFactory | Env | None = None,
+    output: Path | str = "actor.onnx",
+    *,
+    keep: float = 0.98,
+    tolerance: float | None = None,
+    confidence: float = 0.95,
+    max_parameters: int | None = None,
+    max_bytes: int | None = None,
+    max_macs: int | None = None,
+    format: str | None = None,
+    name: str = "policy",
+    folder: Path | str | None = None,
+    hidden_sizes: Sequence[int] = HIDDEN_SIZES,
+    max_rounds: int = len(LABELS),
+    max_episodes: int = 1000,
+    max_seconds: float = math.inf,
+    seed: int = 0,
+    on_progress: Callable[[str], None] = lambda what: None,
+) -> Compressed:
+    """Write the smallest file that does what a trained agent does, and prove that it does.
+
+    A resizable student is taught by the agent, in DAgger's way, until its full size is as good. Then
+    sizes are bisected, those of each layer apart. A size is as good if a one-sided paired test says that
+    its mean return is at most the allowed loss below the agent's; both play the same episodes, as many
+    as the decision takes. What is finished is kept in ``folder``: called again with the same arguments
+    after an interruption, it goes on there, and ends with the same file.
+
+    Args:
+        agent: A model of SB3 or sb3-contrib, a policy, or the file or rl-zoo3's folder of one. Zip files
+            are pickles, which can run code: give only those that you trust.
+        env: The environment: an id, what makes one, or a registered environment. By default the one
+            that a model in memory was trained in, or that a folder names.
+        output: The file. Its ending says the format: ``.onnx``, ``.h``, ``.zip`` (plain SB3), ``.pt2``
+            or ``.safetensors``.
+        keep: The share of the agent's mean return above that of random actions that must be kept.
+        tolerance: How much mean return may be lost; takes the place of ``keep``.
+        confidence: The probability that the chosen size is as good as asked.
+        max_parameters: Most weights and biases.
+        max_bytes: Most bytes that these take in float32.
+        max_macs: Most multiply-accumulates for one observation.
+        format: The format, where the ending does not say it.
+        name: How names in a C header begin.
+        folder: For the student, the report and what is not finished; by default beside the file.
+        hidden_sizes: The student's full size.
+        max_rounds: Most rounds of teaching, each with twice the labels of the last.
+        max_episodes: Most episodes that one size is tested with.
+        max_seconds: No round of teaching begins after so many seconds.
+        seed: Draws everything.
+        on_progress: Told what is done next.
+
+    Raises:
+        ValueError: If an argument is out of range, or the agent or its environment is not supported.
+            Nothing was run then.
+        NotAsGoodError: If no size within the limits is as good; a ValueError. No file is written, and
+            the folder keeps what was learned.
+    """
+    began = time.monotonic()
+    goal = Goal(keep, tolerance, confidence, max_parameters, max_bytes, max_macs)
+    output = Path(output)
+    kind = check_format(output, format)
+    check_file_target(output)
+    work = Path(folder) if folder is not None else output.with_name(f"{output.name}-compression")
+    if output.resolve().is_relative_to(work.resolve()):
+        raise ValueError(f"{output} is in {work}, the folder of the compression; expected another place")
+    teacher = read_teacher(agent, env)
+    check_file_target(output, teacher.files)
+    checkpoints = Checkpoints(
+        work,
+        {
+            "version": __version__,
+            "agent": digest(teacher.policy),
+            "environment": teacher.env_name,
+            "hidden_sizes": list(hidden_sizes),
+            "seed": seed,
+            "goal": asdict(goal),
+        },
+    )
+    comparer = Comparer(teacher, checkpoints, confidence, max_episodes, seed)
+    on_progress("the agent and random actions are measured")
+    agent_return = float(np.mean(comparer.agent(AGENT_EPISODES)))
+    random_return = float(np.mean(comparer.random(2 * BATCH)))
+    allowed = goal.allowed_loss(agent_return, random_return)
+
+    def is_good(student: ActorCriticPolicy, number: int) -> bool:
+        full = as_resizable(student).discretize()
+        found = comparer.compare(f"student-{number}", full, allowed, 1.0 - confidence)
+        on_progress(
+            f"round {number + 1}: the student returns {found.mean:.1f}, the agent "
+            f"{found.mean - found.difference:.1f} ({found.verdict}, {len(found.returns)} episodes)"
+        )
+        return found.verdict == "as good"
+
+    taught = teach(
+        teacher,
+        StudentArchitecture("integral", tuple(hidden_sizes)),
+        checkpoints,
+        is_good,
+        Limits(max_rounds, max_seconds),
+        seed,
+        on_progress,
+    )
+    found = candidates(taught.student, taught.demonstrations, goal)
+    on_progress(f"{len(found)} sizes are worth a test")
+    chosen, trials = _choose(
+        taught.student, f"student-{taught.rounds - 1}", found, comparer, allowed, goal, on_progress
+    )
+    policy: Any = taught.student
+    write_file(kind, policy.discretize(chosen), output, name)
+    save_policy(policy, work / "student.safetensors")
+    result = Compressed(
+        chosen,
+        output,
+        work,
+        policy,
+        trials,
+        actor_parameters(ordinary_policy(teacher.source)),
+        _agent_us(teacher),
+        agent_return,
+        random_return,
+        allowed,
+        comparer.episodes,
+        len(taught.demonstrations),
+        time.monotonic() - began,
+    )
+    write_report(result, teacher.env_name)
+    return result
+
+
+def _choose(
+    student: ActorCriticPolicy,
+    name: str,
+    found: Sequence[Candidate],
+    comparer: Comparer,
+    allowed_loss: float,
+    goal: Goal,
+    on_progress: Callable[[str], None],
+) -> tuple[Sizes, tuple[Trial, ...]]:
+    """Return the smallest candidate that is as good, by bisection, and all that were tested."""
+    resizable = as_resizable(student)
+    latency = MeasuredLatency()
+    alpha = (1.0 - goal.confidence) / max(1, math.ceil(math.log2(len(found) + 1)))
+    trials: dict[Sizes, Trial] = {}
+
+    def is_good(candidate: Candidate) -> bool:
+        sizes = candidate.sizes
+        ordinary = resizable.discretize(sizes)
+        shown = name if sizes == resizable.max_sizes else f"{name} at {format_sizes(sizes)}"
+        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha, at_least=2 * BATCH)
+        trials[sizes] = Trial(sizes, candidate.costs, latency(ordinary), comparison)
+        on_progress(
+            f"{format_sizes(sizes)}: {candidate.costs.parameters:,} parameters, mean return "
+            f"{comparison.mean:.1f} over {len(comparison.returns)} episodes, {comparison.verdict}"
+        )
+        return comparison.verdict == "as good"
+
+    if not is_good(found[-1]):
+        best: Comparison = trials[found[-1].sizes].comparison
+        low, high = best.interval
+        raise NotAsGoodError(
+            f"the largest size that may be chosen, {format_sizes(found[-1].sizes)}, is not "
+            f"{'shown to be ' if best.verdict == 'undecided' else ''}as good: its mean return is "
+            f"{best.difference:+.1f} from the agent's (between {low:+.1f} and {high:+.1f}), allowed is "
+            f"{-allowed_loss:.1f}; more rounds or episodes, a lower keep or higher limits may help",
+            best,
+        )
+    below, accepted = -1, len(found) - 1
+    while accepted - below > 1:
+        middle = (below + accepted) // 2
+        if is_good(found[middle]):
+            accepted = middle
+        else:
+            below = middle
+    ordered = sorted(trials.values(), key=lambda trial: trial.costs.parameters)
+    return found[accepted].sizes, tuple(ordered)
+
+
+def _agent_us(teacher: Teacher) -> float:
+    """Return how long the agent's ``predict`` takes for one observation, in microseconds."""
+    policy = teacher.policy
+    observation = example_observation(policy.observation_space)
+    with one_thread():
+        taken = latencies_us(lambda one: policy.predict(one, deterministic=True), observation)
+    return float(np.median(taken))
