@@ -41,8 +41,8 @@ TESTS = {
     "sb3_contrib": ["tests"],
     "imitation": ["tests/algorithms/test_bc.py", "tests/algorithms/test_dagger.py"],
 }
-# Not counted: they replace CrossQ's counters by numbers drawn from 0 to 9 and fail if one comes out as it was,
-# with the stock policy too.
+# Not counted: they replace counters of CrossQ by numbers drawn from 0 to 9, and fail if one comes out as
+# it was, with the stock policy too.
 BY_CHANCE = {
     "tests.test_save_load::test_save_load[CrossQ]",
     "tests.test_save_load::test_save_load_policy[MlpPolicy-CrossQ]",
