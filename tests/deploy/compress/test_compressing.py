@@ -210,6 +210,28 @@ def test_nothing_is_written_where_no_size_is_as_good(tmp_path: Path) -> None:
     assert not (tmp_path / "actor.h").exists()
 
 
+@pytest.mark.slow
+def test_with_a_limit_alone_the_best_size_within_it_is_written_and_its_loss_is_said(
+    tmp_path: Path,
+) -> None:
+    # given the same job, and a limit but no demand
+    space = spaces.Discrete(2)
+    agent = SignsDiffer(Follow(space).observation_space, space)
+    # when
+    result = sb3_integral.compress(
+        agent,
+        lambda: Follow(space, is_parity=True),
+        tmp_path / "actor.h",
+        **{**SMALL, "hidden_sizes": (1,)},
+        max_bytes=1000,
+    )
+    # then there is a file, and no claim that it is as good
+    assert result.file.is_file()
+    assert result.chosen.comparison.verdict == "worse"
+    assert result.kept(result.chosen)[0] < 0.98
+    assert "worse" in str(result)
+
+
 def test_a_model_in_memory_knows_its_environment(tmp_path: Path) -> None:
     agent = agent_for("CartPole-v1", n_steps=256)
     result = sb3_integral.compress(agent, output=tmp_path / "actor.h", tolerance=400, **SMALL)
