@@ -18,3 +18,9 @@ tell();
 
 // What Material leaves without a name.
 document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
+
+// A table that is wider than the page scrolls, by keyboard too. Material wraps it once the page is there.
+const article = document.querySelector("article");
+const reach = () => article.querySelectorAll(".md-typeset__scrollwrap").forEach(each => { each.tabIndex = 0; });
+new MutationObserver(reach).observe(article, { childList: true, subtree: true });
+reach();

@@ -18,7 +18,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ["", "actor", "deploy", "evaluation", "imitation", "nn", "policies", "resize"]
-MAIN_PAGES = ["index.html", "get-started.html", "make-small.html", "reproduce.html", "api/deploy.html"]
+MAIN_PAGES = [
+    *("index.html", "get-started.html", "make-small.html", "train.html", "reproduce.html"),
+    *("training.html", "limits.html", "api/nn.html", "api/deploy.html"),
+]
 BIN = Path(sys.executable).parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
@@ -127,12 +130,15 @@ def test_a_reader_finds_what_they_search(address: str, browser: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_kept_from_reading(
-    address: str, browser: Any, serious_findings: Callable[[Any], list[str]], scheme: str
+    address: str, browser: Any, serious_findings: Callable[[Any], list[str]], scheme: str, width: int
 ) -> None:
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address + "index.html")
     browser.execute_script("localStorage.clear()")
     found = {}
@@ -140,4 +146,5 @@ def test_nobody_is_kept_from_reading(
         browser.get(address + page)
         found[page] = serious_findings(browser)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert not any(found.values()), found

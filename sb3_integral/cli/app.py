@@ -67,14 +67,16 @@ RayAddress = Annotated[
     ),
 ]
 DryRun = Annotated[bool, option("List the stages, and how long they would take.", "--dry-run")]
-Fresh = Annotated[bool, option("Make the stages again that are finished already.", "--fresh")]
+Fresh = Annotated[bool, option("Make finished stages again.", "--fresh")]
 
 
 @app.command()
 def run(
     configs: Configs,
     preset: Preset = None,
-    runs: Annotated[Path, option("Where results go: one folder for each experiment.")] = Path("runs"),
+    runs: Annotated[Path, option("Folder of the results; each experiment gets a folder in it.")] = Path(
+        "runs"
+    ),
     workers: Workers = os.cpu_count() or 1,
     stages: Stages = None,
     ray: RayAddress = None,
@@ -83,14 +85,15 @@ def run(
 ) -> None:
     """Run experiments: train an expert, clone it, resize the clones, print the table.
 
-    Results go to a folder of the experiment's name and preset, such as runs/acrobot-quick.
-    Whatever is finished stays. Run it again after an interruption, or with a changed
-    configuration, and only what is missing or depends on the change is made. What two
-    presets have in common, such as the expert, is made once.
+    Results go to a folder named after experiment and preset, such as runs/acrobot-quick.
 
-    How long it will take is said before it begins, as far as stages like its own were
-    made before. A stage is made again when its settings changed, or the versions of the
-    packages behind it, or the code of the environment; --fresh makes all of them again.
+    Run it again after an interruption, or with a changed configuration, and it makes only what
+    is missing or depends on the change. Two presets share what they have in common, such as
+    the expert.
+
+    Before it begins, it says how long it will take, if similar stages were made before. A
+    stage is made again when its settings, the versions of the packages behind it or the code
+    of the environment changed; --fresh makes all stages again.
 
     Example: `sb3-integral run zoo_configs/acrobot.yml --preset quick`
 

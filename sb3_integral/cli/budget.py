@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def fit(
     path: PolicyPath,
     max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
-    max_bytes: Annotated[int | None, option("Most bytes that they take.")] = None,
+    max_bytes: Annotated[int | None, option("Most bytes that weights and biases take.")] = None,
     max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
     max_latency_us: Annotated[
         float | None, option("Most microseconds for an observation, on this machine.")
@@ -62,7 +62,7 @@ def fit(
 def smallest(
     path: PolicyPath,
     tolerance: Annotated[float, option("How much mean return may be lost.")],
-    confidence: Annotated[float, option("How often decisions have to be right.")] = 0.95,
+    confidence: Annotated[float, option("Probability that the answer is right.")] = 0.95,
     return_range: Annotated[
         tuple[float, float] | None,
         option(
@@ -79,7 +79,7 @@ def smallest(
 ) -> None:
     """Find the smallest size that loses no more return than may be lost.
 
-    Sizes are bisected, with more episodes where it is undecided.
+    It bisects the sizes, and plays more episodes where the answer is not clear.
 
     SB3's zip files are pickles, which can run code: open only files that you trust.
 
@@ -117,14 +117,14 @@ def smallest(
 
 def drive(
     path: PolicyPath,
-    target_us: Annotated[float, option("Microseconds from observation to action to keep.")],
+    target_us: Annotated[float, option("Longest time from observation to action, in microseconds.")],
     steps: Annotated[int, option("Steps to drive.", min=1)] = 1000,
     sizes: Sizes = None,
     seed: Seed = 0,
     env_id: EnvId = None,
     method: Method = None,
 ) -> None:
-    """Drive an environment at the size that keeps a latency, and report the latencies.
+    """Drive an environment at the largest size that keeps a latency, and report the latencies.
 
     The size changes between steps, with the load of the machine.
 

@@ -40,26 +40,28 @@ def compress(
     keep: Annotated[
         float | None,
         option(
-            "The share of the return above random actions' that must be kept.",
+            "Share of the agent's return, counted from that of random actions, that must be kept.",
             show_default="0.98; with a limit alone, the best that fits",
         ),
     ] = None,
     tolerance: Annotated[
-        float | None, option("How much mean return may be lost, in place of --keep.")
+        float | None, option("How much mean return may be lost. Takes the place of --keep.")
     ] = None,
-    confidence: Annotated[float, option("How often the choice has to be right.")] = 0.95,
+    confidence: Annotated[float, option("Probability that the chosen size is as good as asked.")] = 0.95,
     max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
-    max_bytes: Annotated[int | None, option("Most bytes of these in float32.")] = None,
+    max_bytes: Annotated[
+        int | None, option("Most bytes that weights and biases take in float32.")
+    ] = None,
     max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
     time: Annotated[
-        str | None, option("No more teaching begins after this time, such as 5m or 2h.")
+        str | None, option("Begin no round of teaching after this time, such as 5m or 2h.")
     ] = None,
     rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
-    episodes: Annotated[int, option("Most episodes that test one size.", min=16)] = 1000,
+    episodes: Annotated[int, option("Most episodes to test one size with.", min=16)] = 1000,
     folder: Annotated[
         Path | None,
         option(
-            "For the student, the report and what is not finished.", show_default="<output>-compression"
+            "Where the student, the report and unfinished work go.", show_default="<output>-compression"
         ),
     ] = None,
     format: Annotated[
@@ -70,11 +72,11 @@ def compress(
 ) -> None:
     """Write the smallest file that does what a trained agent does, and prove it.
 
-    A resizable student learns from the agent until it is as good. Then the smallest size is
-    looked for that still is, layer by layer. Student and agent play the same episodes, as many
-    as a decision takes.
+    A resizable student learns from the agent until it is as good. Then the command searches,
+    layer by layer, for the smallest size that is still as good. Student and agent play the same
+    episodes, as many as each decision takes.
 
-    What is finished is kept in a folder beside the file: the same command goes on after an
+    Finished steps are kept in a folder beside the file, so the same command goes on after an
     interruption. The folder also has the report, the student and all numbers.
 
     SB3's zip files are pickles, which can run code: open only files that you trust.

@@ -77,7 +77,7 @@ def export(
     episodes: Episodes = 10,
     name: Annotated[str, option("How names in the C header begin.")] = "policy",
 ) -> None:
-    """Write a policy as a file that needs nothing from here.
+    """Write a policy as a file: for plain SB3, ONNX, torch or C, or a safe file of this library.
 
     - **sb3**: a zip that plain Stable-Baselines3 loads
     - **onnx**: the deterministic actor: raw observations in, actions out
@@ -86,10 +86,10 @@ def export(
     - **c**: the same as one C99 header that allocates nothing
     - **safe**: the whole policy, still resizable, in a file without pickles
 
-    Normalisation of observations goes along.
+    The normalisation of observations is part of the file.
 
     SB3's zip files are pickles, which can run code: open only files and folders that you trust.
-    Nothing but a .zip is read as one. A safe file cannot run anything.
+    Only files that end in .zip are read so. A safe file cannot run code.
 
     Example: `sb3-integral export logs/ppo/Acrobot-v1_1 actor.h --format c --size 30`
     """
@@ -130,7 +130,7 @@ def rewards(
     episodes: Annotated[int, option("Episodes for each.", min=1)] = 20,
     seed: Seed = 0,
 ) -> None:
-    """Measure what ONNX actors earn: the reward that int8, or a small size, costs.
+    """Measure the return of ONNX actors: what int8, or a small size, costs.
 
     Example: `sb3-integral rewards actor.onnx int8.onnx --env HalfCheetah-v5 --episodes 50`
     """

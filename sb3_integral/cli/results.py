@@ -20,7 +20,7 @@ Folders = Annotated[
     list[Path],
     argument(
         "Folders of experiments, such as runs/acrobot-quick, or of kept reports, such as "
-        "results/acrobot. What else a pattern names is left out.",
+        "results/acrobot. Other files and folders are left out.",
         metavar="FOLDER",
     ),
 ]

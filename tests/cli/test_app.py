@@ -100,7 +100,7 @@ def test_help_teaches_every_verb(invoke):
         "Run a script of imitation with integral students",
         "Find the sizes, layer by layer, that fit a budget.",
         "Find the smallest size that loses no more return",
-        "Drive an environment at the size that keeps a latency",
+        "Drive an environment at the largest size that keeps a",
     ):
         assert said in unstyle(result.stdout)
 
@@ -266,7 +266,7 @@ def test_a_stage_that_fails_is_an_error_that_says_why(invoke, content, write_con
     said = "error: stage expert (seed 0) failed: ValueError: Policy OraclePolicy unknown"
     assert said in result.stderr
     assert "not begun because of it: references, seed-0/demonstrations, " in result.stderr
-    assert "tiny-standard: 18 stages on 1 worker; no such stage was made before" in result.stderr
+    assert "tiny-standard: 19 stages on 1 worker; no such stage was made before" in result.stderr
     assert result.stdout == ""
     # Nothing is left of the stage but why it failed, nor made of what needs it.
     root = tmp_path / "runs" / "tiny-standard"
@@ -311,9 +311,9 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
         assert f"{row['return_mean']:.1f} ± {row['return_std']:.1f}" in result.stdout or (
             row["column"] == "nn_prune_activations"
         )
-    assert result.stderr.count("done") == 18
+    assert result.stderr.count("done") == 19
     assert "failed" not in result.stderr
-    assert "tiny-standard: 18 stages on 2 workers; no such stage was made before" in result.stderr
+    assert "tiny-standard: 19 stages on 2 workers; no such stage was made before" in result.stderr
 
     # when it is run again
     before = files(root)
@@ -321,7 +321,7 @@ def test_an_experiment_is_run_printed_and_reused(invoke, content, write_config, 
 
     # then every stage is reused, which is said, and no byte has changed
     assert again.exit_code == 0
-    assert again.stderr.strip() == "18 of 18 stages were done before"
+    assert again.stderr.strip() == "19 of 19 stages were done before"
     assert again.stdout == result.stdout
     assert files(root) == before
 

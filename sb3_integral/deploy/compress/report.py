@@ -35,7 +35,8 @@ img { max-width: 100%; background: white; }
 <p>The agent returns {{ agent }} on average, random actions {{ random }}; {{ allowed }} may be lost.
 The agent labelled {{ labels }} observations, and {{ episodes }} episodes were played to compare.</p>
 <img src="data:image/png;base64,{{ curve }}" alt="Mean return against the number of parameters">
-<table><thead><tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
+<table tabindex="0">
+<thead><tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}<tr{% if row.chosen %} class="chosen"{% endif %}>
 {% for cell in row.cells %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table>
