@@ -11,6 +11,9 @@ from gymnasium import spaces
 LARGEST_SPACE = 2**24
 """Elements of the largest space that is read where nothing else says how large it can be."""
 
+MOST_SPACES = 2**12
+"""Spaces that a file can describe, the parts of dictionaries included: each takes some time to make."""
+
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16")
 """Types of numbers that a space in a file can have."""
 
@@ -69,8 +72,12 @@ class _Reader:
 
     def __init__(self, largest: int) -> None:
         self._largest = self._left = largest
+        self._n_spaces = 0
 
     def space(self, content: Json) -> spaces.Space[Any]:
+        self._n_spaces += 1
+        if self._n_spaces > MOST_SPACES:
+            raise ValueError(f"a space has too many parts, expected {MOST_SPACES} at most")
         kind = content.get("type") if isinstance(content, dict) else None
         if not isinstance(kind, str) or {"type"} | FIELDS.get(kind, {"?"}) != content.keys():
             raise ValueError(f"unknown space {content!r:.200}")
