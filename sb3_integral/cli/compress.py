@@ -54,6 +54,9 @@ def compress(
     time: Annotated[
         str | None, option("No more teaching begins after this time, such as 5m or 2h.")
     ] = None,
+    frames: Annotated[
+        int, option("Observations that the student sees as one, for agents with a memory.", min=1)
+    ] = 1,
     rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
     episodes: Annotated[int, option("Most episodes that test one size.", min=16)] = 1000,
     folder: Annotated[
@@ -100,6 +103,7 @@ def compress(
             format=format,
             name=name,
             folder=folder,
+            frames=frames,
             max_rounds=rounds,
             max_episodes=episodes,
             max_seconds=math.inf if time is None else seconds(time),

@@ -54,6 +54,7 @@ def compress(
     name: str = "policy",
     folder: Path | str | None = None,
     hidden_sizes: Sequence[int] = HIDDEN_SIZES,
+    frames: int = 1,
     max_rounds: int = len(LABELS),
     max_episodes: int = 1000,
     max_seconds: float = math.inf,
@@ -87,6 +88,10 @@ def compress(
         name: How names in a C header begin.
         folder: For the student, the report and what is not finished; by default beside the file.
         hidden_sizes: The student's full size.
+        frames: How many of the last observations the student sees as one, the newest last. A student
+            has no memory: for a recurrent agent, or one whose job needs more than the last observation,
+            take some. The file then reads that many observations behind each other, of zeros before the
+            first one.
         max_rounds: Most rounds of teaching, each with twice the labels of the last.
         max_episodes: Most episodes that one size is tested with.
         max_seconds: No round of teaching begins after so many seconds.
@@ -107,7 +112,7 @@ def compress(
     if output.resolve().is_relative_to(work.resolve()):
         raise ValueError(f"{output} is in {work}, the folder of the compression; expected another place")
     check_file_target(output)
-    teacher = read_teacher(agent, env)
+    teacher = read_teacher(agent, env, frames)
     check_file_target(output, teacher.files)
     sizes = tuple(hidden_sizes)
     checkpoints = Checkpoints(work, _settings(teacher, goal, sizes, seed))
@@ -158,6 +163,7 @@ def _settings(teacher: Teacher, goal: Goal, hidden_sizes: Sizes, seed: int) -> d
         "agent": digest(teacher.policy),
         "environment": teacher.env_name,
         "hidden_sizes": list(hidden_sizes),
+        "frames": teacher.frames,
         "seed": seed,
         "goal": asdict(goal),
     }
