@@ -262,7 +262,7 @@ def _fitted(
     policy: BasePolicy,
     observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None,
 ) -> ResizeMethod:
-    """Show a method what the policy's first layer reads, if it looks at that."""
+    """Fit a data-dependent resize method to the inputs of the policy's first layer."""
     if observations is None or not isinstance(method, DataResizeMethod):
         return method
     net = find_layout(policy).actors[0]
