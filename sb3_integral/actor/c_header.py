@@ -12,6 +12,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import c_layers
+from sb3_integral.actor.activations import C_TANH
 from sb3_integral.actor.c_text import array, inward, literal
 from sb3_integral.actor.description import Description, Notes, describe
 from sb3_integral.actor.extract import Source, actor_spec
@@ -105,8 +106,10 @@ def _header(spec: ActorSpec, name: str, weights: Weights, notes: Notes | None) -
     yield from (array(own, values) for own, values in constants.items())
     if weights == "q15":
         yield c_layers.ROUND_INPUTS.format(name=name)
-    yield f"static inline {result} {name}_act(const {real} *observation{output}{masks})\n{{"
-    yield from _body(perceptron, name, real, weights)
+    body = "\n".join(_body(perceptron, name, real, weights))
+    if f"{name}_tanh(" in body:
+        yield C_TANH.format(tanh=f"{name}_tanh")
+    yield f"static inline {result} {name}_act(const {real} *observation{output}{masks})\n{{\n{body}"
     last = f"layer_{len(perceptron.layers)}"
     if masks:
         yield f"    for (j = 0; j < {spec.maskable}; ++j)\n        if (allowed && !allowed[j])"

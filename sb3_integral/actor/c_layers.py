@@ -35,7 +35,7 @@ class Sums(NamedTuple):
 
 SUMS: dict[str, Sums] = {
     "float32": Sums(32, "float", "bias[{k}]", "row[{k}]", "s{k}"),
-    "int8": Sums(32, "float", "0.0f", "(float)row[{k}]", "s{k} * scale[{k}] + bias[{k}]"),
+    "int8": Sums(8, "float", "0.0f", "(float)row[{k}]", "s{k} * scale[{k}] + bias[{k}]"),
     "q15": Sums(4, "int64_t", "0", "(int32_t)row[{k}]", "(float)s{k} * unit * scale[{k}] + bias[{k}]"),
 }
 """The arithmetic of :mod:`~sb3_integral.actor.quantized`, by the kind of weights."""
@@ -109,7 +109,7 @@ def statements(name: str, index: int, layer: Layer, before: str, weights: Weight
         yield from _block(name, index, outputs - whole, inputs, before, weights)
     for activation in layer.activations:
         yield f"    for (j = 0; j < {outputs}; ++j) {{\n        const float x = {own}[j];"
-        yield f"        {own}[j] = {c_activation(activation)};\n    }}"
+        yield f"        {own}[j] = {c_activation(activation, f'{name}_tanh')};\n    }}"
 
 
 def _block(

@@ -38,8 +38,9 @@ class Rounded(NamedTuple):
             return sums
         rounded, unit = rounded_inputs(x)
         # The sums are whole numbers below 2 ** 53, so they are exact in any order.
-        exact = np.dot(rounded, self.values.T.astype(np.float64)).astype(np.float32)
-        return exact * unit * self.scale
+        exact = np.dot(rounded, self.values.T.astype(np.float64))
+        outputs: Array = exact.astype(np.float32) * unit * self.scale
+        return outputs
 
 
 def check_weights(weights: str) -> None:
