@@ -122,7 +122,7 @@ def test_a_header_of_whole_numbers_says_what_it_is(
     assert "a C99 header with policy_act and weights of q15" in result.stdout
     text = header.read_text(encoding="ascii")
     assert '"environment": "CartPole-v1"' in text
-    assert 'observation[2]: -0.41887903 to 0.41887903, angle"' in text
+    assert 'observation[2]: -0.418879032 to 0.418879032, angle"' in text
     assert '"actions": "choice[1]: 1 to 1, right"' in text
     assert '"robot": "arm = 3"' in text
     assert '"note": ""' in text
