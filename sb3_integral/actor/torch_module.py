@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Bool, Float, Shaped
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
@@ -47,8 +48,10 @@ class TorchActor(nn.Module):
             self.register_buffer(name, torch.from_numpy(values))
         self.eval()
 
-    def forward(self, observation: Any, action_masks: Tensor | None = None) -> Tensor:
-        """Act. Shapes: (batch, ...) and, for the masks, (batch, choices) to (batch, *action)."""
+    def forward(
+        self, observation: Any, action_masks: Bool[Tensor, "batch choices"] | None = None
+    ) -> Shaped[Tensor, " batch *action"]:
+        """Act."""
         for name, normalize in zip(self.spec.statistics, self.normalizers, strict=True):
             if name is None:
                 observation = normalize(observation)
@@ -90,8 +93,8 @@ class Normalize(nn.Module):
         self.has_rest = bool(self.rest.any())
         self.limit = statistics.limit
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Normalise. Shape: (batch, ...) to (batch, ...)."""
+    def forward(self, observation: Shaped[Tensor, " batch *shape"]) -> Float[Tensor, " batch *shape"]:
+        """Normalise."""
         centred = observation.to(self.mean.dtype) - self.mean
         normalized = (centred - self.rest if self.has_rest else centred) / self.std
         if self.limit is not None:
