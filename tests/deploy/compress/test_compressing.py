@@ -251,8 +251,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_learned(tmp_path: Path)
     agent = agent_for("CartPole-v1", n_steps=256)
     with pytest.raises(ValueError, match="frames must be an integer of at least 1"):
         sb3_integral.compress(agent, output=tmp_path / "a.h", frames=0, **SMALL)
+    notes = Notes(action_names=["left"])
     with pytest.raises(ValueError, match="expected 2 action names, got 1"):
-        notes = Notes(action_names=["left"])
         sb3_integral.compress(agent, output=tmp_path / "a.h", notes=notes, **SMALL)
     with pytest.raises(ValueError, match="sb3 has weights of float32, got int8"):
         sb3_integral.compress(agent, output=tmp_path / "a.zip", weights="int8", **SMALL)
