@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sb3_integral.cli.console import errors_as_messages, note, results_console
-from sb3_integral.cli.options import EnvId, PolicyPath, Seed, option
+from sb3_integral.cli.notes import ActionNames, Meta, ObservationNames, notes_of
+from sb3_integral.cli.options import EnvId, Name, PolicyPath, Seed, WeightsOf, option
 
 if TYPE_CHECKING:
     from sb3_integral.deploy.compress import Compressed
@@ -68,7 +69,11 @@ def compress(
     format: Annotated[
         str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")
     ] = None,
-    name: Annotated[str, option("How names in the C header begin.")] = "policy",
+    name: Name = "policy",
+    weights: WeightsOf = "float32",
+    observation_names: ObservationNames = None,
+    action_names: ActionNames = None,
+    meta: Meta = None,
     seed: Seed = 0,
 ) -> None:
     """Write the smallest file that does what a trained agent does, and prove it.
@@ -102,6 +107,8 @@ def compress(
             max_macs=max_macs,
             format=format,
             name=name,
+            weights=weights,
+            notes=notes_of(env, observation_names, action_names, meta),
             folder=folder,
             frames=frames,
             max_rounds=rounds,
