@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import shape_checks
 import torch
 from gymnasium import spaces
 from hypothesis import settings
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from sb3_integral import IntegralActorCriticPolicy
 from sb3_integral.policies import IntegralMultiInputActorCriticPolicy, StandardizeExtractor
 
+shape_checks.install(["sb3_integral.nn", "sb3_integral.actor"])
 settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True)
 settings.load_profile("suite")
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
@@ -26,7 +27,7 @@ POINTS = "points"
 """Key of an axis in a state dict, unless it has its full size."""
 
 
-MOST_SIZES = 256
+MAX_CACHED_SIZES = 256
 """For how many sizes an axis keeps its placement, and a layer its plan."""
 
 
@@ -105,8 +106,8 @@ class Axis(nn.Module):
         return self.placement.grid.nested
 
     @property
-    def points(self) -> Tensor:
-        """Where the axis is sampled now, in [0, 1]; ascending unless it is nested. Shape: (size,)."""
+    def points(self) -> Float[Tensor, " {self.size}"]:
+        """Where the axis is sampled now, in [0, 1]; ascending unless it is nested."""
         return self.placement.points
 
     @property
@@ -114,11 +115,26 @@ class Axis(nn.Module):
         """Whether the axis is sampled at its quadrature's own points."""
         return self.placement.given is None
 
-    def node_weights(self) -> Tensor:
-        """Return the weight of each stored node in an integral over the grid. Shape: (grid,)."""
+    def node_weights(self) -> Float[Tensor, " {self.grid_size}"]:
+        """Return the weight of each stored node in an integral over the grid."""
         rule = Trapezoidal()
         weights = rule.weights(rule.points(self.grid_size))
         return weights[list(nested_order(self.grid_size))] if self.nested else weights
+
+    def ascending(self, values: Tensor, dim: int) -> Tensor:
+        """Return values of the nodes in the order in which these lie along the axis.
+
+        Args:
+            values: Stored values, such as λ. Its dimension ``dim`` has an entry for each node.
+            dim: The dimension.
+        """
+        if not self.nested:
+            return values
+        return values.index_select(dim, _order(self.grid_size, values).argsort())
+
+    def stored(self, values: Tensor, dim: int) -> Tensor:
+        """Return values in the order in which a layer stores them: undo :meth:`ascending`."""
+        return values.index_select(dim, _order(self.grid_size, values)) if self.nested else values
 
     def placement_at(self, size: int, what: str = "size") -> Placement:
         """Return where the axis would be sampled at a size; it is not resized.
@@ -129,7 +145,7 @@ class Axis(nn.Module):
         found = self._even_placements.get(size) if type(size) is int else None
         if found is None:
             found = Placement(self.placement.grid, as_size(size, what))
-            if len(self._even_placements) >= MOST_SIZES:
+            if len(self._even_placements) >= MAX_CACHED_SIZES:
                 self._even_placements.clear()
             found = self._even_placements.setdefault(found.size, found)
         return found
@@ -266,7 +282,7 @@ class Axes(nn.ModuleList):
 
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:
-        """Have another size inside a ``with`` block, and what was before after it."""
+        """Resize inside a ``with`` block, and restore the previous sizes afterwards."""
         before = [(axis, axis.placement) for axis in self]
         self.resize(size)
         try:
@@ -274,6 +290,10 @@ class Axes(nn.ModuleList):
         finally:
             for axis, placement in before:
                 axis.sample_at(placement)
+
+
+def _order(grid_size: int, like: Tensor) -> Tensor:
+    return torch.tensor(nested_order(grid_size), device=like.device)
 
 
 def _named(name: str, known: dict[str, Value], what: str) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,7 +44,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         n_inputs = grid_or_features(in_features) * in_repeat
         super().__init__(n_inputs, grid_or_features(out_features), bias, device, dtype)
         self.in_repeat = in_repeat
-        self._put_between(in_features, out_features)
+        self._set_axes(in_features, out_features)
 
     @classmethod
     def from_linear(
@@ -72,7 +73,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
                 f"in_repeat must divide the layer's {linear.in_features} inputs, got {in_repeat}"
             )
         n_inputs = linear.in_features // in_repeat
-        layer: IntegralLinear = cls._sharing(linear, n_inputs, in_axis, out_axis, in_repeat=in_repeat)
+        layer: IntegralLinear = cls._from_plain(linear, n_inputs, in_axis, out_axis, in_repeat=in_repeat)
         return layer
 
     def _options(self) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             return shape
         return torch.Size((shape[0], shape[1] // self.in_repeat, self.in_repeat))
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """Apply the layer at the current size."""
         weight, bias = self._current_parameters()
         return F.linear(input, weight, bias)

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer
-from sb3_integral.nn.placement import nested_order
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class SmoothnessPenalty:
             if not 0.0 <= weight < math.inf:
                 raise ValueError(f"{name} must be a number of at least 0, got {weight!r}")
 
-    def __call__(self, layers: Iterable[IntegralLayer]) -> Tensor:
-        """Return the sum over layers and their axes, differentiable in the λ. Shape: ().
+    def __call__(self, layers: Iterable[IntegralLayer]) -> Float[Tensor, ""]:
+        """Return the sum over layers and their axes, differentiable in the λ.
 
         Corrections that depend on the scale are left out: they are no functions along an axis alone.
 
@@ -55,20 +54,12 @@ class SmoothnessPenalty:
             for dim, axis in enumerate((layer.out_axis, layer.in_axis)):
                 if axis is None or axis.grid_size < 2:
                     continue
-                along = _ascending(lam, dim, axis)
+                along = axis.ascending(lam, dim)
                 if self.total_variation:
                     total = total + self.total_variation * along.diff(dim=dim).abs().mean()
                 if self.spectral:
                     total = total + self.spectral * _high_frequencies(along, dim)
         return total
-
-
-def _ascending(lam: Tensor, dim: int, axis: Axis) -> Tensor:
-    """Return λ in the order in which its nodes lie along an axis."""
-    if not axis.nested:
-        return lam
-    places = torch.tensor(nested_order(axis.grid_size), device=lam.device).argsort()
-    return lam.index_select(dim, places)
 
 
 def _high_frequencies(values: Tensor, dim: int) -> Tensor:

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer
 
 
-def mean_spectrum(weight: Tensor) -> Tensor:
+def mean_spectrum(weight: Float[Tensor, "rows columns"]) -> Float[Tensor, " columns//2+1"]:
     """Return the mean absolute 1-D Fourier transform of a weight's rows, as Fig. 5 shows it.
 
     Args:
-        weight: Shape: (rows, columns).
+        weight: A matrix.
 
     Returns:
-        The amplitude of each frequency, from 0 cycles per row upwards. Shape: (columns // 2 + 1,).
+        The amplitude of each frequency, from 0 cycles per row upwards.
     """
     amplitude: Tensor = torch.fft.rfft(weight, dim=1).abs()
     return amplitude.mean(dim=0)
 
 
-def total_variation(weight: Tensor, dim: int = 0) -> Tensor:
-    """Return the sum of absolute differences between neighbours along a dimension. Shape: ()."""
+def total_variation(weight: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, ""]:
+    """Return the sum of absolute differences between neighbours along a dimension."""
     return weight.diff(dim=dim).abs().sum()
 
 
-def truncate_spectrum(weight: Tensor, keep: int, dim: int = 0) -> Tensor:
+def truncate_spectrum(
+    weight: Float[Tensor, "*shape"], keep: int, dim: int = 0
+) -> Float[Tensor, "*shape"]:
     """Cut off the high frequencies of a weight along a dimension.
 
     Args:
-        weight: Any shape.
-        keep: How many frequencies stay, the constant one included.
+        weight: The weight.
+        keep: Number of frequencies to keep, including frequency 0.
         dim: The dimension.
 
     Returns:
-        The inverse transform of what is left, shaped as the weight. With all
+        The filtered weight, of the same shape. With all
         ``weight.shape[dim] // 2 + 1`` frequencies it is the weight.
 
     Raises:
@@ -59,7 +63,7 @@ def cut_high_frequencies(layer: IntegralLayer, keep: int) -> None:
 
     Args:
         layer: The layer; its bias is truncated along the output axis.
-        keep: How many frequencies stay on each axis; all of them where there are fewer.
+        keep: Largest number of frequencies to keep on each axis.
 
     Raises:
         ValueError: If ``keep`` is smaller than 1.
@@ -69,7 +73,12 @@ def cut_high_frequencies(layer: IntegralLayer, keep: int) -> None:
     lam = layer.lam
     for dim, axis in enumerate((layer.out_axis, layer.in_axis)):
         if axis is not None:
-            lam = truncate_spectrum(lam, min(keep, axis.grid_size // 2 + 1), dim)
+            lam = _truncated_along(axis, lam, keep, dim)
     layer.lam = lam
     if layer.out_axis is not None and layer.bias is not None:
-        layer.bias.copy_(truncate_spectrum(layer.bias, min(keep, layer.out_axis.grid_size // 2 + 1)))
+        layer.bias.copy_(_truncated_along(layer.out_axis, layer.bias, keep, 0))
+
+
+def _truncated_along(axis: Axis, values: Tensor, keep: int, dim: int) -> Tensor:
+    n_kept = min(keep, axis.grid_size // 2 + 1)
+    return axis.stored(truncate_spectrum(axis.ascending(values, dim), n_kept, dim), dim)
