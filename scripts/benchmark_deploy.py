@@ -6,6 +6,7 @@ everything is timed once. The fastest round is what the machine does when nobody
 
 from __future__ import annotations
 
+import platform
 import statistics
 import subprocess
 import tempfile
@@ -141,6 +142,16 @@ def c_caller(folder: Path) -> Callable[[], float]:
     return measure
 
 
+def processor() -> str:
+    """Return the name of this machine's processor, and its family and model."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    parts = (line.partition(":") for line in lines)
+    found = {name.strip(): value.strip() for name, _, value in parts}
+    names = ("model name", "cpu family", "model")
+    return ", ".join(f"{name} {found[name]}" for name in names if name in found) or platform.processor()
+
+
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurements.")] = 31,
 ) -> None:
@@ -161,6 +172,7 @@ def main(
         ratio = statistics.median(a / b for a, b in zip(first, times[name], strict=True))
         own = times[name]
         table.add_row(name, f"{statistics.median(own):.2f}", f"{min(own):.2f}", f"{ratio:.2f}", wanted)
+    console.print(processor())
     console.print(f"torch {torch.__version__}, 1 thread, {rounds} rounds, 17-N-N-6 with ReLU")
     console.print(table)
 

@@ -183,7 +183,7 @@ def compress(
 
 def _compress(agent: Agent, folder: Path, work: Path, record: Path) -> None:
     source = agent.file(folder) if agent.algo == MASKABLE else agent.folder(folder)
-    program = [sys.executable, "-m", "sb3_integral.cli", "compress", str(source)]
+    program = [sys.executable, "-m", "sb3_integral", "compress", str(source)]
     options = ["--env", agent.env, "--keep", "0.98", "-o", str(work / "actor.onnx")]
     if agent.env in ("Tanks-v0", "Heaters-v0", "Pointer-v0"):
         options += ["--gym-packages", TASKS]

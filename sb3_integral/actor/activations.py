@@ -26,7 +26,8 @@ class Activation(NamedTuple):
     Attributes:
         arguments: The attributes of the module that the other two take by name.
         numpy: Computes it from an array and the arguments; it may overwrite the array.
-        c: A C expression of the float ``x``. The braces hold the arguments as C literals.
+        c: A C expression of the float ``x``. The braces hold the arguments as C literals; in those of
+            ``tanh`` stands the name of :data:`C_TANH`.
     """
 
     arguments: tuple[str, ...]
@@ -44,8 +45,12 @@ def numpy_activation(module: nn.Module) -> Elementwise:
     return partial(_compute, name, **_arguments(module, TABLE[name]))
 
 
-def c_activation(module: nn.Module) -> str:
+def c_activation(module: nn.Module, tanh: str = "tanhf") -> str:
     """Return a C expression of the float ``x`` that computes a torch activation.
+
+    Args:
+        module: The activation.
+        tanh: The function that the expression calls for a hyperbolic tangent.
 
     Raises:
         ValueError: If the activation is not in :data:`ACTIVATIONS`, or has one argument per neuron.
@@ -54,7 +59,7 @@ def c_activation(module: nn.Module) -> str:
     arguments = _arguments(module, rule)
     if any(isinstance(value, np.ndarray) for value in arguments.values()):
         raise ValueError(f"C takes activations with one argument for all neurons, got {module!r}")
-    return rule.c.format(**{name: literal(value) for name, value in arguments.items()})
+    return rule.c.format(tanh=tanh, **{name: literal(value) for name, value in arguments.items()})
 
 
 def is_activation(module: nn.Module) -> bool:
@@ -117,9 +122,27 @@ CLIPPED = "x < {min_val} ? {min_val} : x > {max_val} ? {max_val} : x"
 SOFTPLUS = "x * {beta} > {threshold} ? x : log1pf(expf({beta} * x)) / {beta}"
 TANH_GELU = "0.5f * x * (1.0f + tanhf(0.797884561f * (x + 0.044715f * x * x * x)))"
 
+C_TANH = """
+/* The hyperbolic tangent as a quotient of polynomials, within 6 units in the last place. */
+static inline float {tanh}(float value)
+{{
+    const float x = value < -9.01f ? -9.01f : value > 9.01f ? 9.01f : value, t = x * x;
+    const float a = (1.34020546e-08f * t + 2.06485471e-05f) * t + 0.00349822736f;
+    const float b = (7.7974904e-07f * t + 0.000328977852f) * t + 0.0258872857f;
+    const float p = (a * t + 0.133833342f) * t + 1.0f, q = (b * t + 0.467166556f) * t + 1.0f;
+    const float y = x * p / q;
+    return y < -1.0f ? -1.0f : y > 1.0f ? 1.0f : y;
+}}
+"""
+"""A tangent that compilers vectorise: libm's takes most of a small actor's time.
+
+The coefficients are a fit to ``tanh(x) / x`` of the least relative error, 2.2e-8, up to 9.01, where the
+nearest float of a tangent is 1.
+"""
+
 TABLE: dict[str, Activation] = {
     "ReLU": Activation((), lambda x: np.maximum(x, 0.0, out=x), "x < 0.0f ? 0.0f : x"),
-    "Tanh": Activation((), lambda x: np.tanh(x, out=x), "tanhf(x)"),
+    "Tanh": Activation((), lambda x: np.tanh(x, out=x), "{tanh}(x)"),
     "ELU": Activation(("alpha",), _elu, ELU),
     "SELU": Activation(
         (),

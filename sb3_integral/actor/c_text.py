@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,18 @@ def literal(value: float, real: str = "float") -> str:
     return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
 
 
+TYPES = {"float64": "double", "float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int"}
+"""The types of C, by those of NumPy."""
+
+
 def array(name: str, values: np.ndarray[Any, Any]) -> str:
-    """Write a constant array in C's order: of double where it is float64, else of float."""
-    real = "double" if values.dtype == np.float64 else "float"
-    flat = [literal(value, real) for value in values.ravel().tolist()]
-    lines = [", ".join(flat[start : start + 6]) for start in range(0, len(flat), 6)]
-    return f"static const {real} {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+    """Write a constant array in C's order, of one of :data:`TYPES`."""
+    kind = TYPES[values.dtype.name]
+    write = partial(literal, real=kind) if kind in ("float", "double") else str
+    flat = [write(value) for value in values.ravel().tolist()]
+    step = 6 if write is not str else 16
+    lines = [", ".join(flat[start : start + step]) for start in range(0, len(flat), step)]
+    return f"static const {kind} {name}[{len(flat)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
 
 
 def inward(bounds: np.ndarray[Any, Any], *, up: bool) -> np.ndarray[Any, Any]:

@@ -40,10 +40,12 @@ class Head(ABC):
     Attributes:
         shape: The shape of an action.
         c_type: The type of an action's entries in C.
+        described: What it does, for people.
     """
 
     shape: tuple[int, ...]
     c_type: ClassVar[Literal["float", "int"]]
+    described: ClassVar[str]
 
     @property
     def bounds(self) -> Mapping[str, Array]:
@@ -77,6 +79,7 @@ class Clip(Head):
     high: Array
     c_type: ClassVar[Literal["float", "int"]] = "float"
     c_action: ClassVar[str] = "x < low ? low : x > high ? high : x"
+    described: ClassVar[str] = "actions are clipped to their bounds"
 
     @property
     def bounds(self) -> Mapping[str, Array]:
@@ -106,6 +109,7 @@ class Unscale(Clip):
     """Bring a squashed output from [-1, 1] to the action space."""
 
     c_action = "low + 0.5f * (x + 1.0f) * (high - low)"
+    described = "actions are brought from [-1, 1] to their bounds"
 
     def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
@@ -131,6 +135,7 @@ class Argmax(Head):
     choices: tuple[int, ...]
     shape: tuple[int, ...]
     c_type: ClassVar[Literal["float", "int"]] = "int"
+    described: ClassVar[str] = "the largest output is the choice"
 
     def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
@@ -166,6 +171,7 @@ class Threshold(Head):
 
     shape: tuple[int, ...]
     c_type: ClassVar[Literal["float", "int"]] = "int"
+    described: ClassVar[str] = "the bits of positive outputs are set"
 
     def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""

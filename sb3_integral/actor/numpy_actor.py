@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.actor.activations import Elementwise, numpy_activation
 from sb3_integral.actor.extract import actor_spec, ordinary_policy
 from sb3_integral.actor.heads import masked
+from sb3_integral.actor.quantized import Weights, check_weights, rounded_weights
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.policies.layout import is_recurrent
 
@@ -34,19 +34,21 @@ class NumpyActor:
 
     Args:
         spec: The actor, such as ``actor_spec(policy, 30)``.
+        weights: Other than float32, it computes what a C header with such weights does.
 
     Raises:
         ValueError: If it is anything else than a perceptron of known activations;
             :func:`quickest_actor` takes every policy.
     """
 
-    def __init__(self, spec: ActorSpec) -> None:
+    def __init__(self, spec: ActorSpec, weights: Weights = "float32") -> None:
+        check_weights(weights)
         perceptron = spec.perceptron()
         self._head = spec.head
         self._shape = spec.observation_space.shape or ()
         self._statistics = perceptron.statistics
         self._layers = [
-            _Layer(np.ascontiguousarray(weight.T), bias, tuple(map(numpy_activation, activations)))
+            _Layer(_sums(weight, weights), bias, tuple(map(numpy_activation, activations)))
             for weight, bias, activations in perceptron.layers
         ]
 
@@ -62,8 +64,8 @@ class NumpyActor:
         x = x.astype(np.float32, copy=False)
         if len(self._shape) != 1:
             x = x.reshape(*x.shape[: x.ndim - len(self._shape)], -1)
-        for weight, bias, activations in self._layers:
-            x = np.dot(x, weight)
+        for sums, bias, activations in self._layers:
+            x = sums(x)
             x += bias
             for activation in activations:
                 x = activation(x)
@@ -74,8 +76,15 @@ class NumpyActor:
         return self._head.numpy(outputs if action_masks is None else masked(outputs, action_masks))
 
 
+def _sums(weight: Array, weights: Weights) -> Elementwise:
+    """Return a function from a layer's inputs to its outputs without the bias, in new memory."""
+    if weights != "float32":
+        return rounded_weights(weight, weights).sums
+    return partial(np.dot, b=np.ascontiguousarray(weight.T))
+
+
 class _Layer(NamedTuple):
-    weight: Array  # (in, out)
+    sums: Elementwise
     bias: Array
     activations: tuple[Elementwise, ...]
 
@@ -101,10 +110,3 @@ def quickest_actor(policy: BasePolicy) -> Actor:
         return actions
 
     return predict
-
-
-def example_observation(space: spaces.Space[Any]) -> Any:
-    """Return one observation of a space, always the same, for measuring."""
-    drawn_from = copy.deepcopy(space)
-    drawn_from.seed(0)
-    return drawn_from.sample()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import math
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -20,9 +19,10 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_integral._version import __version__
+from sb3_integral.actor.description import KEY, Notes, describe
+from sb3_integral.actor.examples import example_observations
 from sb3_integral.actor.extract import Source, actor_spec
-from sb3_integral.actor.normalization import DrawbackWarning, Statistics
+from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.actor.onnx_policy import ACTION, MASKS, SPACES, OnnxPolicy, input_names
 from sb3_integral.actor.torch_module import TorchActor, exported_program
 from sb3_integral.atomic import atomic_file, check_file_target
@@ -42,18 +42,23 @@ SLOWER = 1.05
 """Times of two forms differ if their ratio is larger: a little less is noise."""
 
 DENSE = ("Gemm", "MatMul")
-"""What becomes int8; the clipping of actions stays as exact as it is."""
+"""Operators that are quantised to int8. The clipping of actions stays in float32."""
 
 
 def export_onnx(
-    source: Source, path: Path | str, size: Size | None = None, normalize: VecNormalize | None = None
+    source: Source,
+    path: Path | str,
+    size: Size | None = None,
+    normalize: VecNormalize | None = None,
+    notes: Notes | None = None,
 ) -> Path:
     """Write the deterministic actor as ONNX, atomically, and check it in onnxruntime first.
 
     The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
     unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
     names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`), and
-    ``action_masks`` where the policy takes such; the output is ``action``. All but the path is as for
+    ``action_masks`` where the policy takes such; the output is ``action``. The file's metadata has its
+    :class:`~sb3_integral.actor.Description` as JSON, with the notes. The other arguments are as for
     :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
     Raises:
@@ -66,15 +71,16 @@ def export_onnx(
     check_file_target(path)
     spec = actor_spec(source, size, normalize)
     actor = TorchActor(spec)
-    described = {"observation": spec.observation_space, "action": spec.action_space}
-    content = {name: space_to_json(space) for name, space in described.items()}
+    described = describe(spec, notes, actor.act)
+    both = {"observation": spec.observation_space, "action": spec.action_space}
+    content = {name: space_to_json(space) for name, space in both.items()}
     with _quiet():
         program: Any = torch.onnx.export(exported_program(actor), dynamo=True, verbose=False)
     inputs = [*input_names(spec.observation_space).values(), *([MASKS] if spec.maskable else [])]
     _name(program.model.graph, inputs)
     model = program.model_proto
     _clean(model)
-    for key, value in {SPACES: json.dumps(content), "sb3_integral": __version__}.items():
+    for key, value in {SPACES: json.dumps(content), KEY: described.to_json()}.items():
         model.metadata_props.add(key=key, value=value)
     with atomic_file(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
@@ -114,14 +120,27 @@ def quantize_onnx(
             # One scale for each row: layers of a policy are small, and their rows differ.
             quantization.quantize_static(prepared, partial, reader, per_channel=True, **options)
         int8 = onnx.load(partial)
-        described = list(int8.metadata_props)
+        described = {own.key: own.value for own in int8.metadata_props}
+        if described.get(KEY, "").startswith("{"):  # else it is of an older version
+            described[KEY] = _described_anew(described[KEY], partial)
         _clean(int8)
-        int8.metadata_props.extend(described)
+        for key, value in described.items():
+            int8.metadata_props.add(key=key, value=value)
         partial.write_bytes(int8.SerializeToString(deterministic=True))
         drawback = _drawback(Path(path), partial)
     if drawback:
         warnings.warn(drawback, DrawbackWarning, stacklevel=2)
     return Path(target)
+
+
+def _described_anew(text: str, int8: Path) -> str:
+    """Return a description for the int8 form, with its own action."""
+    described, policy = json.loads(text), OnnxPolicy(int8)
+    seen: Any = described["example_observation"]
+    if isinstance(policy.observation_space, spaces.Dict):
+        seen = {name: np.asarray(own) for name, own in seen.items()}
+    action = policy.predict(seen if isinstance(seen, dict) else np.asarray(seen))[0]
+    return json.dumps({**described, "weights": "int8", "example_action": action.tolist()})
 
 
 def _drawback(exact: Path, int8: Path) -> str:
@@ -141,7 +160,7 @@ def _latencies_us(*policies: OnnxPolicy) -> list[float]:
     times: list[list[float]] = [[] for _ in policies]
     for _ in range(TIMED_CALLS):
         for policy, own in zip(policies, times, strict=True):
-            inputs = policy.to_batch(_drawn(policy.observation_space, 1))[0]
+            inputs = policy.to_batch(example_observations(policy.observation_space, 1))[0]
             started = time.perf_counter_ns()
             policy.session.run([ACTION], inputs)
             own.append((time.perf_counter_ns() - started) / 1000.0)
@@ -195,7 +214,7 @@ def _check(actor: TorchActor, path: Path) -> None:
     """Compare what onnxruntime gives with what torch gives, for a single observation and for some."""
     policy, spec = OnnxPolicy(path), actor.spec
     for batch in (1, 5):
-        observations = _drawn(spec.observation_space, batch, spec.statistics)
+        observations = example_observations(spec.observation_space, batch, spec.statistics)
         masks = np.arange(batch * spec.maskable).reshape(batch, -1) % 3 > 0 if spec.maskable else None
         arrays = policy.to_batch(observations, masks)[0].values()
         inputs: list[Any] = [torch.from_numpy(array) for array in arrays]
@@ -209,26 +228,9 @@ def _check(actor: TorchActor, path: Path) -> None:
             raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
 
 
-def _drawn(
-    space: spaces.Space[Any],
-    batch: int,
-    statistics: Mapping[str | None, Statistics] | None = None,
-    name: str | None = None,
-) -> Any:
-    """Return some observations that differ, where zeros would say little."""
-    if isinstance(space, spaces.Dict):
-        return {name: _drawn(inner, batch, statistics, name) for name, inner in space.items()}
-    shape = batch, *(space.shape or ())
-    if not isinstance(space, spaces.Box) or space.dtype == np.uint8:
-        return np.zeros(shape, np.uint8)
-    spread = np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape)
-    own = (statistics or {}).get(name)
-    return spread if own is None else own.mean + own.std * spread
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what torch and onnxruntime say of themselves on the way."""
+    """Suppress warnings and log messages of torch and onnxruntime."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from sb3_integral.actor.description import KEY, Notes, describe
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.heads import NEVER
 from sb3_integral.actor.normalization import Statistics
@@ -63,6 +64,20 @@ class TorchActor(nn.Module):
             output = output.masked_fill(~action_masks, NEVER)
         return self.spec.head.torch(output, dict(self.named_buffers(recurse=False)))
 
+    def act(self, observation: Any) -> np.ndarray[Any, Any]:
+        """Return the action for one observation, all choices allowed."""
+
+        def tensor(own: Any, name: str | None = None) -> Tensor:
+            return torch.from_numpy(np.asarray(own, self.spec.observation_dtype(name))[None])
+
+        if isinstance(self.spec.observation_space, spaces.Dict):
+            seen: Any = {name: tensor(own, name) for name, own in observation.items()}
+        else:
+            seen = tensor(observation)
+        with torch.no_grad():
+            action: np.ndarray[Any, Any] = self(seen).numpy()[0]
+        return action
+
 
 class Normalize(nn.Module):
     """VecNormalize's normalisation of one array, computed in a type; the result is single precision."""
@@ -108,13 +123,18 @@ def exported_program(actor: TorchActor) -> ExportedProgram:
 
 
 def export_torch(
-    source: Source, path: Path | str, size: Size | None = None, normalize: VecNormalize | None = None
+    source: Source,
+    path: Path | str,
+    size: Size | None = None,
+    normalize: VecNormalize | None = None,
+    notes: Notes | None = None,
 ) -> ExportedProgram:
     """Write the deterministic actor as a ``.pt2`` file, atomically.
 
     ``torch.export.load(path).module()`` then takes raw observations and gives actions; where the policy
-    takes action masks, they are the second argument. All but the path is as for
-    :func:`~sb3_integral.actor.actor_spec`.
+    takes action masks, they are the second argument. The file has its
+    :class:`~sb3_integral.actor.Description` among its extra files, with the notes. The other arguments
+    are as for :func:`~sb3_integral.actor.actor_spec`.
 
     Raises:
         ValueError: As for :func:`~sb3_integral.actor.actor_spec`, or if the file has another ending.
@@ -123,9 +143,11 @@ def export_torch(
     if path.suffix != ".pt2":
         raise ValueError(f"torch reads programs from files that end in .pt2, got {path}")
     check_file_target(path)
-    program = exported_program(TorchActor(actor_spec(source, size, normalize)))
+    actor = TorchActor(actor_spec(source, size, normalize))
+    described = describe(actor.spec, notes, actor.act)
+    program = exported_program(actor)
     content = io.BytesIO()  # torch puts the name of a file that it writes itself into the file
-    torch.export.save(program, content)
+    torch.export.save(program, content, extra_files={KEY: described.to_json()})
     with atomic_file(path) as partial:
         partial.write_bytes(content.getbuffer())
     return program

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sb3_integral.cli.console import errors_as_messages, note, results_console
-from sb3_integral.cli.options import EnvId, PolicyPath, Seed, option
+from sb3_integral.cli.notes import ActionNames, Meta, ObservationNames, notes_of
+from sb3_integral.cli.options import EnvId, Name, PolicyPath, Seed, WeightsOf, option
 
 if TYPE_CHECKING:
     from sb3_integral.deploy.compress import Compressed
@@ -56,6 +57,9 @@ def compress(
     time: Annotated[
         str | None, option("Begin no round of teaching after this time, such as 5m or 2h.")
     ] = None,
+    frames: Annotated[
+        int, option("Observations that the student sees as one, for agents with a memory.", min=1)
+    ] = 1,
     rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
     episodes: Annotated[int, option("Most episodes to test one size with.", min=16)] = 1000,
     folder: Annotated[
@@ -67,7 +71,11 @@ def compress(
     format: Annotated[
         str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")
     ] = None,
-    name: Annotated[str, option("How names in the C header begin.")] = "policy",
+    name: Name = "policy",
+    weights: WeightsOf = "float32",
+    observation_names: ObservationNames = None,
+    action_names: ActionNames = None,
+    meta: Meta = None,
     seed: Seed = 0,
 ) -> None:
     """Write the smallest file that does what a trained agent does, and prove it.
@@ -101,7 +109,10 @@ def compress(
             max_macs=max_macs,
             format=format,
             name=name,
+            weights=weights,
+            notes=notes_of(env, observation_names, action_names, meta),
             folder=folder,
+            frames=frames,
             max_rounds=rounds,
             max_episodes=episodes,
             max_seconds=math.inf if time is None else seconds(time),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.box import SIMPLE
@@ -16,18 +14,29 @@ from rich.markup import escape
 from rich.table import Table
 
 from sb3_integral.cli.console import errors_as_messages, note
-from sb3_integral.cli.options import Method, PolicyPath, Seed, argument, option
+from sb3_integral.cli.notes import ActionNames, Meta, ObservationNames
+from sb3_integral.cli.options import (
+    Method,
+    Name,
+    PolicyPath,
+    Seed,
+    WeightsOf,
+    argument,
+    option,
+)
 
 if TYPE_CHECKING:
+    from sb3_integral.actor import Notes
+    from sb3_integral.actor.quantized import Weights
     from sb3_integral.cli.loading import LoadedPolicy
+    from sb3_integral.deploy import OnnxPolicy
+    from sb3_integral.deploy.formats import FileOptions
     from sb3_integral.deploy.sources import Loaded
 
 CALIBRATION_STEPS = 1000  # observations from which the ranges of an int8 form are taken
 
 
-Format = Annotated[
-    Literal["sb3", "onnx", "onnx-int8", "torch", "c", "safe"], option("What to write; see above.")
-]
+Format = Annotated[Literal["sb3", "onnx", "torch", "c", "safe"], option("What to write; see above.")]
 Size = Annotated[
     str | None,
     option("Hidden size, such as 30, or one per layer: 30x20.", show_default="the current size"),
@@ -46,23 +55,13 @@ Statistics = Annotated[
 EnvId = Annotated[
     str | None,
     option(
-        "An environment, which calibrates onnx-int8 and measures what a smaller size costs.",
+        "An environment, which calibrates int8 ONNX and measures what a smaller size costs.",
         show_default="a run's folder knows its own",
     ),
 ]
 Episodes = Annotated[
     int, option("Episodes that measure what a smaller size costs; 0 measures nothing.", min=0)
 ]
-
-
-class Export(NamedTuple):
-    """A policy at its size, and the settings of the file that it becomes."""
-
-    loaded: Loaded
-    target: Path
-    algo: str | None
-    env: str | None
-    name: str
 
 
 def export(
@@ -75,18 +74,22 @@ def export(
     vecnormalize: Statistics = None,
     env: EnvId = None,
     episodes: Episodes = 10,
-    name: Annotated[str, option("How names in the C header begin.")] = "policy",
+    name: Name = "policy",
+    weights: WeightsOf = "float32",
+    observation_names: ObservationNames = None,
+    action_names: ActionNames = None,
+    meta: Meta = None,
 ) -> None:
     """Write a policy as a file: for plain SB3, ONNX, torch or C, or a safe file of this library.
 
     - **sb3**: a zip that plain Stable-Baselines3 loads
     - **onnx**: the deterministic actor: raw observations in, actions out
-    - **onnx-int8**: the same with whole numbers for weights, calibrated in --env
     - **torch**: the same for torch.export.load; ends in .pt2
     - **c**: the same as one C99 header that allocates nothing
     - **safe**: the whole policy, still resizable, in a file without pickles
 
-    The normalisation of observations is part of the file.
+    The normalisation of observations is part of the file. Files of ONNX, torch and C say what
+    they are: version, digest, sizes, bounds, names, an example, and each --meta.
 
     SB3's zip files are pickles, which can run code: open only files and folders that you trust.
     Only files that end in .zip are read so. A safe file cannot run code.
@@ -98,11 +101,15 @@ def export(
     with errors_as_messages(errors), status:
         from sb3_integral.actor import DrawbackWarning
         from sb3_integral.atomic import check_file_target
+        from sb3_integral.cli.notes import notes_of
         from sb3_integral.deploy.environment import make_environment
+        from sb3_integral.deploy.formats import check_format, write_file
         from sb3_integral.deploy.sources import read_source
 
         check_file_target(target)
+        check_format(target, format, weights)
         loaded = read_source(source, algo, vecnormalize)
+        notes = notes_of(env or loaded.env_id, observation_names, action_names, meta)
         check_file_target(target, loaded.files)
         cost = None
         if size is not None:
@@ -111,7 +118,8 @@ def export(
             make_environment(loaded.policy, env, loaded.normalize).close()
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always", DrawbackWarning)
-            written = EXPORTERS[format](Export(loaded, target, algo, env, name))
+            options = _options(loaded, format, weights, algo, env, name, notes)
+            written = write_file(format, loaded.source, target, options)
     if cost is not None:
         note(errors, cost)
     for each in raised:
@@ -192,77 +200,32 @@ def _cost(loaded: LoadedPolicy, sizes: tuple[int, ...], episodes: int) -> str:
     )
 
 
-def _write_sb3(job: Export) -> str:
+def _options(
+    loaded: Loaded,
+    format: str,
+    weights: Weights,
+    algo: str | None,
+    env: str | None,
+    name: str,
+    notes: Notes,
+) -> FileOptions:
+    """Return what a file is besides its policy."""
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-    from sb3_integral.deploy import algorithms, export_sb3
-
-    source, normalize = job.loaded.source, job.loaded.normalize
-    kind = None
-    if not isinstance(source, BaseAlgorithm):
-        kind = algorithms().get(job.algo or "")
-        if kind is None:
-            known = ", ".join(sorted(algorithms()))
-            raise ValueError(
-                f"a policy alone becomes a model of --algo, got {job.algo}, expected {known}"
-            )
-    model = export_sb3(source, job.target, normalize=normalize, algorithm=kind)
-    clipped = "" if normalize is None else " on raw observations, not clipped as VecNormalize does"
-    return f"a model of {type(model).__name__} for plain SB3{clipped}"
-
-
-def _write_onnx(job: Export) -> str:
-    from sb3_integral.deploy import export_onnx
-
-    export_onnx(job.loaded.source, job.target, normalize=job.loaded.normalize)
-    return "an ONNX actor, checked in onnxruntime"
-
-
-def _write_int8(job: Export) -> str:
-    from sb3_integral import deploy
+    from sb3_integral.deploy import algorithms, observations_of
     from sb3_integral.deploy.environment import make_environment
+    from sb3_integral.deploy.formats import FileOptions
 
-    with tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / "exact.onnx"
-        deploy.export_onnx(job.loaded.source, exact, normalize=job.loaded.normalize)
-        seen: Any = None
-        written = "an ONNX actor in int8 with dynamic ranges (--env calibrates static ones)"
-        if job.env is not None:
-            venv = make_environment(job.loaded.policy, job.env)
-            seen = deploy.observations_of(deploy.OnnxPolicy(exact), venv, CALIBRATION_STEPS)
-            written = f"an ONNX actor in int8, calibrated on {CALIBRATION_STEPS} observations"
-        deploy.quantize_onnx(exact, job.target, seen)
-    return written
+    algorithm = None
+    if format == "sb3" and not isinstance(loaded.source, BaseAlgorithm):
+        algorithm = algorithms().get(algo or "")
+        if algorithm is None:
+            known = ", ".join(sorted(algorithms()))
+            raise ValueError(f"a policy alone becomes a model of --algo, got {algo}, expected {known}")
 
+    def observe(actor: OnnxPolicy) -> Any:
+        return observations_of(actor, make_environment(loaded.policy, env), CALIBRATION_STEPS)
 
-def _write_torch(job: Export) -> str:
-    from sb3_integral.deploy import export_torch
-
-    export_torch(job.loaded.source, job.target, normalize=job.loaded.normalize)
-    return "a program for torch.export.load"
-
-
-def _write_c(job: Export) -> str:
-    from sb3_integral.deploy import export_c
-
-    export_c(job.loaded.source, job.target, job.name, normalize=job.loaded.normalize)
-    return f"a C99 header with {job.name}_act"
-
-
-def _write_safe(job: Export) -> str:
-    from sb3_integral.deploy import fold_normalization, save_policy
-
-    policy = fold_normalization(job.loaded.policy, job.loaded.normalize)
-    save_policy(policy, job.target)
-    return f"a safe file of the policy {type(policy).__name__}"
-
-
-EXPORTERS: dict[str, Callable[[Export], str]] = {
-    "sb3": _write_sb3,
-    "onnx": _write_onnx,
-    "onnx-int8": _write_int8,
-    "torch": _write_torch,
-    "c": _write_c,
-    "safe": _write_safe,
-}
-"""The function that writes each format, and returns in words what it wrote."""
+    return FileOptions(
+        name, weights, notes, loaded.normalize, algorithm, None if env is None else observe
+    )

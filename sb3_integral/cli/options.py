@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -27,3 +27,8 @@ Method = Annotated[
 ]
 Sizes = Annotated[str | None, option("Sizes, such as 64,32,16; 64x32 has a size for each layer.")]
 Seed = Annotated[int, option("The seed of the environments.")]
+Name = Annotated[str, option("How names in the C header begin.")]
+WeightsOf = Annotated[
+    Literal["float32", "int8", "q15"],
+    option("How weights are kept: int8 for ONNX and C, q15 (16-bit fixed point) for C.", "--weights"),
+]

@@ -4,7 +4,7 @@ from sb3_integral.requirements import require
 
 require("deploy", "safetensors")
 
-from sb3_integral.actor import DrawbackWarning, fold_normalization, quickest_actor  # noqa: E402
+from sb3_integral.actor import DrawbackWarning, Notes, fold_normalization, quickest_actor  # noqa: E402
 from sb3_integral.actor.c_header import export_c  # noqa: E402
 from sb3_integral.actor.onnx_export import export_onnx, quantize_onnx  # noqa: E402
 from sb3_integral.actor.onnx_policy import OnnxPolicy  # noqa: E402
@@ -26,6 +26,7 @@ __all__ = [
     "FittedSize",
     "Loaded",
     "MeasuredLatency",
+    "Notes",
     "OnnxPolicy",
     "SizeController",
     "SizeTrial",

@@ -12,6 +12,8 @@ import pytest
 from gymnasium import spaces
 
 COMPILER = shutil.which("cc")
+WARNINGS = ("-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wdouble-promotion")
+C_FLAGS = ("-std=c99", *WARNINGS)
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +39,7 @@ def act_in_c(
         (folder / "act.c").write_text(
             f'#include "{header}"\n{head};\n{head} {{ {call}{last}); (void)allowed; }}\n'
         )
-        warnings = ("-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wno-sign-conversion")
-        flags = ("-std=c99", "-O1", "-shared", "-fPIC", *warnings)
+        flags = (*C_FLAGS, "-O1", "-shared", "-fPIC")
         assert COMPILER is not None
         library = folder / "act.so"
         built = subprocess.run(
@@ -63,3 +64,23 @@ def act_in_c(
         return np.stack(rows)
 
     return actions
+
+
+@pytest.fixture(scope="session")
+def run_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], int]:
+    """Compile the body of a main function with a header, with sanitizers; return how it exits."""
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+
+    def run(header: Path, body: str) -> int:
+        folder = tmp_path_factory.mktemp("run")
+        main = f'#include "{header}"\nint main(void)\n{{\n    {body}\n}}\n'
+        (folder / "main.c").write_text(main, encoding="ascii")
+        sanitizers = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+        flags = (*C_FLAGS, "-O2", *sanitizers)
+        command = [str(COMPILER), *flags, folder / "main.c", "-o", folder / "main", "-lm"]
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stderr
+        return subprocess.run([folder / "main"], check=False).returncode
+
+    return run

@@ -11,9 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from sb3_integral.actor.activations import ACTIVATIONS, c_activation, is_activation, numpy_activation
+from sb3_integral.actor.activations import (
+    ACTIVATIONS,
+    C_TANH,
+    c_activation,
+    is_activation,
+    numpy_activation,
+)
 
 COMPILER = shutil.which("cc")
+TANH = C_TANH.format(tanh="tanh_")
 NEED_ARGUMENTS = {nn.Threshold: lambda: nn.Threshold(0.3, 20.0)}
 MODULES = [
     *(NEED_ARGUMENTS.get(kind, kind)() for kind in ACTIVATIONS),
@@ -63,10 +70,10 @@ def by_c(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip("there is no C compiler")
     folder = tmp_path_factory.mktemp("activations")
     functions = (
-        f"float f{number}(float x);\nfloat f{number}(float x) {{ return {c_activation(module)}; }}\n"
-        for number, module in enumerate(MODULES)
+        f"float f{number}(float x);\nfloat f{number}(float x) {{ return {expression}; }}\n"
+        for number, expression in enumerate(c_activation(module, "tanh_") for module in MODULES)
     )
-    (folder / "f.c").write_text("#include <math.h>\n" + "".join(functions))
+    (folder / "f.c").write_text("#include <math.h>\n" + TANH + "".join(functions))
     flags = ("-std=c99", "-O3", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wconversion")
     subprocess.run([COMPILER, *flags, folder / "f.c", "-o", folder / "f.so", "-lm"], check=True)
     return ctypes.CDLL(str(folder / "f.so"))
@@ -77,6 +84,31 @@ def test_c(number: int, by_c: ctypes.CDLL) -> None:
     function = by_c[f"f{number}"]
     function.argtypes, function.restype = [ctypes.c_float], ctypes.c_float
     close(np.float32([function(value) for value in VALUES]), by_torch(MODULES[number]))
+
+
+def test_the_tangent_of_c_is_off_by_six_units_in_the_last_place_at_most(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    # given every thousandth float from the smallest to the largest, and all special ones
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("tanh")
+    loop = "void f(float *x, long n);\nvoid f(float *x, long n) { while (n--) x[n] = tanh_(x[n]); }\n"
+    (folder / "f.c").write_text("#include <math.h>\n" + TANH + loop)
+    flags = ("-std=c99", "-O2", "-shared", "-fPIC")
+    subprocess.run([COMPILER, *flags, folder / "f.c", "-o", folder / "f.so"], check=True)
+    positive = np.arange(0, 0x7F800000, 997, dtype=np.int32).view(np.float32)
+    x = np.concatenate([positive, -positive, np.float32([np.inf, -np.inf, np.nan])])
+    got = x.copy()
+    # when
+    ctypes.CDLL(str(folder / "f.so")).f(ctypes.c_void_p(got.ctypes.data), ctypes.c_long(len(got)))
+    # then
+    wanted = np.tanh(x.astype(np.float64))
+    units = np.abs(got[:-1] - wanted[:-1]) / np.spacing(np.abs(wanted[:-1].astype(np.float32)))
+    assert units.max() < 6.0
+    assert np.isnan(got[-1])
+    assert np.abs(got[:-1]).max() <= 1.0
+    np.testing.assert_array_equal(np.signbit(got[:-1]), np.signbit(x[:-1]))
 
 
 def test_one_argument_for_each_neuron_is_for_numpy_only() -> None:

@@ -91,16 +91,19 @@ def test_a_run_folder_becomes_a_safe_file_which_becomes_the_rest(
     assert "layers:      4 - 6 - 6 - 2" in header.read_text()
 
 
+INT8 = ("--format", "onnx", "--weights", "int8")
+
+
 def test_int8_is_calibrated_and_what_it_earns_is_printed(
     invoke: Callable[..., Result], run: Path, tmp_path: Path
 ) -> None:
     exact, small = tmp_path / "exact.onnx", tmp_path / "int8.onnx"
     result = invoke("export", run, exact, "--format", "onnx")
     assert result.exit_code == 0, result.output
-    result = invoke("export", run, small, "--format", "onnx-int8", "--env", "CartPole-v1")
+    result = invoke("export", run, small, *INT8, "--env", "CartPole-v1")
     assert result.exit_code == 0, result.output
     assert "calibrated on 1000 observations" in result.stdout
-    dynamic = invoke("export", run, tmp_path / "dynamic.onnx", "--format", "onnx-int8", "--size", "2")
+    dynamic = invoke("export", run, tmp_path / "dynamic.onnx", *INT8, "--size", "2")
     assert dynamic.exit_code == 0, dynamic.output
     assert "the int8 form has" in dynamic.stderr
     assert "the float32 form has" in dynamic.stderr
@@ -108,6 +111,24 @@ def test_int8_is_calibrated_and_what_it_earns_is_printed(
     assert result.exit_code == 0, result.output
     assert "mean return" in result.stdout
     assert str(small.stat().st_size) in result.stdout
+
+
+def test_a_header_of_whole_numbers_says_what_it_is(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path
+) -> None:
+    header = tmp_path / "actor.h"
+    names = ("--observation-names", "place, speed, angle, turn", "--action-names", "left,right")
+    said = (*names, "--meta", "robot=arm = 3", "--meta", "note=")
+    result = invoke("export", run, header, "--format", "c", "--weights", "q15", *said)
+    assert result.exit_code == 0, result.output
+    assert "a C99 header with policy_act and weights of q15" in result.stdout
+    text = header.read_text(encoding="ascii")
+    assert '"environment": "CartPole-v1"' in text
+    assert 'observation[2]: -0.418879032 to 0.418879032, angle"' in text
+    assert '"actions": "choice[1]: 1 to 1, right"' in text
+    assert '"robot": "arm = 3"' in text
+    assert '"note": ""' in text
+    assert "static const int16_t policy_weight_0" in text
 
 
 class Worn(CartPoleEnv):
@@ -125,7 +146,7 @@ def test_warnings_of_an_environment_reach_the_user(
     monkeypatch.setitem(gym.registry, "Worn-v0", EnvSpec("Worn-v0", Worn))
     # when / then
     with pytest.warns(UserWarning, match="bearings of the pole are worn"):
-        invoke("export", run, tmp_path / "i.onnx", "--format", "onnx-int8", "--env", "Worn-v0")
+        invoke("export", run, tmp_path / "i.onnx", *INT8, "--env", "Worn-v0")
     assert (tmp_path / "i.onnx").is_file()
 
 
@@ -141,6 +162,11 @@ def test_errors_are_a_line_and_nothing_is_written(
         ((run, target, "--format", "c", "--size", "0"), "a size is a number of at least 1"),
         ((run, target, "--format", "c", "--name", "a b"), "for a name in C"),
         ((run, target, "--format", "torch"), "end in .pt2"),
+        ((run, target, "--format", "onnx", "--weights", "q15"), "weights of float32 or int8, got q15"),
+        ((run, target, "--format", "safe", "--weights", "int8"), "weights of float32, got int8"),
+        ((run, target, "--format", "c", "--meta", "robot"), "expected --meta key=value"),
+        ((run, target, "--format", "c", "--meta", "a=1", "--meta", "a=2"), "expected --meta key=value"),
+        ((run, target, "--format", "c", "--action-names", "left"), "expected 2 action names, got 1"),
         ((run, target, "--format", "sb3", "--algo", "walk"), "unknown algorithm 'walk'"),
         ((safe, target, "--format", "sb3"), "a policy alone becomes a model of --algo"),
         ((safe, safe, "--format", "safe"), "which is read, expected another file to write"),
@@ -226,7 +252,7 @@ def test_a_missing_source_beside_an_existing_target_is_one_line(
     assert target.read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.parametrize("format", ["sb3", "onnx", "onnx-int8", "torch", "c", "safe"])
+@pytest.mark.parametrize("format", ["sb3", "onnx", "torch", "c", "safe"])
 def test_no_format_writes_where_something_else_stands(
     invoke: Callable[..., Result], run: Path, tmp_path: Path, format: str
 ) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stable_baselines3 import A2C
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral._version import __version__
-from sb3_integral.actor import example_observation, ordinary_policy
+from sb3_integral.actor import Notes, example_observation, ordinary_policy
+from sb3_integral.actor.quantized import Weights
 from sb3_integral.atomic import check_file_target
 from sb3_integral.deploy.compress.candidates import candidates
 from sb3_integral.deploy.compress.checkpoints import Checkpoints, digest
@@ -26,7 +28,7 @@ from sb3_integral.deploy.compress.result import Compressed
 from sb3_integral.deploy.compress.teacher import Teacher, read_teacher
 from sb3_integral.deploy.compress.teaching import LABELS, Limits, teach
 from sb3_integral.deploy.costs import actor_parameters
-from sb3_integral.deploy.formats import check_format, write_file
+from sb3_integral.deploy.formats import FileOptions, check_format, write_file
 from sb3_integral.deploy.latency import latencies_us, one_thread
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.evaluation import EnvFactory
@@ -52,8 +54,11 @@ def compress(
     max_macs: int | None = None,
     format: str | None = None,
     name: str = "policy",
+    weights: Weights = "float32",
+    notes: Notes | None = None,
     folder: Path | str | None = None,
     hidden_sizes: Sequence[int] = HIDDEN_SIZES,
+    frames: int = 1,
     max_rounds: int = len(LABELS),
     max_episodes: int = 1000,
     max_seconds: float = math.inf,
@@ -85,8 +90,14 @@ def compress(
         max_macs: Most multiply-accumulates for one observation.
         format: The format, where the ending does not say it.
         name: How names in a C header begin.
+        weights: How the file keeps its weights: ``int8`` for ONNX and C, ``q15`` for C.
+        notes: What the file says besides.
         folder: For the student, the report and what is not finished; by default beside the file.
         hidden_sizes: The student's full size.
+        frames: How many of the last observations the student sees as one, the newest last. A student
+            has no memory: for a recurrent agent, or one whose job needs more than the last observation,
+            take some. The file then reads that many observations behind each other, of zeros before the
+            first one.
         max_rounds: Most rounds of teaching, each with twice the labels of the last.
         max_episodes: Most episodes that one size is tested with.
         max_seconds: No round of teaching begins after so many seconds.
@@ -102,13 +113,15 @@ def compress(
     began = time.monotonic()
     goal = Goal(keep, tolerance, confidence, max_parameters, max_bytes, max_macs)
     output = Path(output)
-    kind = check_format(output, format)
+    kind = check_format(output, format, weights)
     work = Path(folder) if folder is not None else output.with_name(f"{output.name}-compression")
     if output.resolve().is_relative_to(work.resolve()):
         raise ValueError(f"{output} is in {work}, the folder of the compression; expected another place")
     check_file_target(output)
-    teacher = read_teacher(agent, env)
+    teacher = read_teacher(agent, env, frames)
     check_file_target(output, teacher.files)
+    notes = replace(notes or Notes(), env_id=teacher.env_name)
+    notes.named(teacher.observation_space, teacher.action_space)
     sizes = tuple(hidden_sizes)
     checkpoints = Checkpoints(work, _settings(teacher, goal, sizes, seed))
     comparer = Comparer(teacher, checkpoints, goal.confidence, max_episodes, seed)
@@ -130,7 +143,9 @@ def compress(
     on_progress(f"{len(found)} sizes are worth a test")
     last = f"student-{taught.rounds - 1}"
     chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
-    write_file(kind, student.discretize(chosen), output, name)
+    # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
+    options = FileOptions(name, weights, notes, algorithm=A2C)
+    write_file(kind, student.discretize(chosen), output, options)
     save_policy(student, work / "student.safetensors")
     result = Compressed(
         sizes=chosen,
@@ -158,6 +173,7 @@ def _settings(teacher: Teacher, goal: Goal, hidden_sizes: Sizes, seed: int) -> d
         "agent": digest(teacher.policy),
         "environment": teacher.env_name,
         "hidden_sizes": list(hidden_sizes),
+        "frames": teacher.frames,
         "seed": seed,
         "goal": asdict(goal),
     }

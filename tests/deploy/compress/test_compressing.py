@@ -20,6 +20,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 import sb3_integral
+from sb3_integral.actor import Notes
 from sb3_integral.deploy import OnnxPolicy
 from sb3_integral.deploy.compress import Goal, NotAsGoodError
 from sb3_integral.policies.serialization import load_policy
@@ -190,6 +191,101 @@ def test_the_student_of_a_normalised_and_stacked_agent_sees_raw_observations(tmp
     assert plain.observation_space == spaces.Box(-1.0, 1.0, (4,), np.float32)
     assert result.chosen.comparison.verdict == "as good"
     assert venv.venv.obs_rms.count == before  # type: ignore[attr-defined]
+
+
+class Echo(Follow):
+    """Rewards the sign of the observation before."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        before = getattr(self, "before", 0.0)
+        self.before = self.seen[0]
+        self.steps += 1
+        return self._observe(), float(action == (before > 0)), False, self.steps >= 20, {}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.before = 0.0
+        return super().reset(seed=seed)
+
+
+class Remembers(BasePolicy):
+    """Acts as :class:`Echo` rewards it; its state is the observation before."""
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> torch.Tensor:
+        raise NotImplementedError
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        observation = np.atleast_2d(observation)
+        if state is None:
+            state = (np.zeros(len(observation)),)
+        before = np.where(episode_start, 0.0, state[0])
+        return (before > 0).astype(int), (observation[:, 0].copy(),)
+
+
+@pytest.mark.slow
+def test_a_student_with_frames_does_the_job_of_an_agent_with_a_memory(tmp_path: Path) -> None:
+    # given an agent that remembers, and the same with normalised observations
+    space = spaces.Discrete(2)
+    agent = Remembers(Echo(space).observation_space, space)
+    settings = {**SMALL, "keep": 0.8}
+    # when a student sees one observation, then it can't do the job
+    with pytest.raises(NotAsGoodError):
+        sb3_integral.compress(agent, lambda: Echo(space), tmp_path / "one.onnx", **settings)
+    # when it sees two, then it can, and its file reads both
+    result = sb3_integral.compress(
+        agent, lambda: Echo(space), tmp_path / "two.onnx", frames=2, **settings
+    )
+    assert result.chosen.comparison.verdict == "as good"
+    actor = OnnxPolicy(result.file)
+    newest = np.array([-0.9, 0.0], np.float32)
+    actions = [
+        actor.predict(np.concatenate([[before, 0.0], newest]).astype(np.float32))[0]
+        for before in (0.9, -0.9)
+    ]
+    assert actions == [1, 0]
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    space = spaces.Discrete(2)
+    agent = agent_for("CartPole-v1", n_steps=256)
+    with pytest.raises(ValueError, match="frames must be an integer of at least 1"):
+        sb3_integral.compress(agent, output=tmp_path / "a.h", frames=0, **SMALL)
+    notes = Notes(action_names=["left"])
+    with pytest.raises(ValueError, match="expected 2 action names, got 1"):
+        sb3_integral.compress(agent, output=tmp_path / "a.h", notes=notes, **SMALL)
+    with pytest.raises(ValueError, match="sb3 has weights of float32, got int8"):
+        sb3_integral.compress(agent, output=tmp_path / "a.zip", weights="int8", **SMALL)
+    env = gym.wrappers.TransformObservation(Follow(space), lambda _: 1, spaces.Discrete(3))
+    with pytest.raises(ValueError, match="only Box observations can be stacked"):
+        sb3_integral.compress(
+            PPO("MlpPolicy", env, device="cpu"), lambda: env, tmp_path / "b.h", frames=2, **SMALL
+        )
+
+
+@pytest.mark.slow
+def test_each_round_has_new_labels_however_long_the_episodes_are(tmp_path: Path) -> None:
+    # given episodes so long that the first round has more labels than the second asks for
+    class Long(Follow):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, reward, *_, info = super().step(action)
+            return observation, reward, False, self.steps >= 1_300, info
+
+    space = spaces.Discrete(2)
+    agent = SignsDiffer(Follow(space).observation_space, space)
+    told: list[str] = []
+    # when there is a second round
+    result = sb3_integral.compress(
+        agent,
+        lambda: Long(space, is_parity=True),
+        tmp_path / "actor.h",
+        **{**SMALL, "hidden_sizes": (1,), "max_rounds": 2},
+        max_bytes=1000,
+        on_progress=told.append,
+    )
+    # then it adds labels
+    assert "round 2: 5,000 observations are labelled" in told
+    assert result.labels > 2 * 8 * 1_300
 
 
 @pytest.mark.slow

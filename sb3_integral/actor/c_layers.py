@@ -1,0 +1,147 @@
+"""Dense layers as C: each sum stays in a register while the inputs are added up, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sb3_integral.actor.activations import c_activation
+from sb3_integral.actor.quantized import LEAST_EXPONENT, Weights, rounded_weights
+from sb3_integral.actor.spec import Layer
+
+Array = np.ndarray[Any, Any]
+
+
+class Sums(NamedTuple):
+    """How C adds up the inputs of a layer with one kind of weights.
+
+    Attributes:
+        block: Outputs that are summed side by side. A Cortex-M4 has registers for 32 floats, or for a
+            few integers of 64 bits; x86-64 has some for 64 floats.
+        number: The type of a sum.
+        start: What a sum ``{k}`` begins with.
+        weight: The expression of a weight ``{k}``.
+        output: The expression of the output of a sum.
+    """
+
+    block: int
+    number: str
+    start: str
+    weight: str
+    output: str
+
+
+SUMS: dict[str, Sums] = {
+    "float32": Sums(32, "float", "bias[{k}]", "row[{k}]", "s{k}"),
+    "int8": Sums(8, "float", "0.0f", "(float)row[{k}]", "s{k} * scale[{k}] + bias[{k}]"),
+    "q15": Sums(4, "int64_t", "0", "(int32_t)row[{k}]", "(float)s{k} * unit * scale[{k}] + bias[{k}]"),
+}
+"""The arithmetic of :mod:`~sb3_integral.actor.quantized`, by the kind of weights."""
+
+ROUND_INPUTS = f"""
+/* Rounds a layer's inputs to 16 bits; returns what one unit is worth, NaN if one is not finite. */
+static inline float {{name}}_round(const float *input, int count, int16_t *rounded)
+{{{{
+    float largest = 0.0f, units;
+    int exponent, j;
+    for (j = 0; j < count && largest == largest; ++j)
+        if (!(fabsf(input[j]) <= largest))
+            largest = fabsf(input[j]);
+    if (largest - largest != 0.0f) {{{{
+        for (j = 0; j < count; ++j)
+            rounded[j] = 0;
+        return largest - largest;
+    }}}}
+    (void)frexpf(largest, &exponent);
+    exponent = exponent < {LEAST_EXPONENT} ? {LEAST_EXPONENT} : exponent;
+    units = ldexpf(1.0f, 15 - exponent);
+    for (j = 0; j < count; ++j) {{{{
+        const float x = input[j] * units, y = x < 0.0f ? x - 0.5f : x + 0.5f;
+        rounded[j] = (int16_t)(y >= 32767.0f ? 32767 : (int)y);
+    }}}}
+    return ldexpf(1.0f, exponent - 15);
+}}}}
+"""
+"""A function of headers with 16-bit inputs."""
+
+
+def constants(name: str, index: int, layer: Layer, weights: Weights) -> Iterator[tuple[str, Array]]:
+    """Yield a layer's constants by name, in the order in which :func:`statements` reads them.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+    """
+    if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
+        raise ValueError("the actor has weights that are NaN or infinite, expected finite numbers")
+    values = layer.weight
+    if weights != "float32":
+        values, scale = rounded_weights(layer.weight, weights)
+        yield f"{name}_scale_{index}", scale
+    size = SUMS[weights].block
+    blocks = [values[start : start + size].T.ravel() for start in range(0, len(values), size)]
+    yield f"{name}_weight_{index}", np.concatenate(blocks)
+    yield f"{name}_bias_{index}", layer.bias
+
+
+def statements(name: str, index: int, layer: Layer, before: str, weights: Weights) -> Iterator[str]:
+    """Yield statements that compute a layer's outputs, called ``layer_{index + 1}``.
+
+    Args:
+        name: How names of constants begin.
+        index: The layer's.
+        layer: The layer.
+        before: The array that it reads.
+        weights: How its weights are kept.
+    """
+    outputs, inputs = layer.weight.shape
+    own, size = f"layer_{index + 1}", SUMS[weights].block
+    if weights == "q15":
+        yield f"    unit = {name}_round({before}, {inputs}, rounded);"
+        before = "rounded"
+    whole = outputs // size * size
+    if whole:
+        yield f"    for (j = 0; j < {whole}; j += {size}) {{"
+        yield from _block(name, index, size, inputs, before, weights)
+    if outputs > whole:
+        yield f"    j = {whole};\n    {{"
+        yield from _block(name, index, outputs - whole, inputs, before, weights)
+    for activation in layer.activations:
+        yield f"    for (j = 0; j < {outputs}; ++j) {{\n        const float x = {own}[j];"
+        yield f"        {own}[j] = {c_activation(activation, f'{name}_tanh')};\n    }}"
+
+
+def _block(
+    name: str, index: int, width: int, inputs: int, before: str, weights: Weights
+) -> Iterator[str]:
+    """Yield the rest of a block in C that sums so many outputs, beginning with output ``j``."""
+    sums = SUMS[weights]
+    weight = {"float32": "float", "int8": "int8_t", "q15": "int16_t"}[weights]
+    read = "int16_t" if weights == "q15" else "float"
+    yield f"        const {weight} *row = {name}_weight_{index} + j * {inputs};"
+    if weights != "float32":
+        yield f"        const float *scale = {name}_scale_{index} + j;"
+    yield f"        const float *bias = {name}_bias_{index} + j;"
+    yield from _in_rows(f"{sums.number} s{k} = {sums.start.format(k=k)};" for k in range(width))
+    yield f"        for (i = 0; i < {inputs}; ++i, row += {width}) {{"
+    # A compiler cannot vectorise over inputs that it must read one by one, which it would do with many
+    # shuffles; so it does over outputs.
+    yield f"            const {read} input = *(const volatile {read} *)&{before}[i];"
+    terms = (f"s{k} += {sums.weight.format(k=k)} * input;" for k in range(width))
+    yield from (f"    {line}" for line in _in_rows(terms))
+    yield "        }"
+    own = f"layer_{index + 1}"
+    yield from _in_rows(f"{own}[j + {k}] = {sums.output.format(k=k)};" for k in range(width))
+    yield "    }"
+
+
+def _in_rows(texts: Iterable[str]) -> Iterator[str]:
+    """Yield short statements, a few to a line."""
+    line = "       "
+    for text in texts:
+        if len(line) + len(text) > 100:
+            yield line
+            line = "       "
+        line = f"{line} {text}"
+    yield line
