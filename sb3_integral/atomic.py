@@ -15,7 +15,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sb3_integral.file_list import list_files, unlisted_files
@@ -77,6 +77,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
 
     A symbolic link is written through to its target. An existing file keeps its permissions; a new one
     gets those of the user's umask. If the block raises, nothing is left behind and the old file stays.
+    What killed processes had begun for it is removed, unless somebody is writing in its folder.
 
     Args:
         path: Where the file will be; its folder is created.
@@ -92,18 +93,17 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     """
     target = check_file_target(path)
     created = _make_parents(path, target)
-    partial = _beside(target, PARTIAL_PREFIX)
     try:
-        mode = _mode(target)
-        new_mode = _try_to_write(path, partial)
-        yield partial
-        if not partial.is_file():
-            raise FileNotFoundError(f"no file was written to {partial}, which was to become {path}")
-        partial.chmod(stat.S_IMODE(new_mode if mode is None else mode))
-        check_file_target(path)
-        partial.replace(target)
+        with _partial(target) as partial:
+            mode = _mode(target)
+            new_mode = _try_to_write(path, partial)
+            yield partial
+            if not partial.is_file():
+                raise FileNotFoundError(f"no file was written to {partial}, which was to become {path}")
+            partial.chmod(stat.S_IMODE(new_mode if mode is None else mode))
+            check_file_target(path)
+            partial.replace(target)
     finally:
-        _remove(partial)
         for parent in created:
             with suppress(OSError):  # it holds the file, or somebody else's
                 parent.rmdir()
@@ -167,8 +167,7 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
 
     check_folder_target(path, marker)
     _make_parents(path, target)
-    partial = _beside(target, PARTIAL_PREFIX)
-    try:
+    with _partial(target) as partial:
         try:
             partial.mkdir()
         except OSError as error:
@@ -185,8 +184,6 @@ def atomic_folder(path: Path | str, marker: str | None) -> Iterator[Path]:
             if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
                 raise
             raise FileExistsError(f"{path} is being written by another process too") from error
-    finally:
-        _remove(partial)
 
 
 def remove_leftovers(root: Path, marker: str | None) -> None:
@@ -289,17 +286,34 @@ def _unwritable(path: Path | str, error: OSError) -> OSError:
     return type(error)(f"cannot write {path}: {error.strerror or error}")
 
 
-def _beside(target: Path, prefix: str) -> Path:
-    return target.with_name(f"{prefix}{uuid.uuid4().hex[:8]}-{target.name[-KEPT_CHARACTERS:]}")
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """Give a name beside a target, and remove what has it at the end.
+
+    Whoever writes in a folder shares a lock of it, which ends with the process. Who gets it alone
+    knows that leftovers there are of killed processes, and removes those of the target.
+    """
+    name = target.name[-KEPT_CHARACTERS:]
+    partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex[:8]}-{name}")
+    with ExitStack() as stack:
+        stack.callback(_remove, partial)
+        with suppress(ImportError, OSError):  # where folders have no locks, leftovers stay
+            import fcntl
+
+            folder = os.open(target.parent, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            with suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_partials_of(target)
+            fcntl.flock(folder, fcntl.LOCK_SH)
+        yield partial
 
 
 def _swap(partial: Path, target: Path, marker: str | None) -> None:
     """Put a folder in the place of an old one, which is away from its name for a moment at most."""
-    if not target.exists():
-        partial.rename(target)
-        return
-    partial.chmod(stat.S_IMODE(target.stat().st_mode))
-    if not any(target.iterdir()):
+    if target.exists():
+        partial.chmod(stat.S_IMODE(target.stat().st_mode))
+    if not target.exists() or not any(target.iterdir()):
         partial.rename(target)
         return
     replaced = target.with_name(f"{REPLACED_PREFIX}{uuid.uuid4().hex[:8]}-{target.name}")

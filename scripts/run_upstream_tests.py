@@ -1,31 +1,29 @@
-"""Run another project's own tests with the integral policies, and show what only they fail.
+"""Run other projects' own tests with the stock policies, then with the integral ones, and compare.
 
-    git clone https://github.com/DLR-RM/stable-baselines3
-    python scripts/run_upstream_tests.py stable-baselines3
+    python scripts/run_upstream_tests.py                            # all three projects
+    python scripts/run_upstream_tests.py FOLDER --pytest "-n 2 -k spaces"
 
-The folder is a checkout of Stable-Baselines3, sb3-contrib or imitation; the packages under test are the
-installed ones. The tests are copied to a temporary folder and run with the aliases of the integral
-policies in place of the policies' names. Those that fail are then run as they are. A test that passes
-then is printed, and makes the exit status 1. Arguments behind ``--`` are passed to pytest.
-
-imitation's tests name no policy. They are run with the plugin ``upstream_imitation.py`` of this folder,
-which reads from the environment variable ``UPSTREAM_POLICIES`` which policies are wanted: ``stock`` or
-``integral``.
+FOLDER is a checkout or an unpacked source archive of Stable-Baselines3, sb3-contrib or imitation, in the
+version that is installed. Without one, the source archives of the installed versions are downloaded, for
+they hold the tests. A copy of these runs as it is, and with our aliases in place of the policies' names;
+imitation's tests name none, so ``upstream_imitation.py`` chooses their policies. The last lines say how
+many tests of each project passed, and name those that pass with the stock policies only; if there are
+any, the exit status is 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 from xml.etree import ElementTree
 
 ALIASES = {
@@ -36,51 +34,72 @@ ALIASES = {
     "CnnLstmPolicy": "IntegralCnnPolicy",
     "MultiInputLstmPolicy": "IntegralMultiInputPolicy",
 }
-
-CONFIGURATION = "[pytest]\naddopts =\njunit_family = xunit1\n"
-
-
-class Project(NamedTuple):
-    """Where a project keeps the tests that have to do with policies.
-
-    Attributes:
-        package: A folder of the checkout that only this project has.
-        tests: What is run, in the folder of tests.
-        plugin: A pytest plugin in this script's folder that chooses the policies.
-    """
-
-    package: str
-    tests: tuple[str, ...]
-    plugin: str | None = None
+SB3_TESTS = "predict save_load spaces deterministic run dict_env custom_policy vec_normalize monitor"
+# What of each project's tests has to do with policies.
+TESTS = {
+    "stable_baselines3": [f"tests/test_{name}.py" for name in SB3_TESTS.split()],
+    "sb3_contrib": ["tests"],
+    "imitation": ["tests/algorithms/test_bc.py", "tests/algorithms/test_dagger.py"],
+}
+# Not counted: they replace counters of CrossQ by numbers drawn from 0 to 9, and fail if one comes out as
+# it was, with the stock policy too.
+BY_CHANCE = {
+    "tests.test_save_load::test_save_load[CrossQ]",
+    "tests.test_save_load::test_save_load_policy[MlpPolicy-CrossQ]",
+}
 
 
-SB3_TESTS = (
-    "predict",
-    "save_load",
-    "spaces",
-    "deterministic",
-    "run",
-    "dict_env",
-    "custom_policy",
-    "vec_normalize",
-    "monitor",
-)
-PROJECTS = (
-    Project("stable_baselines3", tuple(f"test_{name}.py" for name in SB3_TESTS)),
-    Project("sb3_contrib", ("",)),
-    Project(
-        "src/imitation", ("algorithms/test_bc.py", "algorithms/test_dagger.py"), "upstream_imitation"
-    ),
-)
-
-
-def find_project(checkout: Path) -> Project:
-    """Return the project of which a folder is a checkout."""
-    for project in PROJECTS:
-        if (checkout / project.package).is_dir() and (checkout / "tests").is_dir():
+def project_of(checkout: Path) -> str:
+    """Return the name of the package whose checkout a folder is."""
+    for project in TESTS:
+        package = any((checkout / parent / project).is_dir() for parent in ("", "src"))
+        if package and (checkout / "tests").is_dir():
             return project
-    known = ", ".join(project.package for project in PROJECTS)
-    sys.exit(f"{checkout} is no checkout of a known project, expected tests/ beside one of {known}")
+    sys.exit(f"{checkout} is no checkout of {', '.join(TESTS)} with its tests")
+
+
+def download(project: str, folder: Path) -> Path:
+    """Return the unpacked source archive of the installed version."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*command, "--dest", folder, f"{project}=={version(project)}"], check=True)
+    (archive,) = folder.glob(f"{project}-*.tar.gz")
+    shutil.unpack_archive(archive, folder)
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def passed_tests(project: str, checkout: Path, policies: str, arguments: Sequence[str]) -> set[str]:
+    """Run a project's tests from a copy.
+
+    Args:
+        project: The name of its package.
+        checkout: The folder that holds ``tests``. It is not changed.
+        policies: ``stock`` or ``integral``.
+        arguments: Further ones of pytest.
+
+    Returns:
+        The tests that passed, by names that do not depend on the policies.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, report = Path(temporary), Path(temporary, "report.xml")
+        shutil.copytree(checkout / "tests", folder / "tests")
+        (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "sb3_integral", f"--junitxml={report}"]
+        if project == "imitation":
+            shutil.copy(Path(__file__).with_name("upstream_imitation.py"), folder)
+            command += ["-p", "upstream_imitation"]
+        elif policies == "integral":
+            for file in folder.rglob("*.py"):
+                file.write_text(with_aliases(file.read_text(encoding="utf-8")), encoding="utf-8")
+        environment = {**os.environ, "UPSTREAM_POLICIES": policies}
+        subprocess.run([*command, *TESTS[project], *arguments], cwd=folder, env=environment, check=False)
+        if not report.is_file():
+            sys.exit(f"the tests of {project} could not be run with the {policies} policies")
+        passed = {
+            re.sub("Integral|Lstm(?=Policy)", "", f"{case.get('classname')}::{case.get('name')}")
+            for case in ElementTree.parse(report).iter("testcase")
+            if not any(child.tag in {"failure", "error", "skipped"} for child in case)
+        }
+        return passed - BY_CHANCE
 
 
 def with_aliases(source: str) -> str:
@@ -89,72 +108,30 @@ def with_aliases(source: str) -> str:
     return re.sub(strings, lambda match: ALIASES[match[0]], source)
 
 
-def run_tests(
-    project: Project, checkout: Path, policies: str, tests: Sequence[str], arguments: Sequence[str]
-) -> dict[str, bool]:
-    """Run a project's tests from a copy.
-
-    Args:
-        project: The project.
-        checkout: Its checkout, which is not changed.
-        policies: ``stock`` or ``integral``.
-        tests: Which tests, by their names in the checkout.
-        arguments: Further ones of pytest.
-
-    Returns:
-        Whether each test passed or was skipped, by its name in the checkout.
-    """
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "tests"
-        shutil.copytree(checkout / "tests", folder)
-        if policies == "integral" and project.plugin is None:
-            for file in folder.rglob("*.py"):
-                file.write_text(with_aliases(file.read_text(encoding="utf-8")), encoding="utf-8")
-        (Path(temporary) / "pytest.ini").write_text(CONFIGURATION, encoding="utf-8")
-        report = Path(temporary) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "sb3_integral", f"--junitxml={report}"]
-        if project.plugin is not None:
-            command += ["-p", project.plugin]
-        paths = [os.environ.get("PYTHONPATH"), str(Path(__file__).resolve().parent)]
-        environment = {
-            **os.environ,
-            "UPSTREAM_POLICIES": policies,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        }
-        subprocess.run([*command, *arguments, *tests], cwd=temporary, env=environment, check=False)
-        if not report.is_file():
-            sys.exit(f"the tests could not be run with the {policies} policies")
-        return dict(read_report(report))
-
-
-def read_report(path: Path) -> Iterator[tuple[str, bool]]:
-    """Iterate over the tests of a report, and over whether they did not fail."""
-    for case in ElementTree.parse(path).getroot().iter("testcase"):
-        file = case.get("file", "")
-        module = file.removesuffix(".py").replace("/", ".")
-        within = case.get("classname", "").removeprefix(module).replace(".", "::")
-        name = f"{file}{within}::{case.get('name')}"
-        for alias in set(ALIASES.values()):
-            name = name.replace(alias, alias.removeprefix("Integral"))
-        yield name, not any(child.tag in ("failure", "error") for child in case)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkout", type=Path)
-    parser.add_argument("pytest_arguments", nargs="*", help="put -- before them")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", metavar="FOLDER", nargs="*", type=Path)
+    parser.add_argument("--pytest", metavar="ARGUMENTS", type=shlex.split, default=[])
     arguments = parser.parse_args()
-    project = find_project(arguments.checkout)
-    run = functools.partial(run_tests, project, arguments.checkout.resolve())
-    integral = run("integral", [f"tests/{name}" for name in project.tests], arguments.pytest_arguments)
-    failed = [name for name, passed in integral.items() if not passed]
-    print(f"{len(failed)} of {len(integral)} tests fail with the integral policies", flush=True)
-    stock = run("stock", failed, ()) if failed else {}
-    ours = [name for name in failed if stock.get(name, False)]
-    print(f"{len(ours)} of these pass with the stock policies")
-    for name in ours:
-        print(f"  {name}")
-    sys.exit(1 if ours else 0)
+    lines, only_stock = [], False
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = arguments.folders or [download(project, Path(temporary)) for project in TESTS]
+        for checkout in folders:
+            project = project_of(checkout)
+            stock, ours = (
+                passed_tests(project, checkout, policies, arguments.pytest)
+                for policies in ("stock", "integral")
+            )
+            lines += [
+                f"{project} {version(project)}: {len(stock)} passed stock, {len(ours)} passed ours, "
+                f"{len(stock - ours)} fail only with ours",
+                *(f"  {name}" for name in sorted(stock - ours)),
+            ]
+            only_stock |= bool(stock - ours)
+    print("\n".join(lines))
+    sys.exit(only_stock)
 
 
 if __name__ == "__main__":

@@ -622,6 +622,46 @@ def test_only_what_was_begun_here_is_a_leftover(tmp_path: Path) -> None:
     assert names(tmp_path) == [".partial-89abcdef-link", "deep"]
 
 
+KILLED_WHILE_WRITING = """
+import sys, types
+package = sys.modules["sb3_integral"] = types.ModuleType("sb3_integral")
+package.__path__ = [sys.argv[2]]
+from sb3_integral.atomic import atomic_file, atomic_folder
+into = sys.argv[1] + "/"
+with atomic_file(into + "a.txt") as file, atomic_folder(into + "b", "stage.json") as folder:
+    file.write_text("half")
+    (folder / "half").write_text("half")
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def write_both(folder: Path) -> None:
+    write_text(folder / "a.txt")
+    write_stage(folder / "b", "new")
+
+
+def test_the_next_write_removes_what_a_killed_process_had_begun_for_its_own_target(
+    tmp_path: Path,
+) -> None:
+    # given a process that writes a file and a folder
+    own = [tmp_path / name for name in (".partial-mine-a.txt", ".partial-01234567-other.txt")]
+    for path in own:
+        path.write_text("mine")
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, tmp_path, Path(atomic.__file__).parent]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"begun\n"
+        # when others write while it lives, and after it was killed
+        write_both(tmp_path)
+        alive = names(tmp_path)
+        process.kill()
+    write_both(tmp_path)
+    # then what it had begun went with its end, and nothing else
+    assert len(alive) == 6
+    assert names(tmp_path) == sorted(["a.txt", "b", *(path.name for path in own)])
+
+
 # What is built and kept
 
 

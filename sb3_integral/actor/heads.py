@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Float, Shaped
 from stable_baselines3.common.distributions import (
     BernoulliDistribution,
     CategoricalDistribution,
@@ -26,6 +27,8 @@ from stable_baselines3.common.distributions import (
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+Outputs = Float[np.ndarray, "*batch outputs"]
+Actions = Shaped[np.ndarray, "*batch_and_action"]
 
 NEVER = -1e8
 """The logit of a masked choice, as in sb3-contrib."""
@@ -50,12 +53,14 @@ class Head(ABC):
         return {}
 
     @abstractmethod
-    def numpy(self, output: Array) -> Array:
-        """Return actions. Shape: (..., outputs) to (..., *action). The output may be overwritten."""
+    def numpy(self, output: Outputs) -> Actions:
+        """Return actions. The output may be overwritten."""
 
     @abstractmethod
-    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
-        """Return actions; the bounds are the head's. Shape: (batch, outputs) to (batch, *action)."""
+    def torch(
+        self, output: Float[Tensor, "batch outputs"], bounds: Mapping[str, Tensor]
+    ) -> Shaped[Tensor, " batch *action"]:
+        """Return actions; the bounds are the head's."""
 
     @abstractmethod
     def c(self, name: str, output: str, width: int) -> Iterator[str]:
@@ -81,12 +86,14 @@ class Clip(Head):
         """See :class:`Head`."""
         return {"low": self.low, "high": self.high}
 
-    def numpy(self, output: Array) -> Array:
+    def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
         clipped: Array = np.minimum(np.maximum(_shaped(output, self.shape), self.low), self.high)
         return clipped
 
-    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+    def torch(
+        self, output: Float[Tensor, "batch outputs"], bounds: Mapping[str, Tensor]
+    ) -> Shaped[Tensor, " batch *action"]:
         """See :class:`Head`."""
         low, high = bounds["low"], bounds["high"]
         return output.to(low).reshape(-1, *self.shape).clamp(low, high)
@@ -104,12 +111,14 @@ class Unscale(Clip):
     c_action = "low + 0.5f * (x + 1.0f) * (high - low)"
     described = "actions are brought from [-1, 1] to their bounds"
 
-    def numpy(self, output: Array) -> Array:
+    def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
         unscaled: Array = self.low + 0.5 * (_shaped(output, self.shape) + 1.0) * (self.high - self.low)
         return unscaled
 
-    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+    def torch(
+        self, output: Float[Tensor, "batch outputs"], bounds: Mapping[str, Tensor]
+    ) -> Shaped[Tensor, " batch *action"]:
         """See :class:`Head`."""
         low, high = bounds["low"], bounds["high"]
         return low + 0.5 * (output.to(low).reshape(-1, *self.shape) + 1.0) * (high - low)
@@ -128,14 +137,16 @@ class Argmax(Head):
     c_type: ClassVar[Literal["float", "int"]] = "int"
     described: ClassVar[str] = "the largest output is the choice"
 
-    def numpy(self, output: Array) -> Array:
+    def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
         if not self.shape:
             return np.asarray(output.argmax(axis=-1))
         parts = np.split(output, np.cumsum(self.choices)[:-1], axis=-1)
         return _shaped(np.stack([part.argmax(axis=-1) for part in parts], axis=-1), self.shape)
 
-    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+    def torch(
+        self, output: Float[Tensor, "batch outputs"], bounds: Mapping[str, Tensor]
+    ) -> Shaped[Tensor, " batch *action"]:
         """See :class:`Head`."""
         # onnxruntime's argmax passes over NaN, torch's does not.
         output = output.masked_fill(output.isnan(), math.inf)
@@ -162,11 +173,13 @@ class Threshold(Head):
     c_type: ClassVar[Literal["float", "int"]] = "int"
     described: ClassVar[str] = "the bits of positive outputs are set"
 
-    def numpy(self, output: Array) -> Array:
+    def numpy(self, output: Outputs) -> Actions:
         """See :class:`Head`."""
         return _shaped(np.heaviside(output, np.float32(0.0)), self.shape)
 
-    def torch(self, output: Tensor, bounds: Mapping[str, Tensor]) -> Tensor:
+    def torch(
+        self, output: Float[Tensor, "batch outputs"], bounds: Mapping[str, Tensor]
+    ) -> Shaped[Tensor, " batch *action"]:
         """See :class:`Head`."""
         bits = torch.where(output.isnan(), output, (output > 0).to(output.dtype))
         return bits.reshape(-1, *self.shape)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Array = np.ndarray[Any, Any]
+State = Float[Tensor, "layers batch hidden"]
+"""Hidden states or cells, as SB3's recurrent policies have them."""
 
 GATES = 4
 """Gates of a cell: what is let in, what is forgotten, what is new, what is shown."""
@@ -17,8 +16,7 @@ GATES = 4
 class Memory(nn.Module):
     """The LSTM of a recurrent policy, one step at a time, for batches of any size.
 
-    It is made of dense layers, which every exporter knows. A layer's state is two rows, of shape
-    (layers, batch, hidden) together, as SB3's recurrent policies have it.
+    It is made of dense layers, which every exporter knows.
 
     Args:
         lstm: The policy's.
@@ -36,9 +34,13 @@ class Memory(nn.Module):
         self.gates = nn.ModuleList(_gates(lstm, index) for index in range(lstm.num_layers))
 
     def forward(
-        self, features: Tensor, hidden: Tensor, cell: Tensor, episode_start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the output and the next state. Shape of the start: (batch), true where it is one."""
+        self,
+        features: Float[Tensor, "batch features"],
+        hidden: State,
+        cell: State,
+        episode_start: Bool[Tensor, " batch"],
+    ) -> tuple[Float[Tensor, "batch hidden"], State, State]:
+        """Return the output and the next state, which is zero before where an episode starts."""
         keep = 1.0 - episode_start.to(hidden.dtype).reshape(1, -1, 1)
         hidden, cell = hidden * keep, cell * keep
         all_hidden, all_cells, x = [], [], features

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Float
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
@@ -118,10 +119,10 @@ class ActorSpec:
 
 
 class Layer(NamedTuple):
-    """A dense layer and the activations of its outputs. Shapes: (out, in), (out,)."""
+    """A dense layer and the activations of its outputs."""
 
-    weight: Array
-    bias: Array
+    weight: Float[np.ndarray, "out in"]
+    bias: Float[np.ndarray, " out"]
     activations: tuple[nn.Module, ...]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from jaxtyping import Bool, Float, Shaped
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 from sb3_integral.actor.description import KEY, Notes, describe
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.heads import NEVER
-from sb3_integral.actor.memory import Memory
+from sb3_integral.actor.memory import Memory, State
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.atomic import atomic_file, check_file_target
@@ -50,11 +51,13 @@ class TorchActor(nn.Module):
             self.register_buffer(name, torch.from_numpy(values))
         self.eval()
 
-    def forward(self, observation: Any, action_masks: Tensor | None = None) -> Tensor:
-        """Act. Shapes: (batch, ...) and, for the masks, (batch, choices) to (batch, *action)."""
+    def forward(
+        self, observation: Any, action_masks: Bool[Tensor, "batch choices"] | None = None
+    ) -> Shaped[Tensor, " batch *action"]:
+        """Act."""
         return self.action(self.features(observation), action_masks)
 
-    def features(self, observation: Any) -> Tensor:
+    def features(self, observation: Any) -> Float[Tensor, "batch features"]:
         """Return what the extractor makes of raw observations."""
         for name, normalize in zip(self.spec.statistics, self.normalizers, strict=True):
             if name is None:
@@ -66,7 +69,11 @@ class TorchActor(nn.Module):
         features: Tensor = self.extractor(seen)
         return features
 
-    def action(self, features: Tensor, action_masks: Tensor | None = None) -> Tensor:
+    def action(
+        self,
+        features: Float[Tensor, "batch features"],
+        action_masks: Bool[Tensor, "batch choices"] | None = None,
+    ) -> Shaped[Tensor, " batch *action"]:
         """Return the actions that follow from what the first layer reads."""
         output = self.layers(features)
         if action_masks is not None:
@@ -94,7 +101,7 @@ class TorchActor(nn.Module):
 class RecurrentActor(TorchActor):
     """What a recurrent policy's ``predict(deterministic=True)`` computes, with its state.
 
-    The state is two tensors of shape (layers, batch, hidden), as SB3 has it.
+    The state is two tensors, as SB3 has it.
     """
 
     memory: Memory
@@ -105,9 +112,9 @@ class RecurrentActor(TorchActor):
         self.memory = spec.memory
 
     def forward(  # type: ignore[override]
-        self, observation: Any, hidden: Tensor, cell: Tensor, episode_start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Act, and return the next state. Shape of the starts: (batch)."""
+        self, observation: Any, hidden: State, cell: State, episode_start: Bool[Tensor, " batch"]
+    ) -> tuple[Shaped[Tensor, " batch *action"], State, State]:
+        """Act, and return the next state."""
         shown, hidden, cell = self.memory(self.features(observation), hidden, cell, episode_start)
         return self.action(shown), hidden, cell
 
@@ -142,8 +149,8 @@ class Normalize(nn.Module):
         self.has_rest = bool(self.rest.any())
         self.limit = statistics.limit
 
-    def forward(self, observation: Tensor) -> Tensor:
-        """Normalise. Shape: (batch, ...) to (batch, ...)."""
+    def forward(self, observation: Shaped[Tensor, " batch *shape"]) -> Float[Tensor, " batch *shape"]:
+        """Normalise."""
         centred = observation.to(self.mean.dtype) - self.mean
         normalized = (centred - self.rest if self.has_rest else centred) / self.std
         if self.limit is not None:

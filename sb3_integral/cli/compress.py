@@ -6,9 +6,10 @@ import importlib
 import math
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.bar import Bar
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +17,12 @@ from rich.table import Table
 from sb3_integral.cli.console import errors_as_messages, note, results_console
 from sb3_integral.cli.notes import ActionNames, Meta, ObservationNames, notes_of
 from sb3_integral.cli.options import EnvId, Name, PolicyPath, Seed, WeightsOf, option
+
+if TYPE_CHECKING:
+    from sb3_integral.deploy.compress import Compressed
+
+BAR_WIDTH = 20
+"""Of the bars that show how much return is kept."""
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 """Seconds in each unit of time."""
@@ -32,8 +39,12 @@ def compress(
         list[str] | None, option("A module that registers environments. Can be repeated.")
     ] = None,
     keep: Annotated[
-        float, option("The share of the return above random actions' that must be kept.")
-    ] = 0.98,
+        float | None,
+        option(
+            "The share of the return above random actions' that must be kept.",
+            show_default="0.98; with a limit alone, the best that fits",
+        ),
+    ] = None,
     tolerance: Annotated[
         float | None, option("How much mean return may be lost, in place of --keep.")
     ] = None,
@@ -44,6 +55,9 @@ def compress(
     time: Annotated[
         str | None, option("No more teaching begins after this time, such as 5m or 2h.")
     ] = None,
+    frames: Annotated[
+        int, option("Observations that the student sees as one, for agents with a memory.", min=1)
+    ] = 1,
     rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
     episodes: Annotated[int, option("Most episodes that test one size.", min=16)] = 1000,
     folder: Annotated[
@@ -78,7 +92,6 @@ def compress(
     errors = Console(stderr=True)
     with errors_as_messages(errors):
         from sb3_integral.deploy.compress import compress as run
-        from sb3_integral.deploy.compress.report import COLUMNS, REPORT, table
 
         for module in gym_packages or ():
             importlib.import_module(module)
@@ -97,17 +110,29 @@ def compress(
             weights=weights,
             notes=notes_of(env, observation_names, action_names, meta),
             folder=folder,
+            frames=frames,
             max_rounds=rounds,
             max_episodes=episodes,
             max_seconds=math.inf if time is None else seconds(time),
             seed=seed,
             on_progress=lambda what: note(errors, what),
         )
-    shown = Table(*COLUMNS, box=SIMPLE)
+    show(result)
+
+
+def show(result: Compressed) -> None:
+    """Print the table with the curve of kept return as bars, the choice and where the evidence is."""
+    from sb3_integral.deploy.compress.report import COLUMNS, REPORT, table
+
+    shown = Table(*COLUMNS, "", box=SIMPLE)
     for row, trial in zip(table(result), result.trials, strict=True):
-        shown.add_row(*row, style="bold" if trial.sizes == result.sizes else None)
+        share = min(max(result.kept(trial)[0], 0.0), 1.0)
+        style = "bold" if trial.sizes == result.sizes else None
+        shown.add_row(*row, Bar(1.0, 0.0, share, width=BAR_WIDTH), style=style)
     results_console().print(shown)
     typer.echo(f"{result.file}: {result}")
+    if result.chosen.comparison.verdict != "as good":
+        typer.echo("No size within the limit is as good as the agent; this is the best one.")
     typer.echo(f"the evidence: {result.folder / REPORT}")
 
 

@@ -116,15 +116,17 @@ def export(
             loaded, cost = _resized(loaded, size, method, env, episodes)
         elif env is not None:
             make_environment(loaded.policy, env, loaded.normalize).close()
-        with warnings.catch_warnings(record=True) as drawbacks:
+        with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always", DrawbackWarning)
             options = _options(loaded, format, weights, algo, env, name, notes)
             written = write_file(format, loaded.source, target, options)
     if cost is not None:
         note(errors, cost)
-    for drawback in drawbacks:
-        if issubclass(drawback.category, DrawbackWarning):
-            note(errors, str(drawback.message))
+    for each in raised:
+        if issubclass(each.category, DrawbackWarning):
+            note(errors, str(each.message))
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
     typer.echo(f"{target}: {written}, {target.stat().st_size} bytes")
 
 

@@ -244,6 +244,8 @@ def _play_in_worker(
     shown_warnings: set[str],
 ) -> list[Episode]:
     show_mujoco_warnings_once(shown_warnings)
+    # Whoever started this process has made such an environment too, and shown Gymnasium's warning of it.
+    warnings.filterwarnings("ignore", ".*is out of date", DeprecationWarning)
     if _Opened.key != key:
         torch.set_num_threads(1)
         if _Opened.context is not None:

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from stable_baselines3.common.vec_env.stacked_observations import StackedObservations
 
 from sb3_integral.policies.vec_wrappers import OBSERVERS, vec_wrappers, wrapper_maker
 
@@ -24,6 +25,7 @@ class OriginalEnv(VecEnvWrapper):
         venv: The environment in which the expert was trained.
         normalized: Whether to return observations as the expert sees them all the same. Rewards are
             the original ones in any case.
+        frames: How many of the last observations are returned as one, as ``VecFrameStack`` does it.
 
     Attributes:
         seen: The newest observations as ``venv`` returned them, which the expert expects.
@@ -32,7 +34,7 @@ class OriginalEnv(VecEnvWrapper):
         ValueError: If it does not follow from the wrappers what the original observations are.
     """
 
-    def __init__(self, venv: VecEnv, normalized: bool = False) -> None:
+    def __init__(self, venv: VecEnv, normalized: bool = False, frames: int = 1) -> None:
         for kind in (gym.wrappers.NormalizeObservation, gym.wrappers.NormalizeReward):
             if any(venv.env_is_wrapped(kind)):
                 raise ValueError(
@@ -50,7 +52,9 @@ class OriginalEnv(VecEnvWrapper):
                 self._original = _wrapped(
                     _Replayed(self._recorder), wrappers[wrappers.index(innermost) :]
                 )
-        super().__init__(venv, (self._original or venv).observation_space)
+        space: Any = (self._original or venv).observation_space
+        self._stack: Any = StackedObservations(venv.num_envs, frames, space) if frames > 1 else None
+        super().__init__(venv, space if self._stack is None else self._stack.stacked_observation_space)
         self.seen: Any = None
 
     @contextmanager
@@ -68,7 +72,10 @@ class OriginalEnv(VecEnvWrapper):
     def reset(self) -> VecEnvObs:
         """Reset the environment and return original observations."""
         self.seen = self.venv.reset()
-        return self.seen if self._original is None else self._original.reset()
+        observations = self.seen if self._original is None else self._original.reset()
+        if self._stack is not None:
+            observations = self._stack.reset(observations)
+        return observations
 
     def step_wait(self) -> VecEnvStepReturn:
         """Return original observations and rewards."""
@@ -79,6 +86,8 @@ class OriginalEnv(VecEnvWrapper):
         elif self._normalizers:
             rewards = self._recorder.newest[1]
         kept = [_with_last(info, own) for info, own in zip(infos, last, strict=True)]
+        if self._stack is not None:
+            observations, kept = self._stack.update(observations, dones, [dict(info) for info in kept])
         return observations, rewards, dones, kept
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
@@ -105,8 +106,8 @@ class Axis(nn.Module):
         return self.placement.grid.nested
 
     @property
-    def points(self) -> Tensor:
-        """Where the axis is sampled now, in [0, 1]; ascending unless it is nested. Shape: (size,)."""
+    def points(self) -> Float[Tensor, " {self.size}"]:
+        """Where the axis is sampled now, in [0, 1]; ascending unless it is nested."""
         return self.placement.points
 
     @property
@@ -114,8 +115,8 @@ class Axis(nn.Module):
         """Whether the axis is sampled at its quadrature's own points."""
         return self.placement.given is None
 
-    def node_weights(self) -> Tensor:
-        """Return the weight of each stored node in an integral over the grid. Shape: (grid,)."""
+    def node_weights(self) -> Float[Tensor, " {self.grid_size}"]:
+        """Return the weight of each stored node in an integral over the grid."""
         rule = Trapezoidal()
         weights = rule.weights(rule.points(self.grid_size))
         return weights[list(nested_order(self.grid_size))] if self.nested else weights

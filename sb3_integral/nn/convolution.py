@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.common_types import _size_2_t
 
@@ -90,7 +91,9 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
     def _options(self) -> dict[str, Any]:
         return convolution_geometry(self)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Float[Tensor, "*batch in height width"]
+    ) -> Float[Tensor, "*batch out new_height new_width"]:
         """Apply the layer at the current size."""
         weight, bias = self._current_parameters()
         output: Tensor = self._conv_forward(input, weight, bias)

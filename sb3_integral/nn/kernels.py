@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -23,16 +24,17 @@ class Kernel(Protocol):
         """Hash the parameters: matrices are kept by kernel."""
         ...
 
-    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+    def matrix(
+        self, points: Float[Tensor, " points"], grid_size: int
+    ) -> Float[Tensor, "points {grid_size}"]:
         """Evaluate every basis function at every point, differentiably in the points.
 
         Args:
-            points: Where to evaluate, in [0, 1]. Shape: (points,).
+            points: Where to evaluate, in [0, 1].
             grid_size: Number of λ nodes, spread evenly over [0, 1] with both ends included.
 
         Returns:
             ``M[p, i] = u(points[p] * (grid_size - 1) - i)``; every row sums to 1.
-            Shape: (points, grid_size).
         """
         ...
 
@@ -51,11 +53,13 @@ class CubicConvolution:
 
     a: float = -0.75
 
-    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+    def matrix(
+        self, points: Float[Tensor, " points"], grid_size: int
+    ) -> Float[Tensor, "points {grid_size}"]:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=2, profile=self._profile)
 
-    def _profile(self, distance: Tensor) -> Tensor:
+    def _profile(self, distance: Float[Tensor, "points nodes"]) -> Float[Tensor, "points nodes"]:
         a = self.a
         near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
         far = a * (((distance - 5) * distance + 8) * distance - 4)
@@ -66,7 +70,9 @@ class CubicConvolution:
 class LinearInterpolation:
     """The hat function: straight lines between neighbouring coefficients. Interpolating."""
 
-    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+    def matrix(
+        self, points: Float[Tensor, " points"], grid_size: int
+    ) -> Float[Tensor, "points {grid_size}"]:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=1, profile=lambda distance: 1 - distance)
 
@@ -79,12 +85,14 @@ class CubicBSpline:
     coefficient is repeated.
     """
 
-    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+    def matrix(
+        self, points: Float[Tensor, " points"], grid_size: int
+    ) -> Float[Tensor, "points {grid_size}"]:
         """See :meth:`Kernel.matrix`."""
         return _local_matrix(points, grid_size, support=2, profile=self._profile)
 
     @staticmethod
-    def _profile(distance: Tensor) -> Tensor:
+    def _profile(distance: Float[Tensor, "points nodes"]) -> Float[Tensor, "points nodes"]:
         near = 2 / 3 - distance**2 + distance**3 / 2
         return torch.where(distance <= 1, near, (2 - distance) ** 3 / 6)
 
@@ -103,7 +111,9 @@ class LowPass:
 
     kernel: Kernel = CubicConvolution()
 
-    def matrix(self, points: Tensor, grid_size: int) -> Tensor:
+    def matrix(
+        self, points: Float[Tensor, " points"], grid_size: int
+    ) -> Float[Tensor, "points {grid_size}"]:
         """See :meth:`Kernel.matrix`."""
         sampling = self.kernel.matrix(points, grid_size)
         gap = (grid_size - 1) / max(len(points) - 1, 1)
@@ -115,8 +125,8 @@ class LowPass:
 
 
 def _local_matrix(
-    points: Tensor, grid_size: int, support: int, profile: Callable[[Tensor], Tensor]
-) -> Tensor:
+    points: Float[Tensor, " points"], grid_size: int, support: int, profile: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "points {grid_size}"]:
     """Evaluate a kernel that is zero from ``support`` grid steps on, the border repeated."""
     if grid_size == 1:
         return points.new_ones(len(points), 1)

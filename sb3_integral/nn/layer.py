@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sb3_integral.nn.axis import MOST_SIZES, Axis
@@ -37,8 +38,8 @@ class SharedParameters(NamedTuple):
     places: dict[str, tuple[int, torch.Size]]
 
     @property
-    def flat(self) -> Tensor:
-        """The tensor that holds the parameters. Shape: (elements,)."""
+    def flat(self) -> Float[Tensor, " elements"]:
+        """The tensor that holds the parameters."""
         return cast(Tensor, self.owner[0]._parameters["lam_flat"])
 
 
@@ -86,16 +87,16 @@ class IntegralLayer(nn.Module):
         return self._axes[1]
 
     @property
-    def lam(self) -> Tensor:
-        """The coefficients λ of Eq. 2; may be set. Shape: (grid or out, grid or in, ...)."""
+    def lam(self) -> Float[Tensor, "out in *rest"]:
+        """The coefficients λ of Eq. 2; may be set. A dimension on an axis has a λ for each node."""
         return self._operator() / self._node_weights()
 
     @lam.setter
     @torch.no_grad()
-    def lam(self, lam: Tensor) -> None:
+    def lam(self, lam: Float[Tensor, "out in *rest"]) -> None:
         self._operator().copy_(lam * self._node_weights())
 
-    def _operator(self) -> Tensor:
+    def _operator(self) -> Float[Tensor, "out in *rest"]:
         weight = self.weight
         return weight if self.in_repeat == 1 else weight.view(self.operator_shape(weight.shape))
 

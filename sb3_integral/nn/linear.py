@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,7 +85,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
             return shape
         return torch.Size((shape[0], shape[1] // self.in_repeat, self.in_repeat))
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """Apply the layer at the current size."""
         weight, bias = self._current_parameters()
         return F.linear(input, weight, bias)

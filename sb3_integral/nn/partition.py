@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 SMALLEST_GAP = 1e-9
@@ -15,16 +16,16 @@ class TrainablePartition(nn.Module):
     The gaps between neighbouring points are a softmax, so they are positive and fill the span.
 
     Args:
-        points: Where the points start, ascending, at least two. Shape: (size,).
+        points: Where the points start, ascending, at least two.
 
     Raises:
         ValueError: If there are fewer than two points.
     """
 
-    first: Tensor
-    last: Tensor
+    first: Float[Tensor, ""]
+    last: Float[Tensor, ""]
 
-    def __init__(self, points: Tensor) -> None:
+    def __init__(self, points: Float[Tensor, " points"]) -> None:
         super().__init__()
         if len(points) < 2:
             raise ValueError(f"a trainable partition needs at least 2 points, got {len(points)}")
@@ -32,8 +33,8 @@ class TrainablePartition(nn.Module):
         self.register_buffer("last", points[-1].clone())
         self.log_gaps = nn.Parameter(torch.log(points.diff()))
 
-    def forward(self) -> Tensor:
-        """Return the points, differentiable. Shape: (size,)."""
+    def forward(self) -> Float[Tensor, " points"]:
+        """Return the points, differentiable."""
         # The last point is not summed up: rounding would push it past the end.
         gaps = torch.softmax(self.log_gaps, dim=0)
         gaps = (gaps + SMALLEST_GAP) / (1 + SMALLEST_GAP * len(gaps))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sb3_integral.nn.axis import Axis
@@ -20,15 +21,15 @@ LARGEST_DISTANCE = 65_535
 """The solver counts in 16-bit integers: the longest distance becomes this."""
 
 
-def shortest_path(vectors: Tensor, seconds: float = 0.2) -> Tensor:
+def shortest_path(vectors: Float[Tensor, "n features"], seconds: float = 0.2) -> Int[Tensor, " n"]:
     """Order vectors so that the sum of L1 distances between neighbours is small.
 
     Args:
-        vectors: Shape: (n, features).
+        vectors: One in each row.
         seconds: How long to search at most.
 
     Returns:
-        A permutation of 0..n-1. Shape: (n,).
+        A permutation of 0..n-1.
 
     Raises:
         ImportError: If fast-tsp is not installed.
@@ -49,7 +50,9 @@ def shortest_path(vectors: Tensor, seconds: float = 0.2) -> Tensor:
 
 
 @torch.no_grad()
-def permute_axis(layers: Sequence[IntegralLayer], axis: Axis, seconds: float = 0.2) -> Tensor:
+def permute_axis(
+    layers: Sequence[IntegralLayer], axis: Axis, seconds: float = 0.2
+) -> Int[Tensor, " {axis.grid_size}"]:
     """Reorder the neurons of one axis in place, over all weights that touch it.
 
     Args:
@@ -58,7 +61,7 @@ def permute_axis(layers: Sequence[IntegralLayer], axis: Axis, seconds: float = 0
         seconds: How long to search at most.
 
     Returns:
-        The order: the new i-th neuron is the old ``order[i]``-th. Shape: (grid,).
+        The order: the new i-th neuron is the old ``order[i]``-th.
 
     Raises:
         ImportError: If fast-tsp is not installed.

@@ -6,6 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sb3_integral.nn.caching import ordinary_tensors
@@ -18,12 +19,12 @@ class AxisMatrices(NamedTuple):
     """The matrices that turn nodal values on an axis into discrete ones; None is the identity.
 
     Attributes:
-        sampling: Applied to a dimension that an operator writes to. Shape: (size, grid).
-        integration: Applied to a dimension that an operator reads from. Shape: (grid, size).
+        sampling: Applied to a dimension that an operator writes to.
+        integration: Applied to a dimension that an operator reads from.
     """
 
-    sampling: Tensor | None
-    integration: Tensor | None
+    sampling: Float[Tensor, "size grid"] | None
+    integration: Float[Tensor, "grid size"] | None
 
 
 class Grid(NamedTuple):
@@ -66,8 +67,8 @@ class Placement:
         return {**self.__dict__, "_matrices": {}}
 
     @property
-    def points(self) -> Tensor:
-        """The points in [0, 1]; ascending unless the partitions nest. Shape: (size,)."""
+    def points(self) -> Float[Tensor, " {self.size}"]:
+        """The points in [0, 1]; ascending unless the partitions nest."""
         if self.given is not None:
             return self.given() if isinstance(self.given, TrainablePartition) else self.given
         if self.prefix is not None:
@@ -102,8 +103,8 @@ class Placement:
 
 
 def matrices_at(
-    points: Tensor, grid_size: int, kernel: Kernel, quadrature: Quadrature
-) -> tuple[Tensor, Tensor]:
+    points: Float[Tensor, " points"], grid_size: int, kernel: Kernel, quadrature: Quadrature
+) -> tuple[Float[Tensor, "points {grid_size}"], Float[Tensor, "{grid_size} points"]]:
     """Compute the matrices of an axis that is sampled at given points, differentiably in these.
 
     With S the kernel's matrix, q the quadrature weights of the samples (Eq. 3) and g those of the
@@ -111,7 +112,7 @@ def matrices_at(
     nodal value of an input dimension is λ·g, so that at equal grid and size both are the identity.
 
     Returns:
-        Sampling and integration. Shapes: (points, grid), (grid, points).
+        Sampling and integration.
     """
     sampling = kernel.matrix(points, grid_size)
     grid = Trapezoidal()

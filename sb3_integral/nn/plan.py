@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -193,7 +194,11 @@ class LayerPlan:
         )
 
 
-def transform_operator(operator: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+def transform_operator(
+    operator: Float[Tensor, " out *rest"],
+    left: Float[Tensor, "new out"] | None,
+    right: Float[Tensor, "in new_in"] | None,
+) -> Float[Tensor, " new_out *new_rest"]:
     """Multiply the first dimension by a matrix from the left, the second by one from the right.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sb3_integral.nn.caching import ordinary_tensors
@@ -25,12 +26,12 @@ class Quadrature(Protocol):
         """Hash the parameters: matrices are kept by quadrature."""
         ...
 
-    def points(self, size: int) -> Tensor:
-        """Return the partition of [0, 1] into ``size`` samples, ascending. Shape: (size,)."""
+    def points(self, size: int) -> Float[Tensor, " {size}"]:
+        """Return the partition of [0, 1] into ``size`` samples, ascending."""
         ...
 
-    def weights(self, points: Tensor) -> Tensor:
-        """Return the weight q of each sample, differentiably; they sum to 1. Shape: (size,).
+    def weights(self, points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
+        """Return the weight q of each sample, differentiably; they sum to 1.
 
         Raises:
             ValueError: If the rule cannot integrate over these points.
@@ -46,13 +47,13 @@ class Trapezoidal:
     Where given points leave a margin, the outermost samples also count for it.
     """
 
-    def points(self, size: int) -> Tensor:
+    def points(self, size: int) -> Float[Tensor, " {size}"]:
         """See :meth:`Quadrature.points`."""
         if size == 1:
             return torch.tensor([0.5], dtype=torch.float64)
         return torch.linspace(0.0, 1.0, size, dtype=torch.float64)
 
-    def weights(self, points: Tensor) -> Tensor:
+    def weights(self, points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
         """See :meth:`Quadrature.weights`."""
         return _cell_widths(points)
 
@@ -61,11 +62,11 @@ class Trapezoidal:
 class Midpoint:
     """The Riemann sum over the midpoints of cells of equal width; of order 2."""
 
-    def points(self, size: int) -> Tensor:
+    def points(self, size: int) -> Float[Tensor, " {size}"]:
         """See :meth:`Quadrature.points`."""
         return (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
-    def weights(self, points: Tensor) -> Tensor:
+    def weights(self, points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
         """See :meth:`Quadrature.weights`; a cell ends halfway between two points."""
         return _cell_widths(points)
 
@@ -78,11 +79,11 @@ class Simpson:
     Simpson's 3/8 rule, which is of the same order. Two points make a trapezoid.
     """
 
-    def points(self, size: int) -> Tensor:
+    def points(self, size: int) -> Float[Tensor, " {size}"]:
         """See :meth:`Quadrature.points`."""
         return Trapezoidal().points(size)
 
-    def weights(self, points: Tensor) -> Tensor:
+    def weights(self, points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
         """See :meth:`Quadrature.weights`; only for the points of :meth:`points`."""
         size = len(points)
         _check_points(self, points)
@@ -101,17 +102,17 @@ class Simpson:
 class GaussLegendre:
     """Gauss-Legendre quadrature on its own nodes: exact for polynomials up to degree 2·size - 1."""
 
-    def points(self, size: int) -> Tensor:
+    def points(self, size: int) -> Float[Tensor, " {size}"]:
         """See :meth:`Quadrature.points`."""
         return (_legendre(size)[0] + 1) / 2
 
-    def weights(self, points: Tensor) -> Tensor:
+    def weights(self, points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
         """See :meth:`Quadrature.weights`; only for the points of :meth:`points`."""
         _check_points(self, points)
         return _legendre(len(points))[1] / 2
 
 
-def _cell_widths(points: Tensor) -> Tensor:
+def _cell_widths(points: Float[Tensor, " points"]) -> Float[Tensor, " points"]:
     """Return how much of [0, 1] lies nearer to each point than to any other."""
     middles = (points[:-1] + points[1:]) / 2
     edges = torch.cat([points.new_zeros(1), middles, points.new_ones(1)])
@@ -119,13 +120,13 @@ def _cell_widths(points: Tensor) -> Tensor:
 
 
 @functools.lru_cache(maxsize=512)
-def _legendre(size: int) -> tuple[Tensor, Tensor]:
+def _legendre(size: int) -> tuple[Float[Tensor, " {size}"], Float[Tensor, " {size}"]]:
     nodes, weights = np.polynomial.legendre.leggauss(size)
     with ordinary_tensors():
         return torch.from_numpy(nodes), torch.from_numpy(weights)
 
 
-def _check_points(quadrature: Quadrature, points: Tensor) -> None:
+def _check_points(quadrature: Quadrature, points: Float[Tensor, " points"]) -> None:
     if not torch.allclose(
         points.detach(), quadrature.points(len(points)).to(points), rtol=0.0, atol=1e-9
     ):

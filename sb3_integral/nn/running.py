@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
@@ -24,12 +26,12 @@ ELEMENTWISE: tuple[type[nn.Module], ...] = (
 
 
 def run_at_sizes(
-    inputs: Tensor,
+    inputs: Float[Tensor, "*batch in"],
     modules: Sequence[nn.Module],
     axes: Axes,
     sizes: Sequence[Size],
     tensors: Callable[[], Sequence[Tensors]] | None = None,
-) -> list[Tensor]:
+) -> list[Any]:
     """Run modules one after the other, at each of several sizes, differentiably.
 
     An MLP runs at its largest size, and at all others side by side as one network, for small networks

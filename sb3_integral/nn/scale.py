@@ -15,6 +15,7 @@ import math
 from typing import cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 RATIO = math.sqrt(2.0)
@@ -68,7 +69,7 @@ class ScaleCorrections(nn.Module):
             self.levels.append(nn.Parameter(weight.new_zeros(shape.numel() + n_biases)))
 
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[Float[Tensor, "out in *rest"]]:
         """Views of the corrections of the weight, largest scale first. Shapes: (out_k, in_k, ...)."""
         return [
             cast(Tensor, level)[: shape.numel()].view(shape)
@@ -76,7 +77,7 @@ class ScaleCorrections(nn.Module):
         ]
 
     @property
-    def biases(self) -> list[Tensor]:
+    def biases(self) -> list[Float[Tensor, " out"]]:
         """Views of the corrections of the bias, empty without one. Shapes: (out_k,)."""
         pairs = zip(self.levels, self.shapes, strict=True)
         return [cast(Tensor, level)[shape.numel() :] for level, shape in pairs]

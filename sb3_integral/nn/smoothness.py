@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sb3_integral.nn.axis import Axis
@@ -41,8 +42,8 @@ class SmoothnessPenalty:
             if not 0.0 <= weight < math.inf:
                 raise ValueError(f"{name} must be a number of at least 0, got {weight!r}")
 
-    def __call__(self, layers: Iterable[IntegralLayer]) -> Tensor:
-        """Return the sum over layers and their axes, differentiable in the λ. Shape: ().
+    def __call__(self, layers: Iterable[IntegralLayer]) -> Float[Tensor, ""]:
+        """Return the sum over layers and their axes, differentiable in the λ.
 
         Corrections that depend on the scale are left out: they are no functions along an axis alone.
 

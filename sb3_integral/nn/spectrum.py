@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sb3_integral.nn.layer import IntegralLayer
 
 
-def mean_spectrum(weight: Tensor) -> Tensor:
+def mean_spectrum(weight: Float[Tensor, "rows columns"]) -> Float[Tensor, " columns//2+1"]:
     """Return the mean absolute 1-D Fourier transform of a weight's rows, as Fig. 5 shows it.
 
     Args:
-        weight: Shape: (rows, columns).
+        weight: A matrix.
 
     Returns:
-        The amplitude of each frequency, from 0 cycles per row upwards. Shape: (columns // 2 + 1,).
+        The amplitude of each frequency, from 0 cycles per row upwards.
     """
     amplitude: Tensor = torch.fft.rfft(weight, dim=1).abs()
     return amplitude.mean(dim=0)
 
 
-def total_variation(weight: Tensor, dim: int = 0) -> Tensor:
-    """Return the sum of absolute differences between neighbours along a dimension. Shape: ()."""
+def total_variation(weight: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, ""]:
+    """Return the sum of absolute differences between neighbours along a dimension."""
     return weight.diff(dim=dim).abs().sum()
 
 
-def truncate_spectrum(weight: Tensor, keep: int, dim: int = 0) -> Tensor:
+def truncate_spectrum(
+    weight: Float[Tensor, "*shape"], keep: int, dim: int = 0
+) -> Float[Tensor, "*shape"]:
     """Cut off the high frequencies of a weight along a dimension.
 
     Args:
-        weight: Any shape.
+        weight: The weight.
         keep: How many frequencies stay, the constant one included.
         dim: The dimension.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 UNSIZED_PARAMETERS = 1
@@ -18,8 +19,8 @@ Activation = Callable[[Tensor], Tensor]
 class DenseLayer(NamedTuple):
     """Weight and bias of one layer. Shapes: (out, in), (out,)."""
 
-    weight: Tensor
-    bias: Tensor | None
+    weight: Float[Tensor, "out in"]
+    bias: Float[Tensor, " out"] | None
 
 
 @runtime_checkable
@@ -47,7 +48,7 @@ class ResizeMethod(Protocol):
 class DataResizeMethod(Protocol):
     """A way to resize that looks at what the network reads, such as the demonstrations."""
 
-    def fit(self, inputs: Tensor, activation_fn: Activation) -> ResizeMethod:
+    def fit(self, inputs: Float[Tensor, "batch in"], activation_fn: Activation) -> ResizeMethod:
         """Return the method for a first layer that reads such inputs. Shape: (samples, in)."""
         ...
 
@@ -69,8 +70,8 @@ class NeuronMap(NamedTuple):
         outgoing: Multiplies the next layer's weight from the right. Shape: (old, new).
     """
 
-    incoming: Tensor
-    outgoing: Tensor
+    incoming: Float[Tensor, "new old"]
+    outgoing: Float[Tensor, "old new"]
 
     @classmethod
     def of_neurons(cls, kept: Tensor, old: int, factor: float = 1.0) -> NeuronMap:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,17 +27,19 @@ Shape of the values: (samples, neurons).
 """
 
 
-def l1_norm(incoming: DenseLayer, *_: object) -> Tensor:
+def l1_norm(incoming: DenseLayer, *_: object) -> Float[Tensor, " neurons"]:
     """L1 norm of a neuron's incoming weights (Li et al. 2017)."""
     return incoming.weight.abs().sum(dim=1)
 
 
-def l2_norm(incoming: DenseLayer, *_: object) -> Tensor:
+def l2_norm(incoming: DenseLayer, *_: object) -> Float[Tensor, " neurons"]:
     """L2 norm of a neuron's incoming weights."""
     return incoming.weight.square().sum(dim=1).sqrt()
 
 
-def spectral_norm(incoming: DenseLayer, outgoing: DenseLayer, _: object = None) -> Tensor:
+def spectral_norm(
+    incoming: DenseLayer, outgoing: DenseLayer, _: object = None
+) -> Float[Tensor, " neurons"]:
     """Spectral norm of what a neuron adds to the product of both layers' weights.
 
     That is of rank one: outgoing column times incoming row, of norm |outgoing|·|incoming|.

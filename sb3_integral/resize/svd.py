@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sb3_integral.resize.dense import DenseLayer, check_not_larger
@@ -71,7 +72,7 @@ def _costs(layer: DenseLayer) -> dict[int, int]:
     return {rank: cost + biases for rank, cost in costs.items()}
 
 
-def _relative_errors(weight: Tensor) -> list[float]:
+def _relative_errors(weight: Float[Tensor, "out in"]) -> list[float]:
     """Return the squared error of each rank, 0 to full, relative to the weight's squared norm."""
     energy = torch.linalg.svdvals(weight.double()).square()
     left = energy.sum() - torch.cat([energy.new_zeros(1), energy.cumsum(0)])
@@ -79,7 +80,7 @@ def _relative_errors(weight: Tensor) -> list[float]:
     return relative
 
 
-def _truncated(weight: Tensor, rank: int) -> Tensor:
+def _truncated(weight: Float[Tensor, "out in"], rank: int) -> Float[Tensor, "out in"]:
     if rank == min(weight.shape):
         return weight.clone()
     u, s, v = torch.linalg.svd(weight.double(), full_matrices=False)

@@ -92,7 +92,9 @@ def test_other_algorithms_too(
 
 def test_the_header_says_its_sizes_and_can_be_included_twice(student: Any, tmp_path: Path) -> None:
     text = export_c(student, tmp_path / "a.h", "arm", size=6).read_text()
-    assert "layers:      4 - 6 - 6 - 3 (93 parameters, 372 bytes)" in text
+    assert "layers:      4 - 6 - 6 - 3 (93 parameters, weights of float32)" in text
+    # the parameters and the bounds of three actions; 6 + 6 + 3 outputs
+    assert "396 bytes of constants in flash, 60 bytes of arrays on the stack" in text
     assert "const float observation[4]" in text
     assert "float action[3]" in text
     assert "#ifndef ARM_H\n#define ARM_H" in text

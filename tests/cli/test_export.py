@@ -5,12 +5,16 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -34,8 +38,6 @@ def invoke() -> Callable[..., Result]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's folder of rl-zoo3, with statistics."""
-    import gymnasium as gym
-
     folder = tmp_path_factory.mktemp("logs") / "CartPole-v1_1"
     env = VecNormalize(DummyVecEnv([lambda: gym.make("CartPole-v1")]))
     model = PPO("IntegralMlpPolicy", env, n_steps=32, batch_size=32, seed=0).learn(32)
@@ -122,11 +124,30 @@ def test_a_header_of_whole_numbers_says_what_it_is(
     assert "a C99 header with policy_act and weights of q15" in result.stdout
     text = header.read_text(encoding="ascii")
     assert '"environment": "CartPole-v1"' in text
-    assert 'observation[2]: -0.41887903 to 0.41887903, angle"' in text
+    assert 'observation[2]: -0.418879032 to 0.418879032, angle"' in text
     assert '"actions": "choice[1]: 1 to 1, right"' in text
     assert '"robot": "arm = 3"' in text
     assert '"note": ""' in text
     assert "static const int16_t policy_weight_0" in text
+
+
+class Worn(CartPoleEnv):
+    """Warns whenever an episode begins."""
+
+    def reset(self, **settings: Any) -> Any:
+        warnings.warn("the bearings of the pole are worn", UserWarning, stacklevel=1)
+        return super().reset(**settings)
+
+
+def test_warnings_of_an_environment_reach_the_user(
+    invoke: Callable[..., Result], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setitem(gym.registry, "Worn-v0", EnvSpec("Worn-v0", Worn))
+    # when / then
+    with pytest.warns(UserWarning, match="bearings of the pole are worn"):
+        invoke("export", run, tmp_path / "i.onnx", *INT8, "--env", "Worn-v0")
+    assert (tmp_path / "i.onnx").is_file()
 
 
 def test_errors_are_a_line_and_nothing_is_written(

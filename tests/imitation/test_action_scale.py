@@ -269,8 +269,8 @@ def test_dagger_keeps_the_statistics_of_its_first_round() -> None:
 
 
 def test_dagger_learns_an_action_that_was_constant_in_its_first_round() -> None:
-    # given an expert whose second action varies from the second round on
-    space, asked = box(np.zeros(2), np.array([1.0, 200.0])), [0]
+    # given an expert whose second action varies from the second round on, far from its first unit
+    space, asked = spaces.Box(np.float32([-1, -np.inf]), np.float32([1, np.inf])), [0]
 
     def expert(seen: np.ndarray, state: Any, dones: Any) -> tuple[np.ndarray, None]:
         asked[0] += len(seen)
@@ -284,8 +284,7 @@ def test_dagger_learns_an_action_that_was_constant_in_its_first_round() -> None:
     # then
     seen = observations(seed=4)
     got, _ = policy.predict(seen, deterministic=True)
-    assert np.corrcoef(got[:, 1], wanted(seen)[:, 1])[0, 1] > 0.95
-    assert np.abs(got[:, 1]).max() > 50.0
+    assert np.abs(got[:, 1] / 200.0 - wanted(seen)[:, 1]).mean() < 0.2
 
 
 def test_discrete_actions_have_no_scale(cart_pole) -> None:

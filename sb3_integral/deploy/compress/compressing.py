@@ -18,22 +18,22 @@ from sb3_integral._version import __version__
 from sb3_integral.actor import Notes, example_observation, ordinary_policy
 from sb3_integral.actor.quantized import Weights
 from sb3_integral.atomic import check_file_target
-from sb3_integral.deploy.compress.candidates import Candidate, candidates
+from sb3_integral.deploy.compress.candidates import candidates
 from sb3_integral.deploy.compress.checkpoints import Checkpoints, digest
-from sb3_integral.deploy.compress.comparison import AGENT_EPISODES, BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.choosing import choose
+from sb3_integral.deploy.compress.comparison import AGENT_EPISODES, BATCH, Comparer
 from sb3_integral.deploy.compress.goal import Goal
 from sb3_integral.deploy.compress.report import write_report
-from sb3_integral.deploy.compress.result import Compressed, NotAsGoodError, Trial
+from sb3_integral.deploy.compress.result import Compressed
 from sb3_integral.deploy.compress.teacher import Teacher, read_teacher
 from sb3_integral.deploy.compress.teaching import LABELS, Limits, teach
 from sb3_integral.deploy.costs import actor_parameters
 from sb3_integral.deploy.formats import FileOptions, check_format, write_file
-from sb3_integral.deploy.latency import MeasuredLatency, latencies_us, one_thread
+from sb3_integral.deploy.latency import latencies_us, one_thread
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.evaluation import EnvFactory
 from sb3_integral.evaluation.environments import Env
 from sb3_integral.imitation import StudentArchitecture
-from sb3_integral.nn.sizes import format_sizes
 from sb3_integral.policies import as_resizable
 from sb3_integral.policies.serialization import save_policy
 
@@ -46,7 +46,7 @@ def compress(
     env: str | EnvFactory | Env | None = None,
     output: Path | str = "actor.onnx",
     *,
-    keep: float = 0.98,
+    keep: float | None = None,
     tolerance: float | None = None,
     confidence: float = 0.95,
     max_parameters: int | None = None,
@@ -58,6 +58,7 @@ def compress(
     notes: Notes | None = None,
     folder: Path | str | None = None,
     hidden_sizes: Sequence[int] = HIDDEN_SIZES,
+    frames: int = 1,
     max_rounds: int = len(LABELS),
     max_episodes: int = 1000,
     max_seconds: float = math.inf,
@@ -79,7 +80,9 @@ def compress(
             that a model in memory was trained in, or that a folder names.
         output: The file. Its ending says the format: ``.onnx``, ``.h``, ``.zip`` (plain SB3), ``.pt2``
             or ``.safetensors``.
-        keep: The share of the agent's mean return above that of random actions that must be kept.
+        keep: The share of the agent's mean return above that of random actions that must be kept; 0.98
+            by default. If there is a limit and neither this nor ``tolerance`` is given, the best size
+            within the limit is written although it keeps less; the result says how much.
         tolerance: How much mean return may be lost; takes the place of ``keep``.
         confidence: The probability that the chosen size is as good as asked.
         max_parameters: Most weights and biases.
@@ -91,6 +94,10 @@ def compress(
         notes: What the file says besides.
         folder: For the student, the report and what is not finished; by default beside the file.
         hidden_sizes: The student's full size.
+        frames: How many of the last observations the student sees as one, the newest last. A student
+            has no memory: for a recurrent agent, or one whose job needs more than the last observation,
+            take some. The file then reads that many observations behind each other, of zeros before the
+            first one.
         max_rounds: Most rounds of teaching, each with twice the labels of the last.
         max_episodes: Most episodes that one size is tested with.
         max_seconds: No round of teaching begins after so many seconds.
@@ -107,123 +114,93 @@ def compress(
     goal = Goal(keep, tolerance, confidence, max_parameters, max_bytes, max_macs)
     output = Path(output)
     kind = check_format(output, format, weights)
-    check_file_target(output)
     work = Path(folder) if folder is not None else output.with_name(f"{output.name}-compression")
     if output.resolve().is_relative_to(work.resolve()):
         raise ValueError(f"{output} is in {work}, the folder of the compression; expected another place")
-    teacher = read_teacher(agent, env)
+    check_file_target(output)
+    teacher = read_teacher(agent, env, frames)
     check_file_target(output, teacher.files)
-    checkpoints = Checkpoints(
-        work,
-        {
-            "version": __version__,
-            "agent": digest(teacher.policy),
-            "environment": teacher.env_name,
-            "hidden_sizes": list(hidden_sizes),
-            "seed": seed,
-            "goal": asdict(goal),
-        },
-    )
-    comparer = Comparer(teacher, checkpoints, confidence, max_episodes, seed)
+    sizes = tuple(hidden_sizes)
+    checkpoints = Checkpoints(work, _settings(teacher, goal, sizes, seed))
+    comparer = Comparer(teacher, checkpoints, goal.confidence, max_episodes, seed)
     on_progress("the agent and random actions are measured")
     agent_return = float(np.mean(comparer.agent(AGENT_EPISODES)))
     random_return = float(np.mean(comparer.random(2 * BATCH)))
     allowed = goal.allowed_loss(agent_return, random_return)
+    taught = teach(
+        teacher,
+        StudentArchitecture("integral", sizes),
+        checkpoints,
+        _full_size_test(comparer, allowed, goal, on_progress),
+        Limits(max_rounds, max_seconds),
+        seed,
+        on_progress,
+    )
+    student: Any = taught.student
+    found = candidates(student, taught.demonstrations, goal)
+    on_progress(f"{len(found)} sizes are worth a test")
+    last = f"student-{taught.rounds - 1}"
+    chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
+    # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
+    notes = replace(notes or Notes(), env_id=teacher.env_name)
+    options = FileOptions(name, weights, notes, algorithm=A2C)
+    write_file(kind, student.discretize(chosen), output, options)
+    save_policy(student, work / "student.safetensors")
+    result = Compressed(
+        sizes=chosen,
+        file=output,
+        folder=work,
+        student=student,
+        trials=trials,
+        agent_parameters=_agent_parameters(teacher),
+        agent_us=_agent_us(teacher),
+        agent_return=agent_return,
+        random_return=random_return,
+        allowed_loss=allowed,
+        episodes=comparer.episodes,
+        labels=len(taught.demonstrations),
+        seconds=time.monotonic() - began,
+    )
+    write_report(result, teacher.env_name)
+    return result
+
+
+def _settings(teacher: Teacher, goal: Goal, hidden_sizes: Sizes, seed: int) -> dict[str, Any]:
+    """Return all that a compression's result depends on."""
+    return {
+        "version": __version__,
+        "agent": digest(teacher.policy),
+        "environment": teacher.env_name,
+        "hidden_sizes": list(hidden_sizes),
+        "frames": teacher.frames,
+        "seed": seed,
+        "goal": asdict(goal),
+    }
+
+
+def _full_size_test(
+    comparer: Comparer, allowed_loss: float, goal: Goal, on_progress: Callable[[str], None]
+) -> Callable[[ActorCriticPolicy, int], bool]:
+    """Return whether a round's student, at its full size, is as good as the agent."""
 
     def is_good(student: ActorCriticPolicy, number: int) -> bool:
         full = as_resizable(student).discretize()
-        found = comparer.compare(f"student-{number}", full, allowed, 1.0 - confidence)
+        found = comparer.compare(f"student-{number}", full, allowed_loss, 1.0 - goal.confidence)
         on_progress(
             f"round {number + 1}: the student returns {found.mean:.1f}, the agent "
             f"{found.mean - found.difference:.1f} ({found.verdict}, {len(found.returns)} episodes)"
         )
         return found.verdict == "as good"
 
-    taught = teach(
-        teacher,
-        StudentArchitecture("integral", tuple(hidden_sizes)),
-        checkpoints,
-        is_good,
-        Limits(max_rounds, max_seconds),
-        seed,
-        on_progress,
-    )
-    found = candidates(taught.student, taught.demonstrations, goal)
-    on_progress(f"{len(found)} sizes are worth a test")
-    chosen, trials = _choose(
-        taught.student, f"student-{taught.rounds - 1}", found, comparer, allowed, goal, on_progress
-    )
-    policy: Any = taught.student
-    # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
-    notes = replace(notes or Notes(), env_id=teacher.env_name)
-    options = FileOptions(name, weights, notes, algorithm=A2C)
-    write_file(kind, policy.discretize(chosen), output, options)
-    save_policy(policy, work / "student.safetensors")
-    result = Compressed(
-        chosen,
-        output,
-        work,
-        policy,
-        trials,
-        actor_parameters(ordinary_policy(teacher.source)),
-        _agent_us(teacher),
-        agent_return,
-        random_return,
-        allowed,
-        comparer.episodes,
-        len(taught.demonstrations),
-        time.monotonic() - began,
-    )
-    write_report(result, teacher.env_name)
-    return result
+    return is_good
 
 
-def _choose(
-    student: ActorCriticPolicy,
-    name: str,
-    found: Sequence[Candidate],
-    comparer: Comparer,
-    allowed_loss: float,
-    goal: Goal,
-    on_progress: Callable[[str], None],
-) -> tuple[Sizes, tuple[Trial, ...]]:
-    """Return the smallest candidate that is as good, by bisection, and all that were tested."""
-    resizable = as_resizable(student)
-    latency = MeasuredLatency()
-    alpha = (1.0 - goal.confidence) / max(1, math.ceil(math.log2(len(found) + 1)))
-    trials: dict[Sizes, Trial] = {}
-
-    def is_good(candidate: Candidate) -> bool:
-        sizes = candidate.sizes
-        ordinary = resizable.discretize(sizes)
-        shown = name if sizes == resizable.max_sizes else f"{name} at {format_sizes(sizes)}"
-        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha, at_least=2 * BATCH)
-        trials[sizes] = Trial(sizes, candidate.costs, latency(ordinary), comparison)
-        on_progress(
-            f"{format_sizes(sizes)}: {candidate.costs.parameters:,} parameters, mean return "
-            f"{comparison.mean:.1f} over {len(comparison.returns)} episodes, {comparison.verdict}"
-        )
-        return comparison.verdict == "as good"
-
-    if not is_good(found[-1]):
-        best: Comparison = trials[found[-1].sizes].comparison
-        low, high = best.interval
-        raise NotAsGoodError(
-            f"the largest size that may be chosen, {format_sizes(found[-1].sizes)}, is not "
-            f"{'shown to be ' if best.verdict == 'undecided' else ''}as good: its mean return is "
-            f"{best.difference:+.1f} from the agent's (between {low:+.1f} and {high:+.1f}), allowed is "
-            f"{-allowed_loss:.1f}; more rounds or episodes, a lower keep or higher limits may help",
-            best,
-        )
-    below, accepted = -1, len(found) - 1
-    while accepted - below > 1:
-        middle = (below + accepted) // 2
-        if is_good(found[middle]):
-            accepted = middle
-        else:
-            below = middle
-    ordered = sorted(trials.values(), key=lambda trial: trial.costs.parameters)
-    return found[accepted].sizes, tuple(ordered)
+def _agent_parameters(teacher: Teacher) -> int:
+    """Return how many weights and biases the agent's actor has, or its policy if that is not known."""
+    try:
+        return actor_parameters(ordinary_policy(teacher.source))
+    except ValueError:  # a policy of somebody's own
+        return sum(parameter.numel() for parameter in teacher.policy.parameters())
 
 
 def _agent_us(teacher: Teacher) -> float:

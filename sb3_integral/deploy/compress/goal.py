@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from sb3_integral.deploy.costs import Costs
 
+KEEP = 0.98
+"""The share of return that is kept where nothing else is asked for."""
+
 
 @dataclass(frozen=True)
 class Goal:
     """How much return may be lost, and the limits of the file.
 
     Args:
-        keep: The share of the agent's mean return above that of random actions that must be kept.
+        keep: The share of the agent's mean return above that of random actions that must be kept; by
+            default :data:`KEEP`. If there is a limit and neither this nor ``tolerance`` is given, the
+            best size within the limit is taken although it keeps less.
         tolerance: How much mean return may be lost; takes the place of ``keep``.
         confidence: The probability that the chosen size is as good as asked.
         max_parameters: Most weights and biases of the actor.
@@ -24,7 +29,7 @@ class Goal:
         ValueError: If a number is out of range.
     """
 
-    keep: float = 0.98
+    keep: float | None = None
     tolerance: float | None = None
     confidence: float = 0.95
     max_parameters: int | None = None
@@ -33,7 +38,7 @@ class Goal:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not 0.0 < self.keep < 1.0:
+        if self.keep is not None and not 0.0 < self.keep < 1.0:
             raise ValueError(f"keep must be between 0 and 1, got {self.keep}")
         if self.tolerance is not None and not 0.0 < self.tolerance < math.inf:
             raise ValueError(f"tolerance must be a positive number, got {self.tolerance}")
@@ -43,6 +48,12 @@ class Goal:
             limit = getattr(self, name)
             if limit is not None and limit < 1:
                 raise ValueError(f"{name} must be a positive number, got {limit}")
+
+    @property
+    def is_required(self) -> bool:
+        """Whether no file is written for a size that loses more."""
+        limits = (self.max_parameters, self.max_bytes, self.max_macs)
+        return (self.keep, self.tolerance) != (None, None) or limits == (None, None, None)
 
     def fits(self, costs: Costs) -> bool:
         """Return whether costs are within all limits."""
@@ -66,4 +77,4 @@ class Goal:
                 f"the agent's mean return is {agent:.1f} and that of random actions {random:.1f}; "
                 f"expected a better agent, or a tolerance in place of keep"
             )
-        return (1.0 - self.keep) * (agent - random)
+        return (1.0 - (self.keep or KEEP)) * (agent - random)

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 from sb3_integral.deploy.environment import make_environment
 from sb3_integral.deploy.sources import read_source
@@ -30,6 +30,8 @@ from sb3_integral.evaluation.environments import (
 from sb3_integral.evaluation.episodes import EpisodeRules
 from sb3_integral.evaluation.sweep import play_all
 from sb3_integral.imitation.observations import check_student_spaces
+from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.nn.sizes import as_size
 from sb3_integral.policies.masking import takes_action_masks
 from sb3_integral.policies.vec_wrappers import WrapperMaker
 
@@ -45,6 +47,7 @@ class Teacher:
         make_student_env: Makes the same with the original observations.
         observation_space: The original observations.
         action_space: The actions.
+        frames: How many of the last original observations the student sees as one.
         files: What the agent was read from.
     """
 
@@ -54,6 +57,7 @@ class Teacher:
     make_student_env: EnvFactory
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
+    frames: int = 1
     files: tuple[Path, ...] = ()
 
     @property
@@ -61,8 +65,8 @@ class Teacher:
         """The agent's policy."""
         return self.source.policy if isinstance(self.source, BaseAlgorithm) else self.source
 
-    def environment(self, n_envs: int, seed: int) -> VecEnv:
-        """Make environments for the agent, stepped as one batch."""
+    def environment(self, n_envs: int, seed: int) -> OriginalEnv:
+        """Make environments that show the student's observations, stepped as one batch."""
         bare, makers = self.make_env, tuple[WrapperMaker, ...]()
         if isinstance(self.make_env, WrappedFactory):
             bare, makers = self.make_env.factory, tuple(self.make_env.makers)
@@ -70,7 +74,7 @@ class Teacher:
         for make in makers:
             venv = make(venv)
         venv.seed(seed)
-        return venv
+        return OriginalEnv(venv, frames=self.frames)
 
     def agent_returns(self, seeds: Sequence[int], max_episode_steps: int) -> list[float]:
         """Return the agent's return in the episode of each seed."""
@@ -116,6 +120,7 @@ class RandomActor(Actor):
 def read_teacher(
     agent: BaseAlgorithm | BasePolicy | Path | str,
     env: str | EnvFactory | Env | None = None,
+    frames: int = 1,
 ) -> Teacher:
     """Return the agent with its environments.
 
@@ -124,10 +129,11 @@ def read_teacher(
             are pickles, which can run code: give only those that you trust.
         env: The environment: an id, what makes one, or a registered environment. By default the one
             that a model in memory was trained in, or that a folder names.
+        frames: How many of the last original observations the student sees as one.
 
     Raises:
-        ValueError: If there is no such file, no environment is known or it is not the agent's, or no
-            student can be built for it.
+        ValueError: If there is no such file, no environment is known or it is not the agent's, its
+            observations cannot be stacked, or no student can be built for it.
     """
     normalize: VecNormalize | None = None
     training_env: VecEnv | None = None
@@ -148,12 +154,27 @@ def read_teacher(
         training_env = make_environment(policy, factory, normalize)
     made = evaluation_env(policy, factory, training_env)
     assert not isinstance(made, VecEnv)
-    raw = without_normalization(factory, training_env)
+    raw = _stacked(without_normalization(factory, training_env), frames)
     with_raw = raw()
     observation_space = with_raw.observation_space
     with_raw.close()
     check_student_spaces(observation_space, policy.action_space)
-    return Teacher(source, name, made, raw, observation_space, policy.action_space, files)
+    return Teacher(source, name, made, raw, observation_space, policy.action_space, frames, files)
+
+
+def _stacked(factory: EnvFactory, frames: int) -> EnvFactory:
+    if as_size(frames, "frames") == 1:
+        return factory
+    env = factory()
+    env.close()
+    inner = env.observation_space
+    for space in inner.values() if isinstance(inner, spaces.Dict) else (inner,):
+        if not isinstance(space, spaces.Box):
+            raise ValueError(f"only Box observations can be stacked, got {inner} and frames={frames}")
+    bare, makers = factory, tuple[WrapperMaker, ...]()
+    if isinstance(factory, WrappedFactory):
+        bare, makers = factory.factory, tuple(factory.makers)
+    return WrappedFactory(bare, (*makers, partial(VecFrameStack, n_stack=frames)))
 
 
 def _factory(env: Any) -> tuple[EnvFactory, str]:

@@ -17,14 +17,13 @@ from sb3_integral.deploy.compress.teacher import Teacher
 from sb3_integral.imitation import CloningConfig, Demonstrations, StudentArchitecture, clone
 from sb3_integral.imitation.dagger import labelled_episodes
 from sb3_integral.imitation.observations import Observations
-from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.policies import LogUniformSizes, as_resizable
 
 N_ENVS = 8
 """Environments in which demonstrations are driven side by side."""
 
 LABELS = (5_000, 10_000, 20_000, 40_000, 80_000, 160_000)
-"""How many actions the agent has labelled by the end of each round."""
+"""How many labels the agent has given by the end of each round; each adds the first number at least."""
 
 STEPS = (6_000, 10_000, 16_000, 24_000, 32_000, 40_000)
 """For how many steps the student of each round is trained."""
@@ -89,7 +88,8 @@ def teach(
     parts: list[Demonstrations] = []
     student: ActorCriticPolicy | None = None
     for number in range(min(limits.max_rounds, len(LABELS))):
-        wanted = LABELS[number] - sum(map(len, parts))
+        # Whole episodes are driven, which can give more than a round asked for.
+        wanted = max(LABELS[number] - sum(map(len, parts)), LABELS[0])
         on_progress(f"round {number + 1}: {wanted:,} observations are labelled")
         parts.append(
             checkpoints.demonstrations(
@@ -117,7 +117,7 @@ def _label(
     teacher: Teacher, student: ActorCriticPolicy | None, n_labels: int, number: int, seed: int
 ) -> list[object]:
     rng = np.random.default_rng([seed, number])
-    env = OriginalEnv(teacher.environment(N_ENVS, int(rng.integers(2**31))))
+    env = teacher.environment(N_ENVS, int(rng.integers(2**31)))
     try:
         if student is None:
             return list(labelled_episodes(None, teacher.source, env, n_labels, None, rng))

@@ -192,6 +192,96 @@ def test_the_student_of_a_normalised_and_stacked_agent_sees_raw_observations(tmp
     assert venv.venv.obs_rms.count == before  # type: ignore[attr-defined]
 
 
+class Echo(Follow):
+    """Rewards the sign of the observation before."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        before = getattr(self, "before", 0.0)
+        self.before = self.seen[0]
+        self.steps += 1
+        return self._observe(), float(action == (before > 0)), False, self.steps >= 20, {}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.before = 0.0
+        return super().reset(seed=seed)
+
+
+class Remembers(BasePolicy):
+    """Acts as :class:`Echo` rewards it; its state is the observation before."""
+
+    def _predict(self, observation: Any, deterministic: bool = False) -> torch.Tensor:
+        raise NotImplementedError
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        observation = np.atleast_2d(observation)
+        if state is None:
+            state = (np.zeros(len(observation)),)
+        before = np.where(episode_start, 0.0, state[0])
+        return (before > 0).astype(int), (observation[:, 0].copy(),)
+
+
+@pytest.mark.slow
+def test_a_student_with_frames_does_the_job_of_an_agent_with_a_memory(tmp_path: Path) -> None:
+    # given an agent that remembers, and the same with normalised observations
+    space = spaces.Discrete(2)
+    agent = Remembers(Echo(space).observation_space, space)
+    settings = {**SMALL, "keep": 0.8}
+    # when a student sees one observation, then it can't do the job
+    with pytest.raises(NotAsGoodError):
+        sb3_integral.compress(agent, lambda: Echo(space), tmp_path / "one.onnx", **settings)
+    # when it sees two, then it can, and its file reads both
+    result = sb3_integral.compress(
+        agent, lambda: Echo(space), tmp_path / "two.onnx", frames=2, **settings
+    )
+    assert result.chosen.comparison.verdict == "as good"
+    actor = OnnxPolicy(result.file)
+    newest = np.array([-0.9, 0.0], np.float32)
+    actions = [
+        actor.predict(np.concatenate([[before, 0.0], newest]).astype(np.float32))[0]
+        for before in (0.9, -0.9)
+    ]
+    assert actions == [1, 0]
+
+
+def test_observations_that_can_not_be_stacked_are_refused(tmp_path: Path) -> None:
+    space = spaces.Discrete(2)
+    agent = agent_for("CartPole-v1", n_steps=256)
+    with pytest.raises(ValueError, match="frames must be an integer of at least 1"):
+        sb3_integral.compress(agent, output=tmp_path / "a.h", frames=0, **SMALL)
+    env = gym.wrappers.TransformObservation(Follow(space), lambda _: 1, spaces.Discrete(3))
+    with pytest.raises(ValueError, match="only Box observations can be stacked"):
+        sb3_integral.compress(
+            PPO("MlpPolicy", env, device="cpu"), lambda: env, tmp_path / "b.h", frames=2, **SMALL
+        )
+
+
+@pytest.mark.slow
+def test_each_round_has_new_labels_however_long_the_episodes_are(tmp_path: Path) -> None:
+    # given episodes so long that the first round has more labels than the second asks for
+    class Long(Follow):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, reward, *_, info = super().step(action)
+            return observation, reward, False, self.steps >= 1_300, info
+
+    space = spaces.Discrete(2)
+    agent = SignsDiffer(Follow(space).observation_space, space)
+    told: list[str] = []
+    # when there is a second round
+    result = sb3_integral.compress(
+        agent,
+        lambda: Long(space, is_parity=True),
+        tmp_path / "actor.h",
+        **{**SMALL, "hidden_sizes": (1,), "max_rounds": 2},
+        max_bytes=1000,
+        on_progress=told.append,
+    )
+    # then it adds labels
+    assert "round 2: 5,000 observations are labelled" in told
+    assert result.labels > 2 * 8 * 1_300
+
+
 @pytest.mark.slow
 def test_nothing_is_written_where_no_size_is_as_good(tmp_path: Path) -> None:
     # Given an agent whose job a student of one neuron cannot do: whether signs differ
@@ -208,6 +298,28 @@ def test_nothing_is_written_where_no_size_is_as_good(tmp_path: Path) -> None:
             keep=0.9,
         )
     assert not (tmp_path / "actor.h").exists()
+
+
+@pytest.mark.slow
+def test_with_a_limit_alone_the_best_size_within_it_is_written_and_its_loss_is_said(
+    tmp_path: Path,
+) -> None:
+    # given the same job, and a limit but no demand
+    space = spaces.Discrete(2)
+    agent = SignsDiffer(Follow(space).observation_space, space)
+    # when
+    result = sb3_integral.compress(
+        agent,
+        lambda: Follow(space, is_parity=True),
+        tmp_path / "actor.h",
+        **{**SMALL, "hidden_sizes": (1,)},
+        max_bytes=1000,
+    )
+    # then there is a file, and no claim that it is as good
+    assert result.file.is_file()
+    assert result.chosen.comparison.verdict == "worse"
+    assert result.kept(result.chosen)[0] < 0.98
+    assert "worse" in str(result)
 
 
 def test_a_model_in_memory_knows_its_environment(tmp_path: Path) -> None:
