@@ -41,6 +41,20 @@ class Notes:
     action_names: Sequence[str] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
 
+    def named(
+        self, observations: spaces.Space[Any], actions: spaces.Space[Any]
+    ) -> tuple[tuple[Numbers, ...], tuple[Numbers, ...]]:
+        """Return the numbers of two spaces with their names.
+
+        Raises:
+            ValueError: If there are not as many names as numbers.
+        """
+        choices = _choices_or_numbers(actions, self.action_names)
+        return (
+            _named(_numbers("observation", observations), self.observation_names, "observation"),
+            _named(choices, self.action_names, "action"),
+        )
+
 
 @dataclass(frozen=True)
 class Numbers:
@@ -137,8 +151,7 @@ def describe(
         weights,
         tuple(sizes),
         notes.env_id,
-        _named(_numbers("observation", spec.observation_space), notes.observation_names, "observation"),
-        _named(_choices_or_numbers(spec.action_space, notes.action_names), notes.action_names, "action"),
+        *notes.named(spec.observation_space, spec.action_space),
         tuple(_folded(spec)),
         example,
         np.asarray(act(example)),

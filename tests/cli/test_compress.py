@@ -19,13 +19,19 @@ def test_the_verb_writes_the_file_and_prints_the_evidence(tmp_path: Path) -> Non
     agent.save(tmp_path / "agent.zip")
     output = tmp_path / "actor.h"
     options = ["--env", "CartPole-v1", "--rounds", "1", "--episodes", "32", "--max-bytes", "1500"]
+    options += ["--weights", "q15", "--meta", "robot=cart", "--action-names", "left,right"]
     # when
     result = CliRunner().invoke(
         app, ["compress", str(tmp_path / "agent.zip"), "-o", str(output), *options]
     )
     # then
     assert result.exit_code == 0, result.output
-    assert output.read_text().count("policy_act")
+    text = output.read_text()
+    assert text.count("policy_act")
+    assert "static const int16_t policy_weight_0" in text
+    assert '"environment": "CartPole-v1"' in text
+    assert '"robot": "cart"' in text
+    assert '"actions": "choice[1]: 1 to 1, right"' in text
     assert "parameters in place of 4,610" in " ".join(result.output.split())
     assert "the evidence" in result.output
     assert {path.name for path in (tmp_path / "actor.h-compression").iterdir()} >= {

@@ -120,6 +120,8 @@ def compress(
     check_file_target(output)
     teacher = read_teacher(agent, env, frames)
     check_file_target(output, teacher.files)
+    notes = replace(notes or Notes(), env_id=teacher.env_name)
+    notes.named(teacher.observation_space, teacher.action_space)
     sizes = tuple(hidden_sizes)
     checkpoints = Checkpoints(work, _settings(teacher, goal, sizes, seed))
     comparer = Comparer(teacher, checkpoints, goal.confidence, max_episodes, seed)
@@ -142,7 +144,6 @@ def compress(
     last = f"student-{taught.rounds - 1}"
     chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
     # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
-    notes = replace(notes or Notes(), env_id=teacher.env_name)
     options = FileOptions(name, weights, notes, algorithm=A2C)
     write_file(kind, student.discretize(chosen), output, options)
     save_policy(student, work / "student.safetensors")

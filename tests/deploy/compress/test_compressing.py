@@ -20,6 +20,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 import sb3_integral
+from sb3_integral.actor import Notes
 from sb3_integral.deploy import OnnxPolicy
 from sb3_integral.deploy.compress import Goal, NotAsGoodError
 from sb3_integral.policies.serialization import load_policy
@@ -245,11 +246,16 @@ def test_a_student_with_frames_does_the_job_of_an_agent_with_a_memory(tmp_path: 
     assert actions == [1, 0]
 
 
-def test_observations_that_can_not_be_stacked_are_refused(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_before_anything_is_learned(tmp_path: Path) -> None:
     space = spaces.Discrete(2)
     agent = agent_for("CartPole-v1", n_steps=256)
     with pytest.raises(ValueError, match="frames must be an integer of at least 1"):
         sb3_integral.compress(agent, output=tmp_path / "a.h", frames=0, **SMALL)
+    notes = Notes(action_names=["left"])
+    with pytest.raises(ValueError, match="expected 2 action names, got 1"):
+        sb3_integral.compress(agent, output=tmp_path / "a.h", notes=notes, **SMALL)
+    with pytest.raises(ValueError, match="sb3 has weights of float32, got int8"):
+        sb3_integral.compress(agent, output=tmp_path / "a.zip", weights="int8", **SMALL)
     env = gym.wrappers.TransformObservation(Follow(space), lambda _: 1, spaces.Discrete(3))
     with pytest.raises(ValueError, match="only Box observations can be stacked"):
         sb3_integral.compress(
