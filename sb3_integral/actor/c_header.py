@@ -192,7 +192,7 @@ def _body(perceptron: Perceptron, name: str, real: str, weights: Weights) -> Ite
 
 def _joined(perceptron: Perceptron) -> int:
     """Return the most numbers that gates read."""
-    return max(layer.weight.shape[1] for layer in perceptron.layers[: perceptron.gates])
+    return max(int(layer.weight.shape[1]) for layer in perceptron.layers[: perceptron.gates])
 
 
 def _described(space: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -82,7 +82,7 @@ def actor_spec(
         make_head(policy.action_space, outputs, policy.squash_output),
         (outputs or 0) if takes_action_masks(policy) else 0,
         None if make_noise is None or outputs is None else make_noise(policy, outputs),
-        None if parts.memory is None else Memory(policy.get_submodule(parts.memory)),
+        None if parts.memory is None else Memory(cast(nn.LSTM, policy.get_submodule(parts.memory))),
     )
 
 

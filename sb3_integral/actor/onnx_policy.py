@@ -82,7 +82,7 @@ class OnnxPolicy:
         self.is_recurrent = len(self.session.get_outputs()) > 1
         others = inputs[len(parts) :]
         self._choices: int = others[0].shape[1] if others and not self.is_recurrent else 0
-        self._state_shape = others[0].shape if self.is_recurrent else ()
+        self._state_shape: list[Any] = others[0].shape if self.is_recurrent else []
         self._single: _Single | None = None
 
     def predict(
