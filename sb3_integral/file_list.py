@@ -59,7 +59,7 @@ def listed_files(folder: Path, marker: str) -> dict[str, str]:
 
 
 def file_digest(path: Path) -> str | None:
-    """Return a file's SHA-256; words for what is no regular file, None if nothing is there."""
+    """Return a file's SHA-256, a description if it is no regular file, None if nothing is there."""
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):

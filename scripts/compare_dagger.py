@@ -130,7 +130,10 @@ def main(
             cells = [f"{np.mean(own):.0f} ± {np.std(own, ddof=1):.0f}" for own in per_seed.values()]
             baseline, *others = per_seed.values()
             table.add_row(
-                f"{count:,}", str(size), *cells, *(f"{welch_p(own, baseline):.2f}" for own in others)
+                f"{count:,}",
+                str(size),
+                *cells,
+                *(f"{welch_p(own, baseline):.2f}" for own in others),
             )
     console.print(table)
 

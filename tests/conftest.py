@@ -9,11 +9,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import shape_checks
 import torch
 from gymnasium import spaces
 from hypothesis import settings
 from hypothesis import strategies as st
-from jaxtyping import install_import_hook
 from sb3_contrib import QRDQN, TQC, CrossQ, MaskablePPO
 from stable_baselines3 import DQN, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -23,16 +23,10 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import Tensor, nn
 
-# Not the modules that torch's compiler traces when a layer runs: it cannot read the checks.
-CHECKED = ("kernels", "partition", "permutation", "smoothness", "spectrum")
-with install_import_hook(
-    ["sb3_integral.actor", "sb3_integral.resize", *(f"sb3_integral.nn.{name}" for name in CHECKED)],
-    "shape_checks.check",
-):
-    import sb3_integral.actor.torch_module  # noqa: F401
-    from sb3_integral import IntegralActorCriticPolicy
-    from sb3_integral.policies import IntegralMultiInputActorCriticPolicy, StandardizeExtractor
+from sb3_integral import IntegralActorCriticPolicy
+from sb3_integral.policies import IntegralMultiInputActorCriticPolicy, StandardizeExtractor
 
+shape_checks.install(["sb3_integral.nn", "sb3_integral.actor"])
 settings.register_profile("suite", max_examples=20, deadline=None, derandomize=True)
 settings.load_profile("suite")
 

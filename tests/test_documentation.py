@@ -1,7 +1,8 @@
 """The programs and commands of README.md and the site, in their order on a page, in a fresh folder.
 
 Training is shortened, and nothing else is changed. What installs is not run. What takes hours (``make``,
-the stages of an experiment) is planned but not done.
+the stages of an experiment) is planned but not done. Where a page names an extra, its commands find only
+what that extra brings.
 """
 
 from __future__ import annotations
@@ -13,15 +14,23 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from sb3_contrib import TRPO
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
+
+from sb3_integral import IntegralActorCriticPolicy
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -41,8 +50,44 @@ BUDGETS = {
 """What is appended to a command in which a key stands; the last of two options counts."""
 
 
+EXTRAS = {"docs/deploy.md": ("deploy",)}
+"""The extras that a page names for its commands; elsewhere they find all that is installed."""
+
+HIDING = """
+from importlib.machinery import PathFinder
+stock = PathFinder.find_spec
+def find_spec(name, path=None, target=None):
+    return None if name.partition(".")[0] in {absent!r} else stock(name, path, target)
+PathFinder.find_spec = staticmethod(find_spec)
+"""
+"""A start-up file of Python that hides modules."""
+
+
+def absent_modules(extras: Iterable[str]) -> set[str]:
+    """Return the modules that are installed here, and not brought by this library with some extras."""
+    brought: set[tuple[str, frozenset[str]]] = set()
+    pending = [("sb3-integral", frozenset(extras))]
+    while pending:
+        name, own = pending.pop()
+        brought.add((name, own))
+        with suppress(metadata.PackageNotFoundError):
+            for needed in map(Requirement, metadata.requires(name) or ()):
+                marker = needed.marker
+                asked = marker is None or any(marker.evaluate({"extra": each}) for each in own or {""})
+                found = (canonicalize_name(needed.name), frozenset(needed.extras))
+                if asked and found not in brought:
+                    pending.append(found)
+    names = {name for name, _ in brought}
+    owners = metadata.packages_distributions()
+    return {module for module, own in owners.items() if names.isdisjoint(map(canonicalize_name, own))}
+
+
 def run_commands(example: Example) -> None:
     """Run the commands of a block."""
+    hiding, page = Path("hiding"), Path(example.path).relative_to(ROOT).as_posix()
+    hiding.mkdir(exist_ok=True)
+    absent = sorted(absent_modules(EXTRAS[page])) if page in EXTRAS else []
+    (hiding / "sitecustomize.py").write_text(HIDING.format(absent=absent), encoding="utf-8")
     lines = example.parsed.replace("\\\n", " ").splitlines()
     for line in (line.split("  #")[0].strip() for line in lines):
         if not line or line.startswith("#") or "pip install" in line:
@@ -56,6 +101,7 @@ def run_commands(example: Example) -> None:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(hiding.absolute()),
             "PYTHONWARNINGS": "ignore",
             "SDL_VIDEODRIVER": "dummy",
             "OMP_NUM_THREADS": "1",
@@ -117,6 +163,23 @@ def test_pages_have_programs() -> None:
 def test_a_page_does_what_it_says(page: str, checkout: Path) -> None:
     for example in DOCUMENTS[page].examples():
         example.evaluate()
+    if page == "docs/rl-zoo3":  # then what was gone on from is the integral policy, not the plain one
+        for number, is_integral in ((1, False), (2, True), (3, True)):
+            model = TRPO.load(f"logs/trpo/Acrobot-v1_{number}/Acrobot-v1.zip", device="cpu")
+            assert isinstance(model.policy, IntegralActorCriticPolicy) is is_integral
+
+
+def test_a_page_that_names_an_extra_gets_no_more() -> None:
+    assert [
+        page for page in EXTRAS if f"sb3-integral[{','.join(EXTRAS[page])}]" not in text_of(page)
+    ] == []
+    absent = absent_modules(["deploy"])
+    assert {"imitation", "sb3_contrib", "rl_zoo3", "pandas", "datasets", "pytest"} <= absent
+    assert absent.isdisjoint({"sb3_integral", "torch", "numpy", "onnxruntime", "typer", "safetensors"})
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_every_budget_belongs_to_a_command() -> None:

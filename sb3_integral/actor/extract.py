@@ -17,7 +17,7 @@ from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
 from sb3_integral.nn.copying import copied
 from sb3_integral.policies import Resizable, ResizablePolicy
-from sb3_integral.policies.layout import find_actor
+from sb3_integral.policies.layout import find_actor, policy_of
 from sb3_integral.policies.masking import takes_action_masks
 
 Source = BaseAlgorithm | BasePolicy | ResizablePolicy
@@ -30,7 +30,7 @@ def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
     Raises:
         ValueError: If a size is wrong, or is given for a plain policy.
     """
-    policy: Any = source.policy if isinstance(source, BaseAlgorithm) else source
+    policy = policy_of(source)
     if isinstance(policy, Resizable):
         return policy.discretize(size)
     if size is not None:

@@ -30,7 +30,7 @@ NEGLIGIBLE = 1e-5
 
 
 class DrawbackWarning(UserWarning):
-    """A policy was made that is worse in some way than the one it was made of."""
+    """Warns that a converted policy is worse in some way than its source."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ SLOWER = 1.05
 """Times of two forms differ if their ratio is larger: a little less is noise."""
 
 DENSE = ("Gemm", "MatMul")
-"""What becomes int8; the clipping of actions stays as exact as it is."""
+"""Operators that are quantised to int8. The clipping of actions stays in float32."""
 
 
 def export_onnx(
@@ -256,7 +256,7 @@ def _check(actor: TorchActor, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave out what torch and onnxruntime say of themselves on the way."""
+    """Suppress warnings and log messages of torch and onnxruntime."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

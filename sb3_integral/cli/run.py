@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ def run_experiments(
         number, kept = stopped.args[0], f"{done} of {total} stages are finished and kept in {runs}"
         said = f"stopped by {signal.Signals(number).name}: {kept if plans else 'nothing was begun'}"
         console.print(f"{said}; run the same command again to go on", markup=False, soft_wrap=True)
+        gc.freeze()  # Python would search all that was loaded for garbage, which takes seconds
         raise typer.Exit(128 + number) from None
     except (ValueError, ImportError, OSError, ExperimentError) as error:
         problem = str(error)

@@ -27,7 +27,7 @@ BOLDEST = 0.95
 
 
 class Block(NamedTuple):
-    """Episodes on which is bet at once.
+    """The episodes of one bet.
 
     Attributes:
         full: The return of an episode at full size.

@@ -129,7 +129,7 @@ def smallest_size(
 
 @dataclass
 class _Search:
-    """Every answer is a hypothesis, against which a gambler bets.
+    """A sequential test that bets against each possible answer.
 
     If an answer is right, all sizes below it are degraded, and it and those above are within. Its
     gambler bets against that wherever episodes are played; it is rejected once the capital has grown to

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
 from sb3_integral.policies import Resizable
+from sb3_integral.policies.layout import policy_of
 from sb3_integral.policies.registration import integral_policies
 from sb3_integral.policies.saved_files import RECORD, environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
@@ -43,7 +44,7 @@ class Loaded:
     @property
     def policy(self) -> BasePolicy:
         """The policy of the source, at its size."""
-        policy = self.source.policy if isinstance(self.source, BaseAlgorithm) else self.source
+        policy = policy_of(self.source)
         return policy if isinstance(policy, BasePolicy) else policy.policy
 
     def with_policy(self, policy: Resizable) -> Loaded:

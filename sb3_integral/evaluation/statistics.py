@@ -1,4 +1,4 @@
-"""Statistics over independent runs: the paper's, and the scores that make environments comparable."""
+"""Statistics over independent runs: Welch's t-test, normalized scores, interquartile mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESAMPLES = 2000
 
 
 class Moments(NamedTuple):
-    """What a table prints of a sample of runs; ``std`` has n - 1 in the denominator, NaN of one run."""
+    """Mean, standard deviation (n - 1 in the denominator, NaN for one run) and number of runs."""
 
     mean: float
     std: float
@@ -21,7 +21,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, runs: Sequence[float]) -> Moments:
-        """Return those of a sample, which is not empty."""
+        """Compute them from a non-empty sample."""
         std = float(np.std(runs, ddof=1)) if len(runs) > 1 else math.nan
         return cls(float(np.mean(runs)), std if np.ptp(runs) else 0.0 * std, len(runs))
 
@@ -35,9 +35,9 @@ class Interval(NamedTuple):
 
 
 def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the p-value of Welch's t-test that two samples of runs have the same mean.
+    """Return the p-value of Welch's t-test for equal means of two samples of runs.
 
-    It is NaN where the test does not exist: a sample of one run, or two samples without variance.
+    It is NaN if the test is undefined: one sample has a single run, or both have no variance.
     """
     if min(len(first), len(second)) < 2:
         return math.nan
@@ -50,12 +50,12 @@ def welch_p_from_moments(first: Moments, second: Moments) -> float:
         return math.nan
     from scipy import stats  # takes a second to import, which `import sb3_integral` need not
 
-    # From the moments: ttest_ind warns of lost precision where one sample does not vary.
+    # ttest_ind would warn about lost precision if one sample is constant.
     return float(stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
 
 
 def normalized_score(value: float, random: float, reference: float) -> float:
-    """Return where a return lies between the random policy's (0) and a reference (1), NaN if equal."""
+    """Scale a return so that ``random`` becomes 0 and ``reference`` 1; NaN if these are equal."""
     span = reference - random
     return (value - random) / span if span else math.nan
 
@@ -63,8 +63,8 @@ def normalized_score(value: float, random: float, reference: float) -> float:
 def interquartile_mean(*strata: Sequence[float], seed: int = 0) -> Interval:
     """Return the mean of the middle half of all scores, with a 95 % stratified bootstrap interval.
 
-    Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021). The
-    lowest and the highest quarter are left out, rounded down: of three scores none, of five one each.
+    Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (2021). A
+    quarter of the scores, rounded down, is dropped at each end: none of three, one of five.
 
     Args:
         *strata: The scores of independent runs, a sample for each environment. Runs are drawn again

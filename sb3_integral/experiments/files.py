@@ -1,4 +1,4 @@
-"""Names of the files in the folders of stages that other stages read."""
+"""Names of the files that one stage writes and another reads."""
 
 EPISODES = "episodes"  # demonstrations
 

@@ -22,12 +22,12 @@ from sb3_integral.imitation.observations import (
 )
 
 STEPS_AT_ONCE = 1 << 18
-"""Steps that are checked in one go: what is computed is as large as what is looked at."""
+"""Number of steps checked at a time. It bounds the memory of temporary tensors."""
 
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """State-action pairs of an expert, raw as the environment gave them.
+    """An expert's observations and actions as the environment gave them, and its returns.
 
     Attributes:
         observations: Shape: (transitions, *observation); of each key, if they are dictionaries.
@@ -65,7 +65,7 @@ class Demonstrations:
 
     @classmethod
     def of(cls, episodes: Iterable[TrajectoryWithRew], limit: int | None = None) -> Demonstrations:
-        """Return the transitions of episodes in their order, the first ``limit`` of them at most.
+        """Build demonstrations from the first ``limit`` transitions of episodes; from all by default.
 
         Raises:
             ValueError: If there are none, or a number is NaN or infinite.
@@ -106,7 +106,7 @@ class Demonstrations:
 
 
 def check_episodes(episodes: Iterable[TrajectoryWithRew], first: int = 0) -> None:
-    """Check that every episode has steps, and finite numbers, that at its end included.
+    """Check that episodes are not empty and all values are finite, the last observation's too.
 
     Args:
         episodes: In order.
@@ -125,7 +125,7 @@ def check_episodes(episodes: Iterable[TrajectoryWithRew], first: int = 0) -> Non
 
 
 def check_finite(name: str, values: Tensor, place: str = "transition", first: int = 0) -> None:
-    """Check that all values are finite; ``first`` is the number of the first of them.
+    """Check that all values are finite. ``first`` is the index of the first one, for messages.
 
     Raises:
         ValueError: If one is not, with its number.

@@ -92,7 +92,7 @@ class OriginalEnv(VecEnvWrapper):
 
 
 class _Recorder(VecEnvWrapper):
-    """Stands below a ``VecNormalize`` and keeps what that changes."""
+    """Wrapper inside a ``VecNormalize`` that records unnormalised observations and rewards."""
 
     newest: VecEnvStepReturn
 

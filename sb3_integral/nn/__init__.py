@@ -1,4 +1,4 @@
-"""Integral neural networks on torch: axes, kernels, quadratures and layers. No word of RL here."""
+"""Integral neural networks on torch: axes, kernels, quadratures and layers. Independent of RL."""
 
 from sb3_integral.nn.axis import Axes, Axis
 from sb3_integral.nn.conversion import Conversion, convert

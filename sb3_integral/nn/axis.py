@@ -27,7 +27,7 @@ POINTS = "points"
 """Key of an axis in a state dict, unless it has its full size."""
 
 
-MOST_SIZES = 256
+MAX_CACHED_SIZES = 256
 """For how many sizes an axis keeps its placement, and a layer its plan."""
 
 
@@ -121,6 +121,21 @@ class Axis(nn.Module):
         weights = rule.weights(rule.points(self.grid_size))
         return weights[list(nested_order(self.grid_size))] if self.nested else weights
 
+    def ascending(self, values: Tensor, dim: int) -> Tensor:
+        """Return values of the nodes in the order in which these lie along the axis.
+
+        Args:
+            values: Stored values, such as λ. Its dimension ``dim`` has an entry for each node.
+            dim: The dimension.
+        """
+        if not self.nested:
+            return values
+        return values.index_select(dim, _order(self.grid_size, values).argsort())
+
+    def stored(self, values: Tensor, dim: int) -> Tensor:
+        """Return values in the order in which a layer stores them: undo :meth:`ascending`."""
+        return values.index_select(dim, _order(self.grid_size, values)) if self.nested else values
+
     def placement_at(self, size: int, what: str = "size") -> Placement:
         """Return where the axis would be sampled at a size; it is not resized.
 
@@ -130,7 +145,7 @@ class Axis(nn.Module):
         found = self._even_placements.get(size) if type(size) is int else None
         if found is None:
             found = Placement(self.placement.grid, as_size(size, what))
-            if len(self._even_placements) >= MOST_SIZES:
+            if len(self._even_placements) >= MAX_CACHED_SIZES:
                 self._even_placements.clear()
             found = self._even_placements.setdefault(found.size, found)
         return found
@@ -267,7 +282,7 @@ class Axes(nn.ModuleList):
 
     @contextmanager
     def resized(self, size: Size) -> Iterator[None]:
-        """Have another size inside a ``with`` block, and what was before after it."""
+        """Resize inside a ``with`` block, and restore the previous sizes afterwards."""
         before = [(axis, axis.placement) for axis in self]
         self.resize(size)
         try:
@@ -275,6 +290,10 @@ class Axes(nn.ModuleList):
         finally:
             for axis, placement in before:
                 axis.sample_at(placement)
+
+
+def _order(grid_size: int, like: Tensor) -> Tensor:
+    return torch.tensor(nested_order(grid_size), device=like.device)
 
 
 def _named(name: str, known: dict[str, Value], what: str) -> Value:

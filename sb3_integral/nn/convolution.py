@@ -61,7 +61,7 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
             device=device,
             dtype=dtype,
         )
-        self._put_between(in_channels, out_channels)
+        self._set_axes(in_channels, out_channels)
 
     @classmethod
     def from_conv(
@@ -83,7 +83,7 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
                 f"a convolution with groups cannot be integral, got groups={convolution.groups}"
             )
         options = convolution_geometry(convolution)
-        layer: IntegralConv2d = cls._sharing(
+        layer: IntegralConv2d = cls._from_plain(
             convolution, convolution.in_channels, in_axis, out_axis, **options
         )
         return layer

@@ -26,7 +26,7 @@ def copied(module: Module, exchanged: dict[int, Any] | None = None) -> Module:
 
 
 class _CopyValues(TorchFunctionMode):
-    """Let ``copy.deepcopy`` copy a tensor that was computed by its value, without its history."""
+    """Let ``copy.deepcopy`` copy computed tensors by value, without their autograd graph."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -1,9 +1,10 @@
-"""The engine: the discrete weights of layers, at one size or several, in one step of autograd.
+"""Compute the discrete weights of layers in one autograd operation, at one size or several.
 
-For networks as small as policies, the steps of autograd cost more than their arithmetic. Sampling is a
-few ordinary operations for each layer; corrections and several sizes would make dozens of them, so those
-are one step. Where a single step gives other results (torch's compilers, ``torch.func``, forward-mode
-differentiation, points that are being learned), the same plans are computed by ordinary operations.
+For networks as small as policies, autograd's overhead per operation costs more than the arithmetic.
+Plain sampling takes a few operations for each layer. Corrections and several sizes would take dozens, so
+a single autograd function computes them. Where that function is not supported (torch's compilers,
+``torch.func``, forward-mode differentiation, points that are being learned), ordinary operations compute
+the same plans.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ Parameters = tuple[Tensor, Tensor | None]
 """A discrete weight, as (out, in, ...), and its bias."""
 
 
-def must_be_traced() -> bool:
-    """Whether each operation has to be an ordinary one, which torch can follow."""
+def needs_tracing() -> bool:
+    """Whether torch has to trace each operation, which rules out a single autograd function."""
     return (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
@@ -43,7 +44,7 @@ def sample_layers(plans: Sequence[LayerPlan], tensors: Sequence[Tensors]) -> lis
         plans: The plan of each layer.
         tensors: The tensors of each layer.
     """
-    if must_be_traced() or any(plan.is_learned for plan in plans):
+    if needs_tracing() or any(plan.is_learned for plan in plans):
         with _full_precision(tensors):
             return _each(plans, tensors, Sampled.trace)
     return sample_groups([[plans]], tensors)[0]
@@ -54,8 +55,8 @@ def sample_groups(
 ) -> list[list[Parameters]]:
     """Return the weights and biases of dense layers that run several groups of sizes, differentiably.
 
-    The networks of a group are put side by side as one network. Its first weight has the rows of all
-    first weights; the blocks of each other weight are on the diagonal.
+    The networks of a group are merged into one. Its first weight stacks the rows of their first weights.
+    Each later weight is block-diagonal.
 
     Args:
         groups: The plan of each layer, at each size of each group.
@@ -78,11 +79,11 @@ def sample_groups(
             for source in sorted({n for group in groups for at in group for n in at[layer].sources})
         ]
         used = [tensors[layer][source] for layer, source in places]
-        return _by_group(iter(_Sample.apply(groups, places, *used)), groups)  # type: ignore[no-untyped-call]
+        return _by_group(iter(_FusedSampling.apply(groups, places, *used)), groups)  # type: ignore[no-untyped-call]
 
 
 def _full_precision(tensors: Sequence[Tensors]) -> AbstractContextManager[Any]:
-    """Switch autocast off: weights keep their dtype, it lowers that of what is computed with them."""
+    """Disable autocast, so that weights are computed in their own dtype."""
     kind = tensors[0][0].device.type
     is_on = torch.is_autocast_enabled(kind)
     return torch.autocast(kind, enabled=False) if is_on else contextlib.nullcontext()
@@ -127,7 +128,7 @@ def _compute(
     return results
 
 
-class _Sample(torch.autograd.Function):
+class _FusedSampling(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -137,7 +138,7 @@ class _Sample(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.groups, ctx.places = groups, places
         ctx.save_for_backward(*used)
-        # Detached, for some are views of what came in.
+        # Detached, because some are views of the inputs.
         return tuple([result.detach() for result in _compute(groups, _by_layer(places, used))])
 
     @staticmethod
@@ -155,7 +156,7 @@ class _Sample(torch.autograd.Function):
         found: list[list[Tensor | None]] = [[None] * len(tensors) for tensors in layers]
         begun: list[set[tuple[int, int | None]]] = [set() for _ in layers]
         position = len(gradients)
-        # The last group first: the order in which autograd would add up the gradients.
+        # The last group first, because autograd would add the gradients in this order.
         for group in reversed(ctx.groups):
             position -= sum(len(plan.functions) for plan in group[0])
             here = position
@@ -170,7 +171,7 @@ class _Sample(torch.autograd.Function):
 
 
 def _blocks(functions: Sequence[Sampled], together: Tensor, is_diagonal: bool) -> list[Tensor]:
-    """Return views of the gradients of weights or biases that are side by side."""
+    """Split the gradient of a merged weight or bias into a view for each size."""
     if len(functions) == 1:
         return [together]
     offset, strides = together.storage_offset(), together.stride()
@@ -191,8 +192,8 @@ def _by_layer(places: Sequence[tuple[int, int]], used: Sequence[Tensor]) -> Sequ
     return layers
 
 
-class KeptSamples:
-    """Sampled weights, and all that they were computed from.
+class SampleCache:
+    """A cache entry: sampled weights, and a copy of the values that they were computed from.
 
     A parameter can change without a new version (by ``.data`` or NumPy), so the bytes of its memory are
     compared. That takes a microsecond for 50 kB, a small part of what sampling takes.
@@ -222,22 +223,22 @@ class KeptSamples:
         return True
 
 
-def renewed(
-    kept: KeptSamples | None, key: object, tensors: Sequence[Tensor], compute: Callable[[], Any]
-) -> KeptSamples | None:
-    """Return what is kept, computed again if it is not valid; None where nothing can be kept.
+def cached_or_computed(
+    kept: SampleCache | None, key: object, tensors: Sequence[Tensor], compute: Callable[[], Any]
+) -> SampleCache | None:
+    """Return a valid cache entry, recomputed if necessary; None if nothing can be cached.
 
     Args:
         kept: What was kept so far.
-        key: What decides, beside the parameters, what is sampled.
+        key: Everything besides the parameters that determines the result.
         tensors: The parameters.
         compute: Samples them.
     """
-    if torch.is_grad_enabled() or must_be_traced():
+    if torch.is_grad_enabled() or needs_tracing():
         return None
     if kept is not None and kept.is_valid(key, tensors):
         return kept
     if not all(tensor.is_cpu and tensor.is_contiguous() for tensor in tensors):
         return None
     with ordinary_tensors(), torch.no_grad():
-        return KeptSamples(key, tensors, compute)
+        return SampleCache(key, tensors, compute)

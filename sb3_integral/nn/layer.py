@@ -1,4 +1,4 @@
-"""The integral layer: parameters on a λ grid between two dimensions."""
+"""The base class of integral layers, whose parameters lie on λ grids."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sb3_integral.nn.axis import MOST_SIZES, Axis
-from sb3_integral.nn.engine import KeptSamples, Parameters, renewed, sample_layers
+from sb3_integral.nn.axis import MAX_CACHED_SIZES, Axis
+from sb3_integral.nn.engine import Parameters, SampleCache, cached_or_computed, sample_layers
 from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors, Term
 from sb3_integral.nn.scale import ScaleCorrections
@@ -20,13 +20,13 @@ from sb3_integral.nn.scale import ScaleCorrections
 Discrete = TypeVar("Discrete", bound="nn.Linear | nn.Conv2d")
 
 Placements = Mapping[Axis, Placement]
-"""Where axes are sampled, in place of where they are now."""
+"""Placements that override the current ones, by axis."""
 
-SAMPLED: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("SAMPLED", default={})  # noqa: B039
-"""Weights and biases that were sampled for several layers at once, in the thread that runs them."""
+PRESAMPLED: ContextVar[Mapping[IntegralLayer, Parameters]] = ContextVar("PRESAMPLED", default={})  # noqa: B039
+"""Weights and biases that a network sampled for all its layers at once, for the current thread."""
 
 
-class SharedParameters(NamedTuple):
+class FlatSlices(NamedTuple):
     """Where a layer's parameters are, once a network keeps all λ in one tensor.
 
     Attributes:
@@ -44,16 +44,16 @@ class SharedParameters(NamedTuple):
 
 
 class IntegralLayer(nn.Module):
-    """A layer between two dimensions, each of them discrete or an axis; mixed into torch's layers.
+    """Mixin for torch's layers: the input and the output dimension are each discrete or an axis.
 
     On an axis the weight is a function, sampled at the axis' size: the output dimension by the kernel
     (Eq. 2), the input dimension by the kernel and the quadrature (Eq. 3). The bias is a function on
     the output axis.
 
     The parameter ``weight`` holds λ times the quadrature weight of its own node along the input
-    axis. At equal grid and size it therefore *is* the weight of the discrete layer: the layer costs
-    what the discrete one costs, is initialised by whatever initialises that, trains at the same
-    learning rate, and takes over a trained one exactly. λ itself is :attr:`lam`.
+    axis. If grid and size are equal, it is therefore the weight of the discrete layer. Cost,
+    initialisation and learning rate are then the same, and a trained discrete layer converts exactly. λ
+    itself is :attr:`lam`.
 
     Where all its axes nest, the layer may have corrections that depend on the scale; see
     :meth:`add_scale_corrections`.
@@ -66,11 +66,11 @@ class IntegralLayer(nn.Module):
     # A plain tuple, so that the axes are not registered here: an axis belongs to the network.
     _axes: tuple[Axis | None, Axis | None]
     _plans: dict[tuple[object, ...], LayerPlan]
-    _kept: KeptSamples | None = None
-    _shared: SharedParameters | None = None
+    _kept: SampleCache | None = None
+    _shared: FlatSlices | None = None
 
-    def _put_between(self, in_dimension: int | Axis, out_dimension: int | Axis) -> None:
-        """Set what the layer is between, once torch's constructor has run."""
+    def _set_axes(self, in_dimension: int | Axis, out_dimension: int | Axis) -> None:
+        """Store the axes, once torch's constructor has run."""
         ends = (in_dimension, out_dimension)
         in_axis, out_axis = (end if isinstance(end, Axis) else None for end in ends)
         self._axes = (in_axis, out_axis)
@@ -110,10 +110,10 @@ class IntegralLayer(nn.Module):
     def add_scale_corrections(self, levels: int) -> ScaleCorrections:
         """Give the layer corrections that depend on the scale, zero at first, and return them.
 
-        A layer between two axes is at the geometric mean of their scales.
+        The scale of a layer between two axes is the geometric mean of theirs.
 
         Args:
-            levels: How far down, in steps of 1/√2; see :class:`ScaleCorrections`.
+            levels: How far below full size they reach, in steps of 1/√2; see :class:`ScaleCorrections`.
 
         Raises:
             ValueError: If ``levels`` is not a positive integer, if the layer is on no axis, or if the
@@ -135,7 +135,7 @@ class IntegralLayer(nn.Module):
         return "corrections" in self._modules
 
     @classmethod
-    def _sharing(
+    def _from_plain(
         cls,
         plain: nn.Linear | nn.Conv2d,
         in_features: int,
@@ -169,7 +169,7 @@ class IntegralLayer(nn.Module):
         return layer
 
     def on_axes(self, in_axis: Axis | None, out_axis: Axis | None) -> IntegralLayer:
-        """Return a layer of the same kind on other axes, its parameters not yet meaningful."""
+        """Return a layer of the same class on other axes. The caller sets its parameters."""
         out_features, in_features = self.operator_shape(self.weight.shape)[:2]
         kind: Any = type(self)
         layer: IntegralLayer = kind(
@@ -183,7 +183,7 @@ class IntegralLayer(nn.Module):
         return layer
 
     def _options(self) -> dict[str, Any]:
-        """Return what the layer is made with besides its dimensions and its bias."""
+        """Return the constructor's arguments other than dimensions and bias."""
         raise NotImplementedError
 
     def discretize(self, at: Placements | None = None) -> nn.Module:
@@ -221,11 +221,11 @@ class IntegralLayer(nn.Module):
             used = [cast(Tensor, tensors[source]) for source in plan.sources]
 
             def sample() -> Parameters:
-                # What is kept must not refer to the parameters themselves, which could not be swapped.
+                # A cached reference to the parameters would make torch.utils.swap_tensors fail.
                 own = [None if tensor is None else tensor.detach() for tensor in tensors]
                 return self.as_parameters(sample_layers([plan], [own])[0])
 
-            kept = renewed(self._kept, plan, used, sample)
+            kept = cached_or_computed(self._kept, plan, used, sample)
             if kept is not None:
                 self.__dict__["_kept"] = kept
                 return cast(Parameters, kept.parameters)
@@ -266,7 +266,7 @@ class IntegralLayer(nn.Module):
         if plan is None:
             plan = self._make_plan(like, out_end, in_end)
             if not plan.is_learned:
-                if len(self._plans) >= MOST_SIZES:
+                if len(self._plans) >= MAX_CACHED_SIZES:
                     self._plans.clear()
                 self._plans[key] = plan
         return plan
@@ -299,11 +299,11 @@ class IntegralLayer(nn.Module):
         )
 
     def _current_parameters(self) -> Parameters:
-        found = None if torch.compiler.is_compiling() else SAMPLED.get().get(self)
+        found = None if torch.compiler.is_compiling() else PRESAMPLED.get().get(self)
         return self.discrete_parameters() if found is None else found
 
     def share(self, owner: nn.Module, name: str, start: int, shape: torch.Size) -> None:
-        """Give up a parameter, which is part of a network's flat one from now on.
+        """Delete a parameter that is now part of a network's flat parameter.
 
         Args:
             owner: The network.
@@ -314,7 +314,7 @@ class IntegralLayer(nn.Module):
         delattr(self, name)
         places = {} if self._shared is None else self._shared.places
         # Not through Module.__setattr__, which would register the owner as a part of the layer.
-        self.__dict__["_shared"] = SharedParameters((owner,), {**places, name: (start, shape)})
+        self.__dict__["_shared"] = FlatSlices((owner,), {**places, name: (start, shape)})
 
     def __getattr__(self, name: str) -> Any:
         shared = self.__dict__.get("_shared")
@@ -328,5 +328,5 @@ class IntegralLayer(nn.Module):
 
 
 def grid_or_features(dimension: int | Axis) -> int:
-    """Return how many stored values a dimension has."""
+    """Return a dimension's stored length: an axis' grid size, or the number of features."""
     return dimension.grid_size if isinstance(dimension, Axis) else dimension

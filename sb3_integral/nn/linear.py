@@ -44,7 +44,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
         n_inputs = grid_or_features(in_features) * in_repeat
         super().__init__(n_inputs, grid_or_features(out_features), bias, device, dtype)
         self.in_repeat = in_repeat
-        self._put_between(in_features, out_features)
+        self._set_axes(in_features, out_features)
 
     @classmethod
     def from_linear(
@@ -73,7 +73,7 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
                 f"in_repeat must divide the layer's {linear.in_features} inputs, got {in_repeat}"
             )
         n_inputs = linear.in_features // in_repeat
-        layer: IntegralLinear = cls._sharing(linear, n_inputs, in_axis, out_axis, in_repeat=in_repeat)
+        layer: IntegralLinear = cls._from_plain(linear, n_inputs, in_axis, out_axis, in_repeat=in_repeat)
         return layer
 
     def _options(self) -> dict[str, Any]:

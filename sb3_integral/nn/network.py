@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sb3_integral.nn.axis import Axes
 from sb3_integral.nn.copying import copied
-from sb3_integral.nn.engine import KeptSamples, Parameters, renewed, sample_layers
-from sb3_integral.nn.layer import SAMPLED, IntegralLayer
+from sb3_integral.nn.engine import Parameters, SampleCache, cached_or_computed, sample_layers
+from sb3_integral.nn.layer import PRESAMPLED, IntegralLayer
 from sb3_integral.nn.plan import Tensors
 from sb3_integral.nn.running import has_hooks, run_at_sizes
 from sb3_integral.nn.sizes import Size
@@ -70,7 +70,7 @@ class IntegralNetwork(nn.Module):
         for layer, name, tensor in named:
             layer.share(self, name, start, tensor.shape)
             start += tensor.numel()
-        self._kept: KeptSamples | None = None
+        self._kept: SampleCache | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -95,11 +95,11 @@ class IntegralNetwork(nn.Module):
         """Run the module at the current size."""
         if torch.compiler.is_compiling():
             return self.module(*args, **kwargs)
-        token = SAMPLED.set(self._sampled())
+        token = PRESAMPLED.set(self._sampled())
         try:
             return self.module(*args, **kwargs)
         finally:
-            SAMPLED.reset(token)
+            PRESAMPLED.reset(token)
 
     def forward_at_sizes(self, inputs: Tensor, sizes: Sequence[Size]) -> list[Any]:
         """Run the module at each of several sizes; the network keeps its own.
@@ -160,7 +160,7 @@ class IntegralNetwork(nn.Module):
         for layer in self._layers:
             if "corrections" in layer._modules:
                 used += layer.levels()
-        kept = renewed(self._kept, [flat.dtype, *placements], used, sample)
+        kept = cached_or_computed(self._kept, [flat.dtype, *placements], used, sample)
         if kept is None:
             return sample()
         self.__dict__["_kept"] = kept  # not through Module.__setattr__, which is slow

@@ -18,7 +18,7 @@ from sb3_integral.nn.layer import IntegralLayer
 from sb3_integral.requirements import require
 
 LARGEST_DISTANCE = 65_535
-"""The solver counts in 16-bit integers: the longest distance becomes this."""
+"""The longest distance is scaled to this, because the solver uses 16-bit integers."""
 
 
 def shortest_path(vectors: Float[Tensor, "n features"], seconds: float = 0.2) -> Int[Tensor, " n"]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
 from sb3_integral.nn.axis import Axes
-from sb3_integral.nn.engine import Parameters, must_be_traced, sample_groups
+from sb3_integral.nn.engine import Parameters, needs_tracing, sample_groups
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.plan import Tensors
 from sb3_integral.nn.sizes import Size
@@ -53,7 +53,7 @@ def run_at_sizes(
     """
     placements = [axes.placements(size) for size in sizes]
     layers = [module for module in modules if type(module) is IntegralLinear]
-    if not layers or not _is_mlp(modules) or must_be_traced():
+    if not layers or not _is_mlp(modules) or needs_tracing():
         return [_run_at(size, inputs, modules, axes) for size in sizes]
     plans = [[layer.plan(at) for layer in layers] for at in placements]
     if any(plan.is_learned for at_size in plans for plan in at_size):
@@ -75,7 +75,7 @@ def run_at_sizes(
 
 
 def has_hooks(modules: Iterable[nn.Module]) -> bool:
-    """Whether the call of one of some modules does more than its ``forward``."""
+    """Whether any module has hooks, or torch has global ones."""
     return any(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -91,7 +91,7 @@ def has_hooks(modules: Iterable[nn.Module]) -> bool:
 
 
 def _is_mlp(modules: Sequence[nn.Module]) -> bool:
-    """Return whether modules are dense layers and activations, of which nobody watches one."""
+    """Return whether modules are only dense layers and activations, without hooks."""
     first = modules[0]
     return (
         type(first) is IntegralLinear

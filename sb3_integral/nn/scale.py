@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 RATIO = math.sqrt(2.0)
-"""Between neighbouring scales, where sizes are many."""
+"""Ratio between neighbouring scales, for sizes above :data:`FINE`."""
 
 FINE = 16
 """From this size down each size is a scale of its own."""

@@ -10,9 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer
-from sb3_integral.nn.placement import nested_order
 
 
 @dataclass(frozen=True)
@@ -56,20 +54,12 @@ class SmoothnessPenalty:
             for dim, axis in enumerate((layer.out_axis, layer.in_axis)):
                 if axis is None or axis.grid_size < 2:
                     continue
-                along = _ascending(lam, dim, axis)
+                along = axis.ascending(lam, dim)
                 if self.total_variation:
                     total = total + self.total_variation * along.diff(dim=dim).abs().mean()
                 if self.spectral:
                     total = total + self.spectral * _high_frequencies(along, dim)
         return total
-
-
-def _ascending(lam: Tensor, dim: int, axis: Axis) -> Tensor:
-    """Return λ in the order in which its nodes lie along an axis."""
-    if not axis.nested:
-        return lam
-    places = torch.tensor(nested_order(axis.grid_size), device=lam.device).argsort()
-    return lam.index_select(dim, places)
 
 
 def _high_frequencies(values: Tensor, dim: int) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer
 
 
@@ -34,11 +35,11 @@ def truncate_spectrum(
 
     Args:
         weight: The weight.
-        keep: How many frequencies stay, the constant one included.
+        keep: Number of frequencies to keep, including frequency 0.
         dim: The dimension.
 
     Returns:
-        The inverse transform of what is left, shaped as the weight. With all
+        The filtered weight, of the same shape. With all
         ``weight.shape[dim] // 2 + 1`` frequencies it is the weight.
 
     Raises:
@@ -62,7 +63,7 @@ def cut_high_frequencies(layer: IntegralLayer, keep: int) -> None:
 
     Args:
         layer: The layer; its bias is truncated along the output axis.
-        keep: How many frequencies stay on each axis; all of them where there are fewer.
+        keep: Largest number of frequencies to keep on each axis.
 
     Raises:
         ValueError: If ``keep`` is smaller than 1.
@@ -72,7 +73,12 @@ def cut_high_frequencies(layer: IntegralLayer, keep: int) -> None:
     lam = layer.lam
     for dim, axis in enumerate((layer.out_axis, layer.in_axis)):
         if axis is not None:
-            lam = truncate_spectrum(lam, min(keep, axis.grid_size // 2 + 1), dim)
+            lam = _truncated_along(axis, lam, keep, dim)
     layer.lam = lam
     if layer.out_axis is not None and layer.bias is not None:
-        layer.bias.copy_(truncate_spectrum(layer.bias, min(keep, layer.out_axis.grid_size // 2 + 1)))
+        layer.bias.copy_(_truncated_along(layer.out_axis, layer.bias, keep, 0))
+
+
+def _truncated_along(axis: Axis, values: Tensor, keep: int, dim: int) -> Tensor:
+    n_kept = min(keep, axis.grid_size // 2 + 1)
+    return axis.stored(truncate_spectrum(axis.ascending(values, dim), n_kept, dim), dim)

@@ -36,7 +36,7 @@ DEEPEST_SCALE = 64
 """The most scale levels that a file can ask for; the smallest scale is then 1/√2⁶⁴."""
 
 KINDS = {"kernel": "matrix", "quadrature": "weights"}
-"""Arguments that are used only when the policy acts, and the method by which they are known."""
+"""Arguments that building does not use, each with the method that its class must have."""
 
 SIZELESS = ("optimizer_kwargs", "renorm_warmup_steps")
 """Arguments whose numbers make nothing larger."""

@@ -24,7 +24,7 @@ from sb3_integral.policies.layout import (
 from sb3_integral.policies.noise import AxisNoise
 
 NewAxis = Callable[..., Axis]
-"""Makes an axis of a size and, optionally, of a number of λ nodes."""
+"""Creates an axis from its size and, optionally, its number of λ nodes."""
 
 IntegralNorm = Callable[[nn.Module, Axis], nn.Module]
 """Returns a normalisation layer on the axis of the layer before it."""
@@ -33,9 +33,9 @@ IntegralNorm = Callable[[nn.Module, Axis], nn.Module]
 def make_actor_integral(
     policy: BasePolicy, new_axis: NewAxis, integral_norm: IntegralNorm, grids: Sequence[int] | None
 ) -> Axes:
-    """Make the layers of a policy's actor integral; their parameters stay the same objects.
+    """Convert a policy's actor to integral layers. Its parameters are kept if ``grids`` is None.
 
-    The actor's target networks are on the same axes, and so are critics that share the actor's features.
+    The actor's target networks use the same axes. So do critics that share its features extractor.
 
     Args:
         policy: A plain policy, changed in place.
@@ -100,11 +100,11 @@ def make_network_integral(
 
 
 def add_scale_corrections(policy: BasePolicy, levels: int | Sequence[int], n_actors: int) -> None:
-    """Give integral layers corrections that depend on the scale, and let the optimizers train them.
+    """Add scale corrections to the integral layers, and register them with the optimizers.
 
     Args:
         policy: The policy, changed in place.
-        levels: How far down; one number, or one for each layer of the actor.
+        levels: How far below full size they reach: one number, or one for each layer of the actor.
         n_actors: The actor, and each of its target networks.
 
     Raises:
@@ -136,7 +136,7 @@ def _make_dense_integral(
 
 
 def _put_noise_on(policy: BasePolicy, axis: Axis | None) -> None:
-    """Put state-dependent exploration on the axis of the layer that it reads."""
+    """Convert the gSDE distribution, if there is one, to the axis that it reads."""
     gsde = find_gsde(policy)
     if gsde is None or axis is None:
         return
@@ -189,7 +189,7 @@ def _make_cnn_integral(cnn: NatureCNN, channels: Iterator[Axis], features: Axis 
 
 
 def _move_to_grids(policy: BasePolicy, actors: Sequence[NetworkLayout], grids: Sequence[int]) -> None:
-    """Give an actor's layers as many nodes as λ grids have, initialised as SB3 initialises them."""
+    """Replace an actor's layers by new ones of the grids' sizes, initialised as in SB3."""
     layers: dict[str, nn.Module] = {}
     names = [(*net.hidden, *net.heads) for net in actors]
     for index, targets in enumerate(zip(*names, strict=True)):

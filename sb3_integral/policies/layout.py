@@ -9,12 +9,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
 Reads = Literal["features", "features and actions", "memory"]
+
+
+def policy_of(source: Any) -> Any:
+    """Return a model's policy; anything else is returned as it is."""
+    return source.policy if isinstance(source, BaseAlgorithm) else source
 
 
 class NetworkLayout(NamedTuple):

@@ -54,7 +54,7 @@ def action_masks(env: GymEnv) -> np.ndarray[Any, Any]:
 
 
 def check_action_masks(policy: Any, env: GymEnv) -> None:
-    """Refuse an environment without masks where the policy takes some.
+    """Check that the environment has action masks if the policy takes them.
 
     Raises:
         ValueError: If that is so.

@@ -11,7 +11,7 @@ from torch import Tensor
 from sb3_integral.nn import Axis
 
 LARGEST_EXPLN = 80.0
-"""SB3 computes the exponential on both sides of zero, which must not overflow on the side unused."""
+"""Upper bound of log-std: SB3's expln evaluates the exponential there too, though it is not used."""
 
 SMALLEST_STD = 1e-9
 """Stands for no noise at all; its logarithm is finite."""

@@ -10,7 +10,7 @@ from sb3_integral.nn import IntegralLayer
 
 
 class IntegralPart(BaseModel):
-    """Mixed into SB3's class of a part: its files hold no sizes, so it is saved at full size only."""
+    """Mixin for SB3's actors, critics and Q-networks, which are saved at full size only."""
 
     def save(self, path: str) -> None:
         """See SB3.
@@ -34,7 +34,7 @@ class IntegralPart(BaseModel):
 
 
 def part_class(plain: type[BaseModel]) -> type[IntegralPart]:
-    """Return the class of parts that SB3 makes of a class."""
+    """Return the integral subclass of an SB3 actor, critic or Q-network."""
     if plain not in _PART_CLASSES:
         own = {"__module__": plain.__module__, "__doc__": plain.__doc__}
         _PART_CLASSES[plain] = type(plain.__name__, (IntegralPart, plain), own)

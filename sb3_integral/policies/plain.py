@@ -41,7 +41,7 @@ FORGOTTEN = (
     "enable_critic_lstm",
     "lstm_kwargs",
 )
-"""Arguments that some of SB3's policies take, keep, and leave out of what they are rebuilt from."""
+"""Constructor arguments that some policies leave out of ``_get_constructor_parameters()``."""
 
 Policy = TypeVar("Policy", bound=BasePolicy)
 State = Mapping[str, Tensor]
@@ -225,7 +225,7 @@ def _memory_readers(modules: Mapping[str, nn.Module], side: str) -> list[tuple[s
 
 
 def _target(name: str) -> str:
-    """Return the name of a critic's part in its slow follower."""
+    """Return the name of a critic's parameter in its target network."""
     owner, dot, rest = name.partition(".")
     return f"{owner}_target.{rest}" if dot and owner == "critic" else name
 

@@ -15,7 +15,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
-from sb3_integral.policies.layout import NetworkLayout, dense, find_gsde, find_layout
+from sb3_integral.policies.layout import NetworkLayout, dense, find_gsde, find_layout, policy_of
 from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy
 from sb3_integral.resize import (
     CountsParameters,
@@ -246,7 +246,7 @@ def as_resizable(
         ValueError: If the source is no policy and no model, if it is plain and there is no method, or
             if it cannot be resized by the method.
     """
-    policy = source.policy if isinstance(source, BaseAlgorithm) else source
+    policy = policy_of(source)
     if isinstance(policy, Resizable):
         return policy
     if method is None or not isinstance(policy, BasePolicy):
@@ -262,7 +262,7 @@ def _fitted(
     policy: BasePolicy,
     observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None,
 ) -> ResizeMethod:
-    """Show a method what the policy's first layer reads, if it looks at that."""
+    """Fit a data-dependent resize method to the inputs of the policy's first layer."""
     if observations is None or not isinstance(method, DataResizeMethod):
         return method
     net = find_layout(policy).actors[0]

@@ -61,7 +61,7 @@ def model_file(path: Path) -> Path:
 
 
 def _is_whole(file: Path) -> bool:
-    """Return whether a file stands where rl-zoo3 and this library leave one, and not half-written."""
+    """Return whether a file is complete and where rl-zoo3 or this library saves it."""
     is_named = file.suffix != ".zip" or file.with_suffix("").is_dir()
     return is_named and not any(map(LEFTOVER.fullmatch, file.parts))
 

@@ -53,6 +53,9 @@ UNREADABLE = (
 )
 """What reading, and building what was read, raises where a file is wrong."""
 
+LONGEST_CAUSE = 2000
+"""Characters of what is said against a file: it may quote megabytes of the file."""
+
 State = dict[str, Tensor]
 
 
@@ -112,12 +115,12 @@ def load_policy(
     try:
         header, tensors = _read(Path(path))
     except UNREADABLE as error:
-        raise ValueError(f"{path} is not a whole safe file: {error!r}") from error
+        raise ValueError(f"{path} is not a whole safe file: {_cause(repr(error))}") from error
     _check_header(path, header, tensors)
     try:
         policy = _build(parse_description(header["policy"]), tensors)
     except UNREADABLE as error:
-        raise ValueError(f"{path} holds no policy that can be built: {one_line(error)}") from error
+        raise ValueError(f"{path} holds no policy that can be built: {_cause(error)}") from error
     asked = (observation_space, action_space)
     own = (policy.observation_space, policy.action_space)
     if any(space is not None and space != other for space, other in zip(asked, own, strict=True)):
@@ -159,14 +162,16 @@ def _read(path: Path) -> tuple[dict[str, str], State]:
 def _check_header(path: Path | str, header: dict[str, str], tensors: State) -> None:
     version = header.get("version", "")
     if header.get("format") != FORMAT or not (version.isascii() and version.isdecimal()):
-        raise ValueError(f"{path} is not a safe file of a policy, its header has {sorted(header)}")
+        raise ValueError(
+            f"{path} is not a safe file of a policy, its header has {_cause(sorted(header))}"
+        )
     if version != str(VERSION):
         raise ValueError(
             f"{path} is of version {version[:9]} of the format, expected {VERSION}; "
             f"it was not written by sb3-integral {__version__}"
         )
     if header.keys() != {"format", "version", "policy", "sha256"}:
-        raise ValueError(f"{path} is not a whole safe file, its header has {sorted(header)}")
+        raise ValueError(f"{path} is not a whole safe file, its header has {_cause(sorted(header))}")
     if header["sha256"] != _digest(header, tensors):
         raise ValueError(f"{path} was changed since it was written: its digest does not match")
 
@@ -181,6 +186,11 @@ def _digest(header: dict[str, str], tensors: State) -> str:
     for _, tensor in sorted(tensors.items()):
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _cause(text: object) -> str:
+    line = one_line(text)
+    return line if len(line) <= LONGEST_CAUSE else f"{line[:LONGEST_CAUSE]}..."
 
 
 def _build(content: dict[str, Any], tensors: State) -> BasePolicy:

@@ -11,6 +11,9 @@ from gymnasium import spaces
 LARGEST_SPACE = 2**24
 """Elements of the largest space that is read where nothing else says how large it can be."""
 
+MOST_PARTS = 2**12
+"""Parts that the dictionaries in a file can have together: each takes some time to make."""
+
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16")
 """Types of numbers that a space in a file can have."""
 
@@ -69,6 +72,7 @@ class _Reader:
 
     def __init__(self, largest: int) -> None:
         self._largest = self._left = largest
+        self._n_parts = 0
 
     def space(self, content: Json) -> spaces.Space[Any]:
         kind = content.get("type") if isinstance(content, dict) else None
@@ -92,6 +96,9 @@ class _Reader:
             isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
         ):
             raise ValueError(f"a Dict space needs pairs of names and spaces, got {pairs!r:.200}")
+        self._n_parts += len(pairs)
+        if self._n_parts > MOST_PARTS:
+            raise ValueError(f"a space has too many parts, expected {MOST_PARTS} at most")
         return spaces.Dict([(name, self.space(inner)) for name, inner in pairs])
 
     def _box(self, content: dict[str, Json]) -> spaces.Box:

@@ -297,6 +297,10 @@ WRONG = {
         ),
         "a space is too large",
     ),
+    "countless spaces": (
+        put("observation_space", {"type": "Dict", "spaces": [[str(i), BOX] for i in range(10**5)]}),
+        "a space has too many parts",
+    ),
     "deep kernel": (argue("kernel", nested_kernel(30)), "more than 12 levels"),
     "endless": (argue("net_arch", {"pi": [10**30], "vf": []}), "too large"),
     "shape": (replace(WEIGHT, torch.zeros(3, 3)), r"is torch.float32 of shape \(3, 3\)"),
@@ -340,6 +344,16 @@ def test_deep_nesting_is_refused(forge: Callable[..., Path], text: str) -> None:
     path = forge(policy=text)
     with pytest.raises(ValueError, match="holds no policy"):
         load_policy(path)
+
+
+@pytest.mark.parametrize("name", ["class", "sizes"])
+def test_what_is_said_is_short_however_long_the_file_is(forge: Callable[..., Path], name: str) -> None:
+    with pytest.raises(ValueError, match="holds no policy") as raised:
+        load_policy(forge(put(name, "x" * 10**6)))
+    assert len(str(raised.value)) < 4000
+    with pytest.raises(ValueError, match="its header has") as raised:
+        load_policy(forge(**{"x" * 10**6: ""}))
+    assert len(str(raised.value)) < 4000
 
 
 def test_another_version_says_so(forge: Callable[..., Path]) -> None:

@@ -102,7 +102,7 @@ def test_all_sizes_are_sampled_in_one_step_of_autograd() -> None:
         step
         for output in outputs
         for step in steps_of(output)
-        if type(step).__name__ == "_SampleBackward"
+        if type(step).__name__ == "_FusedSamplingBackward"
     }
     assert len(sampling) == 1
 

@@ -123,6 +123,24 @@ def test_high_frequencies_of_lam_are_cut_along_each_axis(
         torch.testing.assert_close(layer.bias.detach(), expected_bias)
 
 
+def test_nested_axes_are_cut_along_their_points_and_not_in_the_order_of_storage() -> None:
+    # given the same functions on axes whose nodes are stored in another order
+    even = IntegralLinear(Axis(8), Axis(6), dtype=torch.float64)
+    nested = IntegralLinear(Axis(8, nested=True), Axis(6, nested=True), dtype=torch.float64)
+    assert nested.in_axis is not None
+    assert nested.out_axis is not None
+    with torch.no_grad():
+        nested.lam = nested.out_axis.stored(nested.in_axis.stored(even.lam, 1), 0)
+        nested.bias.copy_(nested.out_axis.stored(even.bias, 0))
+    # when
+    cut_high_frequencies(even, 2)
+    cut_high_frequencies(nested, 2)
+    # then they still are the same
+    lam = nested.in_axis.ascending(nested.out_axis.ascending(nested.lam, 0), 1)
+    torch.testing.assert_close(lam, even.lam)
+    torch.testing.assert_close(nested.out_axis.ascending(nested.bias, 0), even.bias)
+
+
 @pytest.mark.parametrize("layer", layers(), ids=["both", "in", "out", "conv"])
 def test_layer_with_more_than_all_frequencies_stays_itself(
     layer: IntegralLinear | IntegralConv2d,

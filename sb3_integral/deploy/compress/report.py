@@ -17,7 +17,7 @@ RESULT = "result.json"
 CURVE = "curve.png"
 
 COLUMNS = ("neurons", "parameters", "bytes", "MACs", "µs", "mean return", "kept", "episodes", "verdict")
-"""Of the table."""
+"""Columns of the table."""
 
 TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ env }}, compressed</title>

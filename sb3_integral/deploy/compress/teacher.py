@@ -32,6 +32,7 @@ from sb3_integral.evaluation.sweep import play_all
 from sb3_integral.imitation.observations import check_student_spaces
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.nn.sizes import as_size
+from sb3_integral.policies.layout import policy_of
 from sb3_integral.policies.masking import takes_action_masks
 from sb3_integral.policies.vec_wrappers import WrapperMaker
 
@@ -63,7 +64,8 @@ class Teacher:
     @property
     def policy(self) -> BasePolicy:
         """The agent's policy."""
-        return self.source.policy if isinstance(self.source, BaseAlgorithm) else self.source
+        policy: BasePolicy = policy_of(self.source)
+        return policy
 
     def environment(self, n_envs: int, seed: int) -> OriginalEnv:
         """Make environments that show the student's observations, stepped as one batch."""
@@ -149,7 +151,7 @@ def read_teacher(
         if env is None and training_env is not None:
             env = training_env.get_attr("spec", 0)[0]
     factory, name = _factory(env)
-    policy: Any = source.policy if isinstance(source, BaseAlgorithm) else source
+    policy = policy_of(source)
     if training_env is None:
         training_env = make_environment(policy, factory, normalize)
     made = evaluation_env(policy, factory, training_env)

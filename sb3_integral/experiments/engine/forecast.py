@@ -12,19 +12,20 @@ from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.engine.stage import RECORD
 
 Kind = tuple[str, ...]
-"""The properties that are the same for stages that take equally long for an equal amount of work."""
+"""A key of similar stages, which take about the same time per unit of work."""
 
 Past = dict[Kind, tuple[float, float]]
-"""Seconds and amount of work of all stages that were made, by kind."""
+"""Total seconds and total work of all recorded stages, by kind."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The time that the stages of a plan will take that are still to be made.
+    """The expected duration of a plan's pending stages.
 
     Attributes:
         seconds: On one worker, by the name of the stage; stages of an unknown kind are left out.
-        chain: Seconds of the longest chain of stages each of which needs the one before.
+        chain: Seconds of the critical path: the longest chain of stages of which each needs the one
+            before.
         unknown: Names of the stages of an unknown kind.
     """
 
@@ -39,7 +40,7 @@ class Forecast:
 
 
 def past_stages(folders: Iterable[Path]) -> Past:
-    """Return how long the stages in some experiments' folders took, for how much work, by kind."""
+    """Return the total seconds and work of all stages recorded in some folders, by kind."""
     past: Past = {}
     for folder in folders:
         for path in folder.rglob(RECORD):
@@ -74,12 +75,12 @@ def forecast(plan: Plan, past: Past) -> Forecast:
 
 
 def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
-    """Return how long experiments take together: no less than the longest chain of stages."""
+    """Return a lower bound on the wall time of experiments that run together."""
     chain = max((forecast.chain for forecast in forecasts), default=0.0)
     return max(chain, sum(forecast.total for forecast in forecasts) / workers)
 
 
 def _kinds(function: str, environment: Mapping[str, str] | None, name: str) -> tuple[Kind, Kind]:
-    """Return the kinds of a stage: its function, and, which is closer, the same stage of any seed."""
+    """Return a stage's kinds: by function, then the more specific one: the same stage of any seed."""
     place = "" if environment is None else environment["id"]
     return (function, place), (function, place, re.sub(r"^seed-\d+/", "", name))

@@ -90,7 +90,7 @@ class Task:
 
 
 def _reason(stage: Stage, record: dict[str, object]) -> str | None:
-    """Return why a stage with this record is made anew: "" if its needs are, None without a record."""
+    """Return why a stage is run again: "" if only a dependency changed, None without a record."""
     if "key" not in record:
         return None
     changes = []

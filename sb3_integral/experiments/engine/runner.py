@@ -21,7 +21,7 @@ POLL_SECONDS = 0.2  # how long the runner waits before it looks for progress
 
 
 class Watcher(Protocol):
-    """Is told how tasks fare."""
+    """Receives the progress of tasks."""
 
     def started(self, task: Task) -> None:
         """A stage is being made."""

@@ -1,4 +1,4 @@
-"""The versions of the packages, and the digests of the source files, that a result depends on."""
+"""Package versions and source digests, which tell whether a result is out of date."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def versions_of(distributions: Iterable[str]) -> dict[str, str]:
 
 
 def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
-    """Return versions and digests of the code of modules, and of the modules that they import.
+    """Return the versions or source digests of modules and of their imports.
 
     Returns:
         For installed packages the name and version of their distribution, for all others (files beside
@@ -54,7 +54,7 @@ def versions_of_modules(modules: Iterable[str]) -> dict[str, str]:
 
 
 def local_sources(modules: Iterable[str]) -> dict[str, Path]:
-    """Return the source files of modules, and of their imports, that no distribution holds.
+    """Return the source files of those modules and imports that are not installed packages.
 
     Returns:
         By their path relative to the folder from which they are imported.
@@ -75,7 +75,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _walk(modules: Iterable[str]) -> Iterator[tuple[str, dict[str, Path] | None]]:
-    """Give top-level modules, and the files of those that no distribution holds (else None)."""
+    """Yield each top-level module with its local source files; None if it has none."""
     remaining = {module.partition(".")[0] for module in modules} - _IGNORED
     seen = set(_IGNORED)
     while remaining:

@@ -30,7 +30,12 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from sb3_integral.evaluation import Moments, interquartile_mean, normalized_score, welch_p
+from sb3_integral.evaluation import (
+    Moments,
+    interquartile_mean,
+    normalized_score,
+    welch_p,
+)
 from sb3_integral.experiments.files import SWEEP
 
 Row = Mapping[Any, Any]

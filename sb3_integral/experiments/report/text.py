@@ -1,6 +1,6 @@
-"""The cells of a table as text, which Markdown, the terminal and the page arrange.
+"""Format table values as text, for Markdown, the terminal and HTML.
 
-Each function that makes cells returns a frame with a row for each size, in the order of the table.
+Each function of cells returns a data frame with one row per size, in the table's order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def size_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paper_cells(table: pd.DataFrame, form: str) -> pd.DataFrame:
-    """Return the paper's returns in a format of numbers; no column where it has none."""
+    """Format the paper's returns, one column per network that has any."""
     rows = table.drop_duplicates("n_hidden").to_dict("records")
     return pd.DataFrame(
         {
@@ -49,7 +49,7 @@ def number(value: float, form: str = ".1f") -> str:
 
 
 def spread(mean: float, std: float = math.nan, form: str = "") -> str:
-    """Return a mean, and a standard deviation where there is one; without a format, by their size."""
+    """Format a mean and, unless NaN, its standard deviation; by default by the size of the mean."""
     form = form or (".0f" if abs(mean) >= 1000 else ".1f")
     return number(mean, form) + ("" if pd.isna(std) else f" ± {std:{form}}")
 

@@ -21,7 +21,7 @@ from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.nn.spectrum import mean_spectrum
-from sb3_integral.policies import Resizable
+from sb3_integral.policies import IntegralPolicy, Resizable
 from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.policies.serialization import load_policy
 
@@ -55,11 +55,19 @@ def draw_figures(
 def second_layer(student: BasePolicy) -> Tensor | None:
     """Return the weight from the first to the second hidden layer at full size; None if there is none.
 
-    Its shape is (neurons of the second, neurons of the first).
+    Neurons of an integral student are in the order of their points on the axes, in which the weight is a
+    sampled function. The shape is (neurons of the second, neurons of the first).
     """
     policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
     hidden = find_layout(policy).actors[0].hidden
-    return dense(policy, hidden[1]).weight.detach() if len(hidden) > 1 else None
+    if len(hidden) < 2:
+        return None
+    weight = dense(policy, hidden[1]).weight.detach()
+    if not isinstance(student, IntegralPolicy):
+        return weight
+    axes = list(student.actor_axes)[-len(hidden) :]
+    first, second = (axis.placement_at(axis.max_size).points.argsort() for axis in axes[:2])
+    return weight[second][:, first]
 
 
 def plot_weights(path: Path, weights: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The stage that measures what returns are compared with: the expert, and random actions."""
+"""The stage that evaluates what returns are compared with: the expert and a random policy."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def evaluate_references(
 
 
 class _RandomPolicy:
-    """Draws actions from the action space, which has to be seeded."""
+    """A policy that samples from the action space, which the caller seeds."""
 
     def __init__(self, venv: VecEnv) -> None:
         self._venv = venv

@@ -1,4 +1,4 @@
-"""What imitation 1.0.1 needs for its scripts to train the student, and read the expert, they are told.
+"""Patches for imitation 1.0.1: its scripts use the configured student and expert.
 
 Importing this changes nothing; :func:`repaired_experiment` changes imitation for the whole process.
 """

@@ -90,7 +90,8 @@ def test_some_follow_from_the_printed_figures_to_the_last_digit():
         if row.welch_p
         == two_digits(
             welch_p_from_moments(
-                Moments(row.inn_ar, row.inn_std, RUNS), Moments(row.nn_ar, row.nn_std, RUNS)
+                Moments(row.inn_ar, row.inn_std, RUNS),
+                Moments(row.nn_ar, row.nn_std, RUNS),
             )
         )
     }

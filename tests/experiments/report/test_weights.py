@@ -32,6 +32,17 @@ def test_the_weight_between_hidden_layers_is_that_of_the_actor_at_full_size():
     assert integral.sizes == (5, 4)
 
 
+def test_neurons_of_an_integral_student_are_in_the_order_of_their_points():
+    # given a student whose axes nest, so that its neurons are stored in another order
+    student = build(INTEGRAL)
+    first, second = student.actor_axes
+    stored = student.mlp_extractor.policy_net[2].weight.detach()
+    # then
+    expected = second.ascending(first.ascending(stored, 1), 0)
+    assert torch.equal(second_layer(student), expected)
+    assert not torch.equal(expected, stored)
+
+
 def test_one_hidden_layer_has_none():
     assert second_layer(build(SHALLOW)) is None
 
