@@ -21,6 +21,7 @@ from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.numpy_actor import NumpyActor
 from sb3_integral.actor.quantized import Weights, check_weights
 from sb3_integral.actor.spec import ActorSpec, Perceptron
+from sb3_integral.actor.torch_module import torch_actor
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.escaping import c_comment
 from sb3_integral.nn import Size
@@ -82,6 +83,8 @@ def export_c(
     check_weights(weights)
     check_file_target(path)
     spec = actor_spec(source, size, normalize)
+    if spec.memory is not None and weights != "float32":
+        raise ValueError(f"a recurrent policy has weights of float32, got {weights}")
     text = "\n".join(_header(spec, name, weights, notes)) + "\n"
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="ascii")
@@ -91,12 +94,14 @@ def export_c(
 def _header(spec: ActorSpec, name: str, weights: Weights, notes: Notes | None) -> Iterator[str]:
     perceptron, head = spec.perceptron(), spec.head
     constants = dict(_constants(perceptron, spec, name, weights))
-    described = describe(spec, notes, NumpyActor(spec, weights), weights)
+    act = NumpyActor(spec, weights) if spec.memory is None else torch_actor(spec).act
+    described = describe(spec, notes, act, weights)
     observed, count = perceptron.widths[0], math.prod(head.shape)
     real = "double" if spec.observation_dtype() is np.float64 else "float"
     one_choice = head.c_type == "int" and not head.shape
     result, output = ("int", "") if one_choice else ("void", f", {head.c_type} *action")
     masks = ", const unsigned char *allowed" if spec.maskable else ""
+    state = f", struct {name}_memory *memory" if perceptron.gates else ""
     yield from _comment(spec, perceptron, described, constants, real)
     guard = f"{name.upper()}_H"
     yield f"#ifndef {guard}\n#define {guard}\n\n#include <math.h>"
@@ -109,7 +114,10 @@ def _header(spec: ActorSpec, name: str, weights: Weights, notes: Notes | None) -
     body = "\n".join(_body(perceptron, name, real, weights))
     if f"{name}_tanh(" in body:
         yield C_TANH.format(tanh=f"{name}_tanh")
-    yield f"static inline {result} {name}_act(const {real} *observation{output}{masks})\n{{\n{body}"
+    if perceptron.gates:
+        yield from c_layers.memory(name, perceptron.gates, perceptron.hidden)
+    yield f"static inline {result} {name}_act(const {real} *observation{state}{output}{masks})"
+    yield f"{{\n{body}"
     last = f"layer_{len(perceptron.layers)}"
     if masks:
         yield f"    for (j = 0; j < {spec.maskable}; ++j)\n        if (allowed && !allowed[j])"
@@ -137,17 +145,21 @@ def _comment(
     flash = sum(values.nbytes for values in constants.values())
     has_own = perceptron.statistics is not None
     stack = 4 * (sum(sizes) if has_own else sum(sizes[1:]))
+    stack += 4 * (_joined(perceptron) + perceptron.hidden) if perceptron.gates else 0
     stack += 2 * max(sizes[:-1]) if described.weights == "q15" else 0
     yield f"/* A deterministic policy, written by {described.library}, for C99 or newer.\n *"
     widths = " - ".join(map(str, sizes))
     yield f" * layers:      {widths} ({parameters} parameters, weights of {described.weights})"
-    yield f" * memory:      {flash} bytes of constants in flash, {stack} bytes of arrays on the stack"
+    yield f" * takes:       {flash} bytes of constants in flash, {stack} bytes of arrays on the stack"
     seen, done = (_described(space) for space in (spec.observation_space, spec.action_space))
     yield f" * observation: const {real} observation[{sizes[0]}], raw, of {seen}"
     yield f" * action:      {returns}, of {done}"
     if spec.maskable:
         yield f" * allowed:     const unsigned char allowed[{spec.maskable}], 0 forbids; NULL allows all"
     yield " * Nothing is allocated; two threads can call it at once. Activations may need -lm."
+    if perceptron.gates:
+        count = 2 * perceptron.gates * perceptron.hidden
+        yield f" * memory:      the policy's state, {4 * count} bytes that the caller keeps and resets"
     if described.weights == "q15":
         yield " * An infinite input counts as NaN; smaller ones are rounded to 16 bits."
     yield " * NaN gives a float action of NaN, and is the largest choice; not with -ffast-math.\n *"
@@ -163,13 +175,24 @@ def _body(perceptron: Perceptron, name: str, real: str, weights: Weights) -> Ite
             yield f"    float layer_{index}[{width}];"
     if weights == "q15":
         yield f"    int16_t rounded[{max(perceptron.widths[:-1])}];\n    float unit;"
+    if perceptron.gates:
+        yield f"    float joined[{_joined(perceptron)}], shown[{perceptron.hidden}];"
     yield "    int i, j;"
     if perceptron.statistics is not None:
         yield from _normalized(perceptron.statistics, name, perceptron.widths[0], real)
         before = "layer_0"
     for index, layer in enumerate(perceptron.layers):
-        yield from c_layers.statements(name, index, layer, before, weights)
-        before = f"layer_{index + 1}"
+        if index < perceptron.gates:
+            yield from c_layers.cells(name, index, layer, before, weights)
+            before = "shown"
+        else:
+            yield from c_layers.statements(name, index, layer, before, weights)
+            before = f"layer_{index + 1}"
+
+
+def _joined(perceptron: Perceptron) -> int:
+    """Return the most numbers that gates read."""
+    return max(int(layer.weight.shape[1]) for layer in perceptron.layers[: perceptron.gates])
 
 
 def _described(space: object) -> str:
@@ -220,11 +243,20 @@ def _selftest(spec: ActorSpec, name: str, real: str, described: Description) -> 
     yield f"/* Returns 0 if an example observation gives the action that it should{tolerance},"
     yield " * and else the place, from 1, of the first number that is wrong. */"
     yield f"static inline int {name}_selftest(void)\n{{"
-    yield f"    {array('observation', observed)}    {array('expected', wanted)}"
-    if kind == "int" and not shape:
-        yield f"    return {name}_act(observation{masks}) != expected[0];\n}}"
+    yield f"    {array('observation', observed)}    {array('expected', wanted)}".rstrip()
+    one_choice = kind == "int" and not shape
+    state = ", &memory" if spec.memory is not None else ""
+    call = f"{name}_act(observation{state}{'' if one_choice else ', action'}{masks})"
+    if state:
+        yield f"    struct {name}_memory memory;"
+    if not one_choice:
+        yield f"    {kind} action[{len(action)}];\n    int j;"
+    if state:
+        yield f"    {name}_reset(&memory);\n    {call};"
+    if one_choice:
+        yield f"    return {call} != expected[0];\n}}"
         return
-    yield f"    {kind} action[{len(action)}];\n    int j;\n    {name}_act(observation, action{masks});"
+    yield f"    {call};"
     yield f"    for (j = 0; j < {len(action)}; ++j)"
     wrong = "action[j] != expected[j]"
     if kind == "float":

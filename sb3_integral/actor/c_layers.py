@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sb3_integral.actor.activations import c_activation
+from sb3_integral.actor.memory import GATES
 from sb3_integral.actor.quantized import LEAST_EXPONENT, Weights, rounded_weights
 from sb3_integral.actor.spec import Layer
 
@@ -145,3 +146,41 @@ def _in_rows(texts: Iterable[str]) -> Iterator[str]:
             line = "       "
         line = f"{line} {text}"
     yield line
+
+
+def memory(name: str, gates: int, hidden: int) -> Iterator[str]:
+    """Yield the type of a recurrent policy's state, and what brings it to an episode's start."""
+    count = gates * hidden
+    yield "/* What the policy remembers; its caller keeps it. */"
+    yield f"struct {name}_memory {{\n    float hidden[{count}], cell[{count}];\n}};\n"
+    yield "/* To be called at the start of each episode. */"
+    yield f"static inline void {name}_reset(struct {name}_memory *memory)\n{{\n    int j;"
+    yield f"    for (j = 0; j < {count}; ++j)\n        memory->hidden[j] = memory->cell[j] = 0.0f;\n}}\n"
+
+
+def cells(name: str, index: int, layer: Layer, before: str, weights: Weights) -> Iterator[str]:
+    """Yield statements that compute a layer of an LSTM: its gates, its state, and ``shown``.
+
+    Args:
+        name: How names of constants begin.
+        index: The layer's.
+        layer: The gates, which read the hidden state behind the layer's input.
+        before: The array that it reads.
+        weights: How its weights are kept.
+    """
+    hidden = len(layer.bias) // GATES
+    read, first = layer.weight.shape[1] - hidden, index * hidden
+    yield f"    for (j = 0; j < {read}; ++j)\n        joined[j] = {before}[j];"
+    yield f"    for (j = 0; j < {hidden}; ++j)"
+    yield f"        joined[{read} + j] = memory->hidden[{first} + j];"
+    yield from statements(name, index, layer, "joined", weights)
+    yield f"    for (j = 0; j < {hidden}; ++j) {{\n        const float *gate = layer_{index + 1} + j;"
+
+    def sigmoid(gate: int) -> str:
+        return f"(0.5f + 0.5f * {name}_tanh(0.5f * gate[{gate * hidden}]))"
+
+    new = f"{sigmoid(0)} * {name}_tanh(gate[{2 * hidden}])"
+    yield f"        const float cell = {sigmoid(1)} * memory->cell[{first} + j] + {new};"
+    yield f"        memory->cell[{first} + j] = cell;"
+    yield f"        shown[j] = {sigmoid(3)} * {name}_tanh(cell);"
+    yield f"        memory->hidden[{first} + j] = shown[j];\n    }}"

@@ -168,7 +168,7 @@ def weights_sha256(spec: ActorSpec) -> str:
     found = hashlib.sha256()
     arrays = [
         own.detach().cpu().numpy()
-        for part in (spec.extractor, spec.layers)
+        for part in (spec.extractor, spec.memory or nn.Identity(), spec.layers)
         for own in part.state_dict().values()
     ]
     arrays += [
@@ -236,6 +236,8 @@ def _folded(spec: ActorSpec) -> Iterator[str]:
     parts = space.values() if isinstance(space, spaces.Dict) else [space]
     if spec.normalize_images and any(is_image_space(own) for own in parts):
         yield "images are divided by 255"
+    if spec.memory is not None:
+        yield "the policy is recurrent; the example's action is that of its second step from the start"
     yield spec.head.described
 
 

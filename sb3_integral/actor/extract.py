@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from sb3_integral.actor.heads import NOISE, make_head
+from sb3_integral.actor.memory import Memory
 from sb3_integral.actor.normalization import check_statistics, statistics_of
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
@@ -55,8 +56,8 @@ def actor_spec(
         The actor at that size, with copies of the policy's layers on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: If a size is wrong, the normalisation does not fit, the policy is recurrent or of an
-            unknown kind, or SB3 itself cannot act on such observations.
+        ValueError: If a size is wrong, the normalisation does not fit, the policy is of an unknown kind,
+            or SB3 itself cannot act on such observations.
     """
     policy = ordinary_policy(source, size)
     _check_shapes(policy.observation_space)
@@ -81,6 +82,7 @@ def actor_spec(
         make_head(policy.action_space, outputs, policy.squash_output),
         (outputs or 0) if takes_action_masks(policy) else 0,
         None if make_noise is None or outputs is None else make_noise(policy, outputs),
+        None if parts.memory is None else Memory(cast(nn.LSTM, policy.get_submodule(parts.memory))),
     )
 
 

@@ -43,6 +43,8 @@ class NumpyActor:
 
     def __init__(self, spec: ActorSpec, weights: Weights = "float32") -> None:
         check_weights(weights)
+        if spec.memory is not None:
+            raise ValueError("the policy is recurrent, expected a policy without memory")
         perceptron = spec.perceptron()
         self._head = spec.head
         self._shape = spec.observation_space.shape or ()

@@ -23,8 +23,16 @@ from sb3_integral.actor.description import KEY, Notes, describe
 from sb3_integral.actor.examples import example_observations
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.normalization import DrawbackWarning
-from sb3_integral.actor.onnx_policy import ACTION, MASKS, SPACES, OnnxPolicy, input_names
-from sb3_integral.actor.torch_module import TorchActor, exported_program
+from sb3_integral.actor.onnx_policy import (
+    ACTION,
+    MASKS,
+    NEXT,
+    SPACES,
+    STATE,
+    OnnxPolicy,
+    input_names,
+)
+from sb3_integral.actor.torch_module import RecurrentActor, TorchActor, exported_program, torch_actor
 from sb3_integral.atomic import atomic_file, check_file_target
 from sb3_integral.nn import Size
 from sb3_integral.policies.space_json import space_to_json
@@ -57,7 +65,9 @@ def export_onnx(
     The file takes raw observations, of any batch size, and gives actions as ``predict`` does: clipped or
     unscaled to the action space, or the best choice. Inputs are called ``observation``, or by the
     names of a dictionary's parts (see :func:`~sb3_integral.actor.onnx_policy.input_names`), and
-    ``action_masks`` where the policy takes such; the output is ``action``. The file's metadata has its
+    ``action_masks`` where the policy takes such; the output is ``action``. A recurrent policy's file
+    takes its state as ``hidden``, ``cell`` and ``episode_start``, and gives ``next_hidden`` and
+    ``next_cell``, of shape (layers, batch, hidden). The file's metadata has its
     :class:`~sb3_integral.actor.Description` as JSON, with the notes. The other arguments are as for
     :func:`~sb3_integral.actor.actor_spec`. Returns the path.
 
@@ -70,14 +80,17 @@ def export_onnx(
     path = Path(path)
     check_file_target(path)
     spec = actor_spec(source, size, normalize)
-    actor = TorchActor(spec)
+    actor = torch_actor(spec)
     described = describe(spec, notes, actor.act)
     both = {"observation": spec.observation_space, "action": spec.action_space}
     content = {name: space_to_json(space) for name, space in both.items()}
     with _quiet():
         program: Any = torch.onnx.export(exported_program(actor), dynamo=True, verbose=False)
-    inputs = [*input_names(spec.observation_space).values(), *([MASKS] if spec.maskable else [])]
-    _name(program.model.graph, inputs)
+    others, outputs = ([MASKS] if spec.maskable else []), [ACTION]
+    if spec.memory is not None:
+        others, outputs = list(STATE), [ACTION, *NEXT]
+    inputs = [*input_names(spec.observation_space, (*STATE, *NEXT) if spec.memory else ()).values()]
+    _name(program.model.graph, [*inputs, *others], outputs)
     model = program.model_proto
     _clean(model)
     for key, value in {SPACES: json.dumps(content), KEY: described.to_json()}.items():
@@ -109,7 +122,10 @@ def quantize_onnx(
     from onnxruntime import quantization
 
     check_file_target(target, inputs=[path])
-    reader = None if observations is None else _Samples(OnnxPolicy(path), observations)
+    exact = OnnxPolicy(path)
+    if exact.is_recurrent:
+        raise ValueError(f"{path} is a recurrent actor, expected one without memory for int8")
+    reader = None if observations is None else _Samples(exact, observations)
     with atomic_file(target) as partial, tempfile.TemporaryDirectory() as folder, _quiet():
         prepared = Path(folder) / "prepared.onnx"
         quantization.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
@@ -177,20 +193,21 @@ def _clean(message: Any) -> None:
                 _clean(part)
 
 
-def _name(graph: Any, inputs: list[str]) -> None:
-    """Name the inputs and the output of torch's graph, and everything in it so that no name is twice.
+def _name(graph: Any, inputs: list[str], outputs: list[str]) -> None:
+    """Name the inputs and outputs of torch's graph, and everything in it so that no name is twice.
 
     Args:
         graph: Its inputs are in the order of the observation space, with the masks behind them.
         inputs: The names to give to the inputs.
+        outputs: Those to give to the outputs.
     """
     fresh = (f"value_{number}" for number in itertools.count())
     values = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
     for value in values:
-        value.name = next(name for name in fresh if name not in inputs)
+        value.name = next(name for name in fresh if name not in (*inputs, *outputs))
     for number, node in enumerate(graph):
         node.name = f"node_{number}"
-    for value, name in zip((*graph.inputs, graph.outputs[0]), (*inputs, ACTION), strict=True):
+    for value, name in zip((*graph.inputs, *graph.outputs), (*inputs, *outputs), strict=True):
         value.name = name
 
 
@@ -221,11 +238,20 @@ def _check(actor: TorchActor, path: Path) -> None:
         if isinstance(spec.observation_space, spaces.Dict):
             parts = len(observations)
             inputs = [dict(zip(observations, inputs[:parts], strict=True)), *inputs[parts:]]
-        wanted = actor(*inputs).numpy()
-        got = policy.predict(observations, action_masks=masks)[0]
-        largest = float(np.abs(wanted).max(initial=1.0))
-        if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
-            raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
+        if isinstance(actor, RecurrentActor):
+            # From a state that is not zero, in one of the rows of which an episode starts.
+            state = [own + 0.5 for own in actor.start(batch)[:2]]
+            starts = torch.arange(batch) % 3 == 1
+            results = actor(*inputs, *state, starts)
+            action, after = policy.predict(observations, tuple(map(np.asarray, state)), starts.numpy())
+            pairs = list(zip(results, (action, *(after or ())), strict=True))
+        else:
+            pairs = [(actor(*inputs), policy.predict(observations, action_masks=masks)[0])]
+        for by_torch, got in pairs:
+            wanted = by_torch.numpy()
+            largest = float(np.abs(wanted).max(initial=1.0))
+            if got.shape != wanted.shape or not np.abs(got - wanted).max() <= TOLERANCE * largest:
+                raise ValueError(f"onnxruntime gives {got}, where torch gives {wanted}")
 
 
 @contextmanager

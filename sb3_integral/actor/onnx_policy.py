@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ SPACES = "sb3_integral_spaces"
 """Under this name a file says what it observes and what it does."""
 
 OBSERVATION, ACTION, MASKS = "observation", "action", "action_masks"
+STATE, NEXT = ("hidden", "cell", "episode_start"), ("next_hidden", "next_cell")
+"""The state of a recurrent actor: inputs behind the observation, and outputs behind the action."""
 
 DTYPES: dict[str, type[np.generic]] = {
     "tensor(double)": np.float64,
@@ -45,6 +48,7 @@ class OnnxPolicy:
         action_space: What it does.
         session: The session of onnxruntime.
         dtypes: The types of its inputs, by name.
+        is_recurrent: Whether ``predict`` takes and gives a state.
 
     Raises:
         ImportError: If the extra ``deploy`` is not installed.
@@ -75,8 +79,10 @@ class OnnxPolicy:
         inputs = self.session.get_inputs()
         parts = input_names(self.observation_space)
         self._names = dict(zip(parts, (one.name for one in inputs), strict=False))
-        masks = inputs[len(parts) :]
-        self._choices: int = masks[0].shape[1] if masks else 0
+        self.is_recurrent = len(self.session.get_outputs()) > 1
+        others = inputs[len(parts) :]
+        self._choices: int = others[0].shape[1] if others and not self.is_recurrent else 0
+        self._state_shape: list[Any] = others[0].shape if self.is_recurrent else []
         self._single: _Single | None = None
 
     def predict(
@@ -94,8 +100,24 @@ class OnnxPolicy:
                 the policy that was exported takes none.
         """
         arrays, is_batch = self.to_batch(observation, action_masks)
-        actions: Array = self.session.run([ACTION], arrays)[0]
+        outputs = [ACTION]
+        if self.is_recurrent:
+            arrays |= self._state_inputs(len(next(iter(arrays.values()))), state, episode_start)
+            outputs += NEXT
+        actions, *after = self.session.run(outputs, arrays)
+        state = tuple(after) if self.is_recurrent else state
         return (actions if is_batch else actions.squeeze(axis=0)), state
+
+    def _state_inputs(
+        self, batch: int, state: tuple[Array, ...] | None, episode_start: Array | None
+    ) -> dict[str, Array]:
+        """Return a state as inputs; zeros and no starts are the defaults, as in sb3-contrib."""
+        layers, _, hidden = self._state_shape
+        zeros = np.zeros((layers, batch, hidden), np.float32)
+        own = (zeros, zeros) if state is None else state
+        starts = np.zeros(batch, bool) if episode_start is None else np.atleast_1d(episode_start)
+        arrays = (*(np.asarray(one, np.float32) for one in own), np.asarray(starts, bool))
+        return dict(zip(STATE, arrays, strict=True))
 
     def act(self, observation: Array) -> Array:
         """Return the action for one observation, as fast as the runtime can be called from Python.
@@ -141,8 +163,8 @@ class _Single:
 
     def __init__(self, policy: OnnxPolicy) -> None:
         space = policy.observation_space
-        if isinstance(space, spaces.Dict):
-            raise ValueError("act is for single arrays, expected predict for dictionaries")
+        if isinstance(space, spaces.Dict) or policy.is_recurrent:
+            raise ValueError("act is for single arrays, expected predict for dictionaries and states")
         inputs, _ = policy.to_batch(np.zeros(space.shape or ()))
         self._observation = inputs[OBSERVATION]
         self._action: Array = policy.session.run([ACTION], inputs)[0]
@@ -160,16 +182,16 @@ class _Single:
         return action
 
 
-def input_names(space: spaces.Space[Any]) -> dict[str, str]:
+def input_names(space: spaces.Space[Any], reserved: Sequence[str] = ()) -> dict[str, str]:
     """Return the names of an ONNX file's inputs, by the names of a dictionary's parts, in order.
 
-    They are the same, unless a part is called like the output or the masks, or has no name. Masks are
-    an input of their own behind these.
+    They are the same, unless a part is called like the output, the masks or something reserved, or has
+    no name. Masks, or a state, are inputs of their own behind these.
     """
     if not isinstance(space, spaces.Dict):
         return {OBSERVATION: OBSERVATION}
     names = {name: name for name in space}
-    for name in ("", ACTION, MASKS):
+    for name in ("", ACTION, MASKS, *reserved):
         if name in names:
             names[name] = f"{OBSERVATION}_{name}"
             while list(names.values()).count(names[name]) > 1:

@@ -17,6 +17,7 @@ from torch import nn
 
 from sb3_integral.actor.activations import is_activation, known_activations
 from sb3_integral.actor.heads import Head, Noise
+from sb3_integral.actor.memory import GATES, Memory
 from sb3_integral.actor.normalization import NEGLIGIBLE, Statistics
 from sb3_integral.policies.standardize import StandardizeExtractor
 
@@ -49,6 +50,7 @@ class ActorSpec:
         maskable: How many choices an action mask may forbid; 0 where the policy takes no masks.
         noise: Added to the output, it draws an action from the policy's distribution; None where the
             distribution is not known.
+        memory: Between the extractor and the layers of a recurrent policy.
     """
 
     observation_space: spaces.Space[Any]
@@ -60,6 +62,7 @@ class ActorSpec:
     head: Head
     maskable: int = 0
     noise: Noise | None = None
+    memory: Memory | None = None
 
     def observation_dtype(self, name: str | None = None) -> type[np.generic]:
         """Return the type in which an exported actor takes observations.
@@ -95,11 +98,13 @@ class ActorSpec:
             )
         layers: list[Layer] = []
         pending: list[nn.Module] = []
-        for module in (self.extractor, *self.layers):
+        gates: list[nn.Module] = [] if self.memory is None else list(self.memory.gates)
+        for module in (self.extractor, *gates, *self.layers):
             if type(module) in AFFINE:
                 pending.append(module)
             elif type(module) is nn.Linear:
-                layers.append(_layer(pending, module))
+                hidden = self.memory.hidden_size if self.memory is not None and module in gates else 0
+                layers.append(_layer(pending, module, hidden))
                 pending = []
             elif is_activation(module) and layers and not pending:
                 layers[-1] = layers[-1]._replace(activations=(*layers[-1].activations, module))
@@ -110,7 +115,7 @@ class ActorSpec:
                 )
         if pending or not layers:
             raise ValueError("expected a dense layer in front of the action, got none")
-        return Perceptron(self.statistics.get(None), tuple(layers))
+        return Perceptron(self.statistics.get(None), tuple(layers), len(gates))
 
 
 class Layer(NamedTuple):
@@ -122,24 +127,37 @@ class Layer(NamedTuple):
 
 
 class Perceptron(NamedTuple):
-    """An actor that is dense layers one behind the other, and how its observations are normalised."""
+    """An actor that is dense layers one behind the other, and how its observations are normalised.
+
+    The first of them may be the gates of LSTM layers, which read a hidden state behind their input.
+    """
 
     statistics: Statistics | None
     layers: tuple[Layer, ...]
+    gates: int = 0
+
+    @property
+    def hidden(self) -> int:
+        """The length of a hidden state; 0 where there are no gates."""
+        return len(self.layers[0].bias) // GATES if self.gates else 0
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The length of the observation, and how many outputs each layer has."""
-        return self.layers[0].weight.shape[1], *(len(layer.bias) for layer in self.layers)
+        observed = self.layers[0].weight.shape[1] - self.hidden
+        return observed, *(len(layer.bias) for layer in self.layers)
 
 
 @torch.no_grad()
-def _layer(before: Sequence[nn.Module], linear: nn.Linear) -> Layer:
+def _layer(before: Sequence[nn.Module], linear: nn.Linear, hidden: int = 0) -> Layer:
     """Return a dense layer with the affine modules before it folded in, in double precision."""
     weight = linear.weight.double()
     bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.double()
-    ends = torch.stack([torch.zeros(linear.in_features), torch.ones(linear.in_features)]).double()
+    # A hidden state behind the input is not what the modules before scale.
+    read = linear.in_features - hidden
+    ends = torch.stack([torch.zeros(read), torch.ones(read)]).double()
     for module in before:
         ends = copy.deepcopy(module).double()(ends)
-    shift, scale = ends[0], ends[1] - ends[0]
+    shift, scale = weight.new_zeros(linear.in_features), weight.new_ones(linear.in_features)
+    shift[:read], scale[:read] = ends[0], ends[1] - ends[0]
     return Layer((weight * scale).float().numpy(), (bias + weight @ shift).float().numpy(), ())

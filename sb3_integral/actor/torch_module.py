@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram
 from sb3_integral.actor.description import KEY, Notes, describe
 from sb3_integral.actor.extract import Source, actor_spec
 from sb3_integral.actor.heads import NEVER
+from sb3_integral.actor.memory import Memory, State
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.atomic import atomic_file, check_file_target
@@ -37,6 +38,8 @@ class TorchActor(nn.Module):
 
     def __init__(self, spec: ActorSpec) -> None:
         super().__init__()
+        if spec.memory is not None and not isinstance(self, RecurrentActor):
+            raise ValueError("the policy is recurrent, expected a policy without memory")
         self.spec = spec
         # A name of a dictionary's part can be none of a buffer.
         self.normalizers = nn.ModuleList(
@@ -52,6 +55,10 @@ class TorchActor(nn.Module):
         self, observation: Any, action_masks: Bool[Tensor, "batch choices"] | None = None
     ) -> Shaped[Tensor, " batch *action"]:
         """Act."""
+        return self.action(self.features(observation), action_masks)
+
+    def features(self, observation: Any) -> Float[Tensor, "batch features"]:
+        """Return what the extractor makes of raw observations."""
         for name, normalize in zip(self.spec.statistics, self.normalizers, strict=True):
             if name is None:
                 observation = normalize(observation)
@@ -59,7 +66,16 @@ class TorchActor(nn.Module):
                 observation = {**observation, name: normalize(observation[name])}
         space = self.spec.observation_space
         seen = preprocess_obs(observation, space, normalize_images=self.spec.normalize_images)
-        output = self.layers(self.extractor(seen))
+        features: Tensor = self.extractor(seen)
+        return features
+
+    def action(
+        self,
+        features: Float[Tensor, "batch features"],
+        action_masks: Bool[Tensor, "batch choices"] | None = None,
+    ) -> Shaped[Tensor, " batch *action"]:
+        """Return the actions that follow from what the first layer reads."""
+        output = self.layers(features)
         if action_masks is not None:
             output = output.masked_fill(~action_masks, NEVER)
         return self.spec.head.torch(output, dict(self.named_buffers(recurse=False)))
@@ -75,8 +91,48 @@ class TorchActor(nn.Module):
         else:
             seen = tensor(observation)
         with torch.no_grad():
-            action: np.ndarray[Any, Any] = self(seen).numpy()[0]
+            return self._act(seen).numpy()[0]  # type: ignore[no-any-return]
+
+    def _act(self, seen: Any) -> Tensor:
+        action: Tensor = self(seen)
         return action
+
+
+class RecurrentActor(TorchActor):
+    """What a recurrent policy's ``predict(deterministic=True)`` computes, with its state.
+
+    The state is two tensors, as SB3 has it.
+    """
+
+    memory: Memory
+
+    def __init__(self, spec: ActorSpec) -> None:
+        super().__init__(spec)
+        assert spec.memory is not None
+        self.memory = spec.memory
+
+    def forward(  # type: ignore[override]
+        self, observation: Any, hidden: State, cell: State, episode_start: Bool[Tensor, " batch"]
+    ) -> tuple[Shaped[Tensor, " batch *action"], State, State]:
+        """Act, and return the next state."""
+        shown, hidden, cell = self.memory(self.features(observation), hidden, cell, episode_start)
+        return self.action(shown), hidden, cell
+
+    def start(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the state at the start of episodes, and that they start."""
+        state = torch.zeros(self.memory.layers, batch, self.memory.hidden_size)
+        return state, state.clone(), torch.ones(batch, dtype=torch.bool)
+
+    def _act(self, seen: Any) -> Tensor:
+        """Act twice on the same, so that the state has been read."""
+        _, hidden, cell = self(seen, *self.start(1))
+        action: Tensor = self(seen, hidden, cell, torch.zeros(1, dtype=torch.bool))[0]
+        return action
+
+
+def torch_actor(spec: ActorSpec) -> TorchActor:
+    """Return the module of an actor, recurrent or not."""
+    return TorchActor(spec) if spec.memory is None else RecurrentActor(spec)
 
 
 class Normalize(nn.Module):
@@ -105,7 +161,8 @@ class Normalize(nn.Module):
 def exported_program(actor: TorchActor) -> ExportedProgram:
     """Export an actor for batches of every size, without notes on the machine that does it.
 
-    It takes action masks as a second argument where the policy does.
+    It takes action masks as a second argument where the policy does, and the state and episodes' starts
+    where it is recurrent.
     """
     space, batch = actor.spec.observation_space, {0: Dim("batch", min=1)}
     shapes: Any = [dict.fromkeys(space, batch) if isinstance(space, spaces.Dict) else batch]
@@ -113,6 +170,9 @@ def exported_program(actor: TorchActor) -> ExportedProgram:
     if actor.spec.maskable:
         arguments.append(torch.ones(2, actor.spec.maskable, dtype=torch.bool))
         shapes.append(batch)
+    if isinstance(actor, RecurrentActor):
+        arguments += actor.start(2)
+        shapes += [{1: batch[0]}, {1: batch[0]}, batch]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`isinstance\\(treespec", FutureWarning)  # torch's own
         program = torch.export.export(actor, tuple(arguments), dynamic_shapes=tuple(shapes))
@@ -132,7 +192,8 @@ def export_torch(
     """Write the deterministic actor as a ``.pt2`` file, atomically.
 
     ``torch.export.load(path).module()`` then takes raw observations and gives actions; where the policy
-    takes action masks, they are the second argument. The file has its
+    takes action masks, they are the second argument; a recurrent one takes and gives its state as
+    :class:`RecurrentActor` does. The file has its
     :class:`~sb3_integral.actor.Description` among its extra files, with the notes. The other arguments
     are as for :func:`~sb3_integral.actor.actor_spec`.
 
@@ -143,7 +204,7 @@ def export_torch(
     if path.suffix != ".pt2":
         raise ValueError(f"torch reads programs from files that end in .pt2, got {path}")
     check_file_target(path)
-    actor = TorchActor(actor_spec(source, size, normalize))
+    actor = torch_actor(actor_spec(source, size, normalize))
     described = describe(actor.spec, notes, actor.act)
     program = exported_program(actor)
     content = io.BytesIO()  # torch puts the name of a file that it writes itself into the file

@@ -13,6 +13,7 @@ from rich.console import Console
 from sb3_integral._version import __version__
 from sb3_integral.cli.budget import drive, fit, smallest
 from sb3_integral.cli.compress import compress
+from sb3_integral.cli.console import fail
 from sb3_integral.cli.export import export, rewards
 from sb3_integral.cli.options import argument, option
 from sb3_integral.cli.results import figure, show
@@ -37,7 +38,10 @@ def _options(
         bool, option("Print the version.", "--version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    try:
+        Path.cwd()
+    except OSError:  # torch ends the process then, without a word that helps
+        fail(Console(stderr=True), "the current folder was removed, expected one that is there")
 
 
 Configs = Annotated[

@@ -88,11 +88,10 @@ def export(
     - **c**: the same as one C99 header that allocates nothing
     - **safe**: the whole policy, still resizable, in a file without pickles
 
-    The normalisation of observations is part of the file. Files of ONNX, torch and C say what
-    they are: version, digest, sizes, bounds, names, an example, and each --meta.
+    Normalisation goes along. Files of ONNX, torch and C say what they are, with each --meta.
 
     SB3's zip files are pickles, which can run code: open only files and folders that you trust.
-    Only files that end in .zip are read so. A safe file cannot run code.
+    Nothing but a .zip is read as one.
 
     Example: `sb3-integral export logs/ppo/Acrobot-v1_1 actor.h --format c --size 30`
     """
@@ -118,8 +117,8 @@ def export(
             make_environment(loaded.policy, env, loaded.normalize).close()
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always", DrawbackWarning)
-            options = _options(loaded, format, weights, algo, env, name, notes)
-            written = write_file(format, loaded.source, target, options)
+            own = _options(loaded, format, weights, algo, env, name, notes)
+            written = write_file(format, loaded.source, target, own)
     if cost is not None:
         note(errors, cost)
     for each in raised:

@@ -68,12 +68,14 @@ class ActorParts(NamedTuple):
         layers: The names of the modules behind it, in the order in which they are applied.
         needs_tanh: Whether the policy applies a tanh to their output itself.
         quantiles: How many quantiles of each action's value the output is; 1 for anything else.
+        memory: The name of the LSTM between the extractor and the layers, if there is one.
     """
 
     extractor: str
     layers: tuple[str, ...]
     needs_tanh: bool = False
     quantiles: int = 1
+    memory: str | None = None
 
 
 def is_recurrent(policy: BasePolicy) -> bool:
@@ -85,17 +87,13 @@ def find_actor(policy: Any) -> ActorParts:
     """Find the modules of a policy's deterministic actor.
 
     Raises:
-        ValueError: If the policy is recurrent, or of no known kind.
+        ValueError: If the policy is of no known kind.
     """
-    if is_recurrent(policy):
-        raise ValueError(
-            f"{type(policy).__name__} is recurrent, expected a policy without memory: its action "
-            f"depends on more than the observation"
-        )
     extractor = find_layout(policy).actors[0].extractor
     if hasattr(policy, "mlp_extractor"):
         layers = ("mlp_extractor.policy_net", "action_net")
-        return ActorParts(extractor, layers, needs_tanh=policy.squash_output)
+        memory = "lstm_actor" if is_recurrent(policy) else None
+        return ActorParts(extractor, layers, needs_tanh=policy.squash_output, memory=memory)
     if hasattr(policy, "q_net"):
         return ActorParts(extractor, ("q_net.q_net",))
     if hasattr(policy, "quantile_net"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO, RecurrentPPO
+from sb3_contrib import ARS, QRDQN, TQC, TRPO, CrossQ, MaskablePPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 
 from sb3_integral import ResizablePolicy
@@ -239,17 +239,6 @@ def test_masks_are_refused_where_the_policy_takes_none(make_model: Any, tmp_path
     onnx = OnnxPolicy(export_onnx(make_model(DQN), tmp_path / "actor.onnx"))
     with pytest.raises(ValueError, match="takes no action masks"):
         onnx.predict(np.zeros(4, np.float32), action_masks=np.ones(5, bool))
-
-
-def test_a_memory_is_refused_by_every_back_end(make_model: Any, tmp_path: Path) -> None:
-    policy = make_model(RecurrentPPO).policy
-    for export, name in ((export_onnx, "a.onnx"), (export_torch, "a.pt2"), (export_c, "a.h")):
-        with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
-            export(policy, tmp_path / name)
-    for make in (actor_spec, quickest_actor):
-        with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
-            make(policy)
-    assert not list(tmp_path.iterdir())
 
 
 def count_of(space: spaces.Space[Any]) -> int:

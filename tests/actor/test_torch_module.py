@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
-from sb3_contrib import ARS, QRDQN, TQC, CrossQ, MaskablePPO, RecurrentPPO
+from sb3_contrib import ARS, QRDQN, TQC, CrossQ, MaskablePPO
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -113,11 +113,6 @@ def test_gsde_and_squashing_are_kept(
     seen = observe(space)
     got = TorchActor(actor_spec(policy))(tensors(seen, space)).numpy()
     agree(got, policy.predict(seen, deterministic=True)[0])
-
-
-def test_a_recurrent_policy_is_refused(make_model: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="is recurrent, expected a policy without memory"):
-        TorchActor(actor_spec(make_model(RecurrentPPO)))
 
 
 def test_a_program_of_torch_takes_batches_of_any_size(

@@ -183,6 +183,18 @@ def test_the_command_line_still_registers_the_policies():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_folder_that_was_removed_is_named(invoke, tmp_path, monkeypatch):
+    # given a shell in a folder that is no longer there
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    # when
+    result = invoke("show", "results")
+    # then
+    assert result.exit_code == 1
+    assert result.stderr == "error: the current folder was removed, expected one that is there\n"
+
+
 def test_the_version_is_that_of_the_package(invoke):
     result = invoke("--version")
     assert result.exit_code == 0

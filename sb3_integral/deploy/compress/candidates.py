@@ -21,6 +21,9 @@ from sb3_integral.policies import as_resizable
 PER_LAYER = 18
 """Sizes of each layer that are combined with those of the others."""
 
+MOST_FREE_LAYERS = 3
+"""With more layers than these, all have the same share of their full size."""
+
 SMALLEST = 2
 """The smallest size of a layer that is considered."""
 
@@ -60,13 +63,10 @@ def candidates(
     resizable = as_resizable(student)
     full = resizable.max_sizes
     costs = CostModel(resizable)
-    levels = [
-        sorted({round(float(size)) for size in np.geomspace(min(SMALLEST, top), top, PER_LAYER)})
-        for top in full
-    ]
-    fitting = [(sizes, costs(sizes)) for sizes in product(*levels) if goal.fits(costs(sizes))]
+    grid = _grid(full)
+    fitting = [(sizes, costs(sizes)) for sizes in grid if goal.fits(costs(sizes))]
     if not fitting:
-        smallest = costs(tuple(own[0] for own in levels))
+        smallest = costs(grid[0])
         raise ValueError(
             f"the smallest size has {smallest.parameters} parameters, {smallest.bytes} bytes and "
             f"{smallest.macs} multiply-accumulates, which is above a limit"
@@ -81,6 +81,18 @@ def candidates(
         if not best or candidate.loss < best[-1].loss or candidate.sizes == full:
             best.append(candidate)
     return best
+
+
+def _grid(full: Sizes) -> list[Sizes]:
+    """Return the sizes that are considered, the smallest of all layers first."""
+    if len(full) > MOST_FREE_LAYERS:
+        shares = np.geomspace(min(1.0, SMALLEST / min(full)), 1.0, PER_LAYER)
+        return sorted({tuple(round(float(share) * top) for top in full) for share in shares})
+    levels = [
+        sorted({round(float(size)) for size in np.geomspace(min(SMALLEST, top), top, PER_LAYER)})
+        for top in full
+    ]
+    return list(product(*levels))
 
 
 @torch.no_grad()

@@ -199,7 +199,7 @@ def best_baselines(table: pd.DataFrame) -> dict[Any, Row]:
     """
     leader = rows_by_size(table, columns_of(table)[0])
     baselines = table[table["kind"] == "baseline"]
-    one_network = baselines["label"].str.rpartition(", ")[0].nunique() == 1
+    one_network = baselines["label"].map(lambda label: label.rpartition(", ")[0]).nunique() == 1
     best: dict[Any, Row] = {}
     for size, rows in baselines.groupby("n_hidden", sort=False):
         fair = rows[rows["compression_pct"] >= leader[size]["compression_pct"] - COMPRESSION_TOLERANCE]

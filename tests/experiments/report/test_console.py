@@ -87,6 +87,10 @@ def test_baselines_of_two_networks_keep_the_networks_name():
     assert best_baselines(make_table(columns=columns))[30]["short_label"] == "narrow NN, prune l2"
 
 
+def test_an_experiment_without_plain_networks_has_no_best_baseline():
+    assert best_baselines(make_table(columns=COLUMNS[:2])) == {}
+
+
 # The terminal
 
 
