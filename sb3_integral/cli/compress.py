@@ -128,12 +128,12 @@ def show(result: Compressed) -> None:
 
     shown = Table(*COLUMNS, "", box=SIMPLE)
     for row, trial in zip(table(result), result.trials, strict=True):
-        share = min(max(result.kept(trial)[0], 0.0), 1.0)
+        share = min(max(result.kept(trial.comparison)[0], 0.0), 1.0)
         style = "bold" if trial.sizes == result.sizes else None
         shown.add_row(*row, Bar(1.0, 0.0, share, width=BAR_WIDTH), style=style)
     results_console().print(shown)
     typer.echo(f"{result.file}: {result}")
-    if result.chosen.comparison.verdict != "as good":
+    if (result.of_file or result.chosen.comparison).verdict != "as good":
         typer.echo("No size within the limit is as good as the agent; this is the best one.")
     typer.echo(f"the evidence: {result.folder / REPORT}")
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sb3_integral.deploy.compress.checkpoints import Checkpoints
 from sb3_integral.deploy.compress.teacher import Teacher
 from sb3_integral.deploy.sequential import PairedTTest
+from sb3_integral.evaluation.actors import Actor
 from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, episode_seeds
 
 BATCH = 16
@@ -105,13 +106,18 @@ class Comparer:
         return self._returns(RANDOM, count, self._teacher.random_returns)
 
     def compare(
-        self, name: str, student: BasePolicy, allowed_loss: float, alpha: float, at_least: int = BATCH
+        self,
+        name: str,
+        student: BasePolicy | Actor,
+        allowed_loss: float,
+        alpha: float,
+        at_least: int = BATCH,
     ) -> Comparison:
         """Play episodes until it is decided whether a student is as good, or there are no more.
 
         Args:
             name: Of the student.
-            student: An ordinary policy for original observations.
+            student: An ordinary policy for original observations, or what acts as one.
             allowed_loss: How much lower its mean return may be.
             alpha: How often a decision may be wrong.
             at_least: So many episodes are played even if it is decided sooner.

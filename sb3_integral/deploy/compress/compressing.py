@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral._version import __version__
 from sb3_integral.actor import Notes, example_observation, ordinary_policy
+from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.actor.quantized import Weights
 from sb3_integral.atomic import check_file_target
 from sb3_integral.deploy.compress.candidates import candidates
@@ -23,6 +26,7 @@ from sb3_integral.deploy.compress.checkpoints import Checkpoints, digest
 from sb3_integral.deploy.compress.choosing import choose
 from sb3_integral.deploy.compress.comparison import AGENT_EPISODES, BATCH, Comparer
 from sb3_integral.deploy.compress.goal import Goal
+from sb3_integral.deploy.compress.quantized import compare_file
 from sb3_integral.deploy.compress.report import write_report
 from sb3_integral.deploy.compress.result import Compressed
 from sb3_integral.deploy.compress.teacher import Teacher, read_teacher
@@ -30,7 +34,6 @@ from sb3_integral.deploy.compress.teaching import LABELS, Limits, teach
 from sb3_integral.deploy.costs import actor_parameters
 from sb3_integral.deploy.formats import FileOptions, check_format, write_file
 from sb3_integral.deploy.latency import latencies_us, one_thread
-from sb3_integral.deploy.search import Sizes
 from sb3_integral.evaluation import EnvFactory
 from sb3_integral.evaluation.environments import Env
 from sb3_integral.imitation import StudentArchitecture
@@ -122,8 +125,11 @@ def compress(
     check_file_target(output, teacher.files)
     notes = replace(notes or Notes(), env_id=teacher.env_name)
     notes.named(teacher.observation_space, teacher.action_space)
-    sizes = tuple(hidden_sizes)
-    checkpoints = Checkpoints(work, _settings(teacher, goal, sizes, seed))
+    # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
+    options = FileOptions(name, weights, notes, algorithm=A2C)
+    architecture = StudentArchitecture("integral", tuple(hidden_sizes))
+    _check_file(kind, architecture, teacher, output, options)
+    checkpoints = Checkpoints(work, _settings(teacher, goal, architecture, seed))
     comparer = Comparer(teacher, checkpoints, goal.confidence, max_episodes, seed)
     on_progress("the agent and random actions are measured")
     agent_return = float(np.mean(comparer.agent(AGENT_EPISODES)))
@@ -131,7 +137,7 @@ def compress(
     allowed = goal.allowed_loss(agent_return, random_return)
     taught = teach(
         teacher,
-        StudentArchitecture("integral", sizes),
+        architecture,
         checkpoints,
         _full_size_test(comparer, allowed, goal, on_progress),
         Limits(max_rounds, max_seconds),
@@ -143,9 +149,11 @@ def compress(
     on_progress(f"{len(found)} sizes are worth a test")
     last = f"student-{taught.rounds - 1}"
     chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
-    # A student is an actor-critic policy; A2C is the plainest algorithm that has one.
-    options = FileOptions(name, weights, notes, algorithm=A2C)
-    write_file(kind, student.discretize(chosen), output, options)
+    ordinary = student.discretize(chosen)
+    of_file = compare_file(
+        kind, ordinary, options, f"{last} at {chosen}", comparer, allowed, goal, work, on_progress
+    )
+    write_file(kind, ordinary, output, options)
     save_policy(student, work / "student.safetensors")
     result = Compressed(
         sizes=chosen,
@@ -161,18 +169,31 @@ def compress(
         episodes=comparer.episodes,
         labels=len(taught.demonstrations),
         seconds=time.monotonic() - began,
+        of_file=of_file,
     )
     write_report(result, teacher.env_name)
     return result
 
 
-def _settings(teacher: Teacher, goal: Goal, hidden_sizes: Sizes, seed: int) -> dict[str, Any]:
+def _check_file(
+    kind: str, architecture: StudentArchitecture, teacher: Teacher, output: Path, options: FileOptions
+) -> None:
+    """Write an untrained student, so that what a format cannot hold is refused before the work."""
+    student = architecture.build(teacher.observation_space, teacher.action_space, seed=0)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DrawbackWarning)  # it is said of the file that stays
+        write_file(kind, as_resizable(student).discretize(), Path(folder, output.name), options)
+
+
+def _settings(
+    teacher: Teacher, goal: Goal, architecture: StudentArchitecture, seed: int
+) -> dict[str, Any]:
     """Return all that a compression's result depends on."""
     return {
         "version": __version__,
         "agent": digest(teacher.policy),
         "environment": teacher.env_name,
-        "hidden_sizes": list(hidden_sizes),
+        "hidden_sizes": list(architecture.hidden_sizes),
         "frames": teacher.frames,
         "seed": seed,
         "goal": asdict(goal),

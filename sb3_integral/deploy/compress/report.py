@@ -88,7 +88,7 @@ def write_report(result: Compressed, env_name: str) -> None:
 
 
 def _cells(result: Compressed, trial: Trial) -> tuple[str, ...]:
-    share, low, high = result.kept(trial)
+    share, low, high = result.kept(trial.comparison)
     return (
         format_sizes(trial.sizes),
         f"{trial.costs.parameters:,}",
@@ -117,12 +117,13 @@ def _numbers(result: Compressed, env_name: str) -> dict[str, Any]:
         "allowed_loss": result.allowed_loss,
         "episodes": result.episodes,
         "labels": result.labels,
+        "quantized_file": None if result.of_file is None else asdict(result.of_file),
         "trials": [
             {
                 "sizes": trial.sizes,
                 **trial.costs._asdict(),
                 "us": trial.latency_us,
-                "kept": dict(zip(("mean", "low", "high"), result.kept(trial), strict=True)),
+                "kept": dict(zip(("mean", "low", "high"), result.kept(trial.comparison), strict=True)),
                 **asdict(trial.comparison),
             }
             for trial in result.trials

@@ -48,6 +48,7 @@ class Compressed:
         episodes: How many episodes were played for comparison.
         labels: How many actions the agent labelled.
         seconds: How long it took, without what earlier calls had finished.
+        of_file: The comparison of the file itself, where its weights are quantised.
     """
 
     sizes: Sizes
@@ -63,27 +64,29 @@ class Compressed:
     episodes: int
     labels: int
     seconds: float
+    of_file: Comparison | None = None
 
     @property
     def chosen(self) -> Trial:
         """The trial of the chosen size."""
         return next(trial for trial in self.trials if trial.sizes == self.sizes)
 
-    def kept(self, trial: Trial) -> tuple[float, float, float]:
-        """Return the share of the agent's return above random that a size keeps, and its interval."""
+    def kept(self, comparison: Comparison) -> tuple[float, float, float]:
+        """Return the share of the agent's return above random that was kept, and its interval."""
         span = self.agent_return - self.random_return
-        low, high = trial.comparison.interval
-        shares = (1.0 + change / span for change in (trial.comparison.difference, low, high))
+        low, high = comparison.interval
+        shares = (1.0 + change / span for change in (comparison.difference, low, high))
         share, lowest, highest = shares
         return share, lowest, highest
 
     def __str__(self) -> str:
         chosen = self.chosen
-        share, low, high = self.kept(chosen)
+        comparison = self.of_file or chosen.comparison
+        share, low, high = self.kept(comparison)
         return (
             f"{format_sizes(self.sizes)} neurons, {chosen.costs.parameters:,} parameters in place of "
             f"{self.agent_parameters:,}; {chosen.latency_us:.1f} µs in place of {self.agent_us:.1f}; "
-            f"keeps {share:.1%} of the return ({low:.1%} to {high:.1%}), {chosen.comparison.verdict}"
+            f"keeps {share:.1%} of the return ({low:.1%} to {high:.1%}), {comparison.verdict}"
         )
 
 

@@ -84,11 +84,12 @@ class Teacher:
         return _returns(make_actor(self.policy), self.make_env, seeds, rules)
 
     def student_returns(
-        self, student: BasePolicy, seeds: Sequence[int], max_episode_steps: int
+        self, student: BasePolicy | Actor, seeds: Sequence[int], max_episode_steps: int
     ) -> list[float]:
-        """Return the return of an ordinary policy for original observations, in the same episodes."""
+        """Return the returns of what acts on original observations, in the same episodes."""
         rules = EpisodeRules(True, max_episode_steps)
-        return _returns(make_actor(student), self.make_student_env, seeds, rules)
+        actor = student if isinstance(student, Actor) else make_actor(student)
+        return _returns(actor, self.make_student_env, seeds, rules)
 
     def random_returns(self, seeds: Sequence[int], max_episode_steps: int) -> list[float]:
         """Return what random actions earn in the same episodes."""

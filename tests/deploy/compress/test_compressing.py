@@ -7,6 +7,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 
 import sb3_integral
 from sb3_integral.actor import Notes
+from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.deploy import OnnxPolicy
 from sb3_integral.deploy.compress import Goal, NotAsGoodError
 from sb3_integral.policies.serialization import load_policy
@@ -84,7 +86,7 @@ def test_an_agent_becomes_a_c_header_that_acts_as_its_student(cartpole: Path, tm
     # Then it is smaller and as good, by the paired test
     assert result.chosen.comparison.verdict == "as good"
     assert result.chosen.costs.parameters < result.agent_parameters
-    assert result.kept(result.chosen)[0] > 0.8
+    assert result.kept(result.chosen.comparison)[0] > 0.8
     # And the compiled header acts as the student of that size does
     (tmp_path / "actor.c").write_text(
         '#include "actor.h"\nint act(const float *seen);\n'
@@ -264,6 +266,35 @@ def test_what_does_not_fit_is_refused_before_anything_is_learned(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "weights"), [("a.h", "q15"), ("a.h", "int8"), ("a.onnx", "int8")])
+def test_a_file_with_quantised_weights_is_compared_as_it_is(
+    cartpole: Path, tmp_path: Path, name: str, weights: Any
+) -> None:
+    # when
+    heard = pytest.warns(DrawbackWarning) if name == "a.onnx" else nullcontext()
+    with heard:
+        result = sb3_integral.compress(
+            cartpole, "CartPole-v1", tmp_path / name, keep=0.5, weights=weights, **SMALL
+        )
+    # then what is said of it is what the file earned
+    assert result.of_file is not None
+    assert result.of_file.verdict == "as good"
+    assert f"keeps {result.kept(result.of_file)[0]:.1%}" in str(result)
+    written = json.loads((result.folder / "result.json").read_text())
+    assert written["quantized_file"]["verdict"] == "as good"
+
+
+def test_what_a_format_can_not_hold_is_refused_before_the_work(tmp_path: Path) -> None:
+    # given an agent with a dictionary of observations, which C headers do not read
+    space = spaces.Discrete(2)
+    agent = PPO("MultiInputPolicy", Follow(space, is_dict=True), device="cpu")
+    # when, then
+    with pytest.raises(ValueError, match="vectors that dense layers read"):
+        sb3_integral.compress(agent, lambda: Follow(space, is_dict=True), tmp_path / "a.h", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_each_round_has_new_labels_however_long_the_episodes_are(tmp_path: Path) -> None:
     # given episodes so long that the first round has more labels than the second asks for
     class Long(Follow):
@@ -324,7 +355,7 @@ def test_with_a_limit_alone_the_best_size_within_it_is_written_and_its_loss_is_s
     # then there is a file, and no claim that it is as good
     assert result.file.is_file()
     assert result.chosen.comparison.verdict == "worse"
-    assert result.kept(result.chosen)[0] < 0.98
+    assert result.kept(result.chosen.comparison)[0] < 0.98
     assert "worse" in str(result)
 
 
