@@ -63,12 +63,14 @@ def compiled(folder: Path, level: str) -> tuple[Path, int]:
     flags = ["cc", "-std=c99", level, "-D_POSIX_C_SOURCE=199309L", f"-DCALLS={CALLS}"]
     subprocess.run([*flags, "main.c", "-o", "main", "-lm"], cwd=folder, check=True)
     subprocess.run([*flags, "-c", "f.c", "-o", "f.o"], cwd=folder, check=True)
-    said = subprocess.run(["size", "f.o"], cwd=folder, check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        ["size", "f.o"], cwd=folder, check=True, capture_output=True, text=True, encoding="utf-8"
+    )
     return folder / "main", int(said.stdout.splitlines()[1].split()[0])
 
 
 def times(program: Path) -> float:
-    said = subprocess.run([program], check=True, capture_output=True, text=True)
+    said = subprocess.run([program], check=True, capture_output=True, text=True, encoding="utf-8")
     return float(said.stdout.split()[0])
 
 

@@ -177,7 +177,9 @@ def measure(
     said = _run(folder, floats).split()
     action = np.uint32([int(own) for own in said[2:]]).view(np.float32).reshape(EXAMPLES, ACTED)
     wanted = NumpyActor(actor_spec(student), weights)(seen)
-    used = [int(own.split("\t")[1]) for own in (folder / "step.su").read_text().splitlines()]
+    used = [
+        int(own.split("\t")[1]) for own in (folder / "step.su").read_text(encoding="ascii").splitlines()
+    ]
     with_policy, without = (_flash(folder, name) for name in ("program.elf", "empty.elf"))
     return Measured(
         round(int(said[1]) * TICK / (EXAMPLES * REPEATS)),
@@ -209,6 +211,7 @@ def _run(folder: Path, floats: tuple[str, ...]) -> str:
         check=True,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=120,
         stdin=subprocess.DEVNULL,
     )
@@ -217,7 +220,9 @@ def _run(folder: Path, floats: tuple[str, ...]) -> str:
 
 def _flash(folder: Path, program: str) -> tuple[int, int]:
     """Return the bytes of code and constants, and those of data."""
-    said = subprocess.run([SIZES, program], cwd=folder, check=True, capture_output=True, text=True)
+    said = subprocess.run(
+        [SIZES, program], cwd=folder, check=True, capture_output=True, text=True, encoding="utf-8"
+    )
     text, data, bss = map(int, re.findall(r"\d+", said.stdout.splitlines()[1])[:3])
     return text + data, data + bss
 
@@ -243,7 +248,9 @@ def main(
                     shown = (f"{own.instructions:,}", f"{own.flash:,}", f"{own.ram:,}", f"{own.off:.1e}")
                     passed = "passes" if own.selftest == 0 else f"fails at {own.selftest}"
                     table.add_row(str(size), activation, weights, *shown, passed)
-    version = subprocess.run([COMPILER, "--version"], check=True, capture_output=True, text=True)
+    version = subprocess.run(
+        [COMPILER, "--version"], check=True, capture_output=True, text=True, encoding="utf-8"
+    )
     console = Console(width=110)
     console.print(version.stdout.splitlines()[0], "-O2", *floats, "; flash and RAM in bytes")
     console.print(table)

@@ -141,7 +141,7 @@ def _train_with_zoo(agent: Agent, folder: Path) -> None:
     if agent.settings:
         settings = folder / "settings" / f"{agent.algo}_{agent.env}.yml"
         settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(json.dumps({agent.env: dict(agent.settings)}), "utf-8")  # JSON is YAML
+        settings.write_text(json.dumps({agent.env: dict(agent.settings)}), encoding="utf-8")
         command += ["--conf-file", str(settings)]
     subprocess.run(command, check=True, env=_environment())
 
