@@ -78,7 +78,7 @@ def compress(
     meta: Meta = None,
     seed: Seed = 0,
 ) -> None:
-    """Write the smallest file that does what a trained agent does, and prove it.
+    """Write the smallest file found that does what a trained agent does, with a test of that.
 
     A resizable student learns from the agent until it is as good. Then the command searches,
     layer by layer, for the smallest size that is still as good. Student and agent play the same

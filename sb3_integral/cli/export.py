@@ -88,7 +88,8 @@ def export(
     - **c**: the same as one C99 header that allocates nothing
     - **safe**: the whole policy, still resizable, in a file without pickles
 
-    Normalisation goes along. Files of ONNX, torch and C say what they are, with each --meta.
+    The normalisation of observations is written too. Files of ONNX, torch and C describe
+    themselves; --meta adds to that.
 
     SB3's zip files are pickles, which can run code: open only files and folders that you trust.
     Nothing but a .zip is read as one.

@@ -68,7 +68,7 @@ def compress(
     seed: int = 0,
     on_progress: Callable[[str], None] = lambda what: None,
 ) -> Compressed:
-    """Write the smallest file that does what a trained agent does, and prove that it does.
+    """Write the smallest file found that does what a trained agent does, with a test of that.
 
     A resizable student is taught by the agent, in DAgger's way, until its full size is as good. Then
     sizes are bisected, those of each layer apart. A size is as good if a one-sided paired test says that
