@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sb3_integral.deploy.compress import compress
     from sb3_integral.evaluation import ResizeSweepCallback, evaluate_resize_sweep
     from sb3_integral.policies import (
+        AnySizeCallback,
         GivenSizes,
         IntegralActorCriticPolicy,
         IntegralPolicy,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AnySizeCallback",
     "GivenSizes",
     "IntegralActorCriticPolicy",
     "IntegralPolicy",

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sb3_integral.nn.kernels import KERNELS, CubicConvolution, Kernel
+from sb3_integral.nn.mixed import MixedSizes
 from sb3_integral.nn.partition import TrainablePartition
 from sb3_integral.nn.placement import AxisMatrices, Grid, Placement, nested_order
 from sb3_integral.nn.quadratures import QUADRATURES, Quadrature, Trapezoidal
@@ -58,6 +59,7 @@ class Axis(nn.Module):
 
     placement: Placement
     partition: TrainablePartition | None
+    mixed: MixedSizes | None = None
 
     def __init__(
         self,
@@ -180,6 +182,26 @@ class Axis(nn.Module):
         self.__dict__["placement"] = placement
         return self
 
+    def nest(self) -> Axis:
+        """Have the partitions nest from now on, at full size; returns the axis.
+
+        The nodes join in the order in which they are stored, so at full size nothing changes.
+
+        Raises:
+            ValueError: If the axis does not sample its nodes at full size.
+        """
+        if not self.nested:
+            full = self.placement_at(self.max_size).matrices(torch.zeros(()))
+            if self.grid_size != self.max_size or full.sampling is not None:
+                raise ValueError(
+                    f"expected an axis whose neurons are the nodes of its grid, so that partitions can "
+                    f"nest, got {self}"
+                )
+            grid = self.placement.grid._replace(nested=True)
+            self._even_placements = {self.max_size: Placement(grid, self.max_size)}
+            self.sample_at(self._even_placements[self.max_size])
+        return self
+
     def start_tuning(self) -> TrainablePartition:
         """Make the current points trainable, and return them.
 
@@ -290,6 +312,33 @@ class Axes(nn.ModuleList):
         finally:
             for axis, placement in before:
                 axis.sample_at(placement)
+
+    @contextmanager
+    def mixed(self) -> Iterator[MixedSizes]:
+        """Have the network take batches whose samples are of different sizes inside a ``with`` block.
+
+        Whoever runs a batch gives the sizes of its samples to the object that is returned. Each sample
+        gets what the network of its size would compute. Until sizes are given, all have full size.
+
+        Raises:
+            ValueError: If the partitions of an axis do not nest, or its grid has not a node for each
+                neuron.
+        """
+        for axis in self:
+            if not axis.nested or axis.grid_size != axis.max_size:
+                raise ValueError(
+                    f"batches of mixed sizes need partitions that nest and a node for each neuron, "
+                    f"got {axis}"
+                )
+        sizes = MixedSizes()
+        with self.resized(self.max_sizes):
+            for axis in self:
+                axis.__dict__["mixed"] = sizes
+            try:
+                yield sizes
+            finally:
+                for axis in self:
+                    del axis.__dict__["mixed"]
 
 
 def _order(grid_size: int, like: Tensor) -> Tensor:

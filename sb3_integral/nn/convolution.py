@@ -95,6 +95,12 @@ class IntegralConv2d(nn.Conv2d, IntegralLayer):
         self, input: Float[Tensor, "*batch in height width"]
     ) -> Float[Tensor, "*batch out new_height new_width"]:
         """Apply the layer at the current size."""
+        mixed = self.mixed
+        if mixed is not None:
+            if self.has_corrections:
+                raise ValueError("convolutions with corrections do not take batches of mixed sizes")
+            if self.in_axis is not None:
+                input = mixed.masked(input, self.in_axis)
         weight, bias = self._current_parameters()
         output: Tensor = self._conv_forward(input, weight, bias)
         return output

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sb3_integral.nn.axis import MAX_CACHED_SIZES, Axis
 from sb3_integral.nn.engine import Parameters, SampleCache, cached_or_computed, sample_layers
+from sb3_integral.nn.mixed import MixedSizes
 from sb3_integral.nn.placement import Placement
 from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors, Term
 from sb3_integral.nn.scale import ScaleCorrections
@@ -85,6 +86,13 @@ class IntegralLayer(nn.Module):
     def out_axis(self) -> Axis | None:
         """The axis along which the output is sampled; None where the output is discrete."""
         return self._axes[1]
+
+    @property
+    def mixed(self) -> MixedSizes | None:
+        """The sizes of the samples of a batch, where these differ; see :meth:`Axes.mixed`."""
+        axis = self._axes[0] or self._axes[1]
+        mixed = None if axis is None else axis.mixed
+        return mixed if mixed is not None and mixed.sizes is not None else None
 
     @property
     def lam(self) -> Float[Tensor, "out in *rest"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from sb3_integral.nn.axis import Axis
 from sb3_integral.nn.layer import IntegralLayer, Placements, grid_or_features
+from sb3_integral.nn.mixed import MixedSizes
+from sb3_integral.nn.scale import ScaleCorrections
 
 
 class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
@@ -87,8 +89,23 @@ class IntegralLinear(nn.Linear, IntegralLayer):  # type: ignore[misc]
 
     def forward(self, input: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """Apply the layer at the current size."""
+        mixed = self.mixed
+        if mixed is not None:
+            return self._run_mixed(input, mixed)
         weight, bias = self._current_parameters()
         return F.linear(input, weight, bias)
+
+    def _run_mixed(self, input: Tensor, mixed: MixedSizes) -> Tensor:
+        """Apply the layer to samples of different sizes."""
+        in_axis = self.in_axis
+        if in_axis is not None:
+            input = mixed.masked(input, in_axis, self.in_repeat)
+        output = F.linear(input, self.weight, self.bias)
+        corrections = self._modules.get("corrections")
+        if corrections is None:
+            return output
+        axes = [axis for axis in self._axes if axis is not None]
+        return mixed.corrected(output, input, cast(ScaleCorrections, corrections), axes)
 
     def discretize(self, at: Placements | None = None) -> nn.Linear:
         """See :meth:`IntegralLayer.discretize`."""

@@ -12,6 +12,7 @@ as many elements as the weight itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -55,7 +56,7 @@ class ScaleCorrections(nn.Module):
             raise ValueError(f"scale_levels must be a positive integer, got {levels!r}")
         full = weight.shape
         on_axes = [features for features, is_axis in zip(full[:2], ends, strict=True) if is_axis]
-        self.scales = _nodes(math.prod(on_axes) ** (1.0 / len(on_axes)), levels)
+        self.scales = scale_nodes(math.prod(on_axes) ** (1.0 / len(on_axes)), levels)
         self.shapes: list[torch.Size] = []
         self.levels = nn.ParameterList()
         for larger in (1.0, *self.scales[:-1]):
@@ -91,24 +92,32 @@ class ScaleCorrections(nn.Module):
         Args:
             scale: The fraction of full size.
         """
-        nodes = self.scales
-        ends = (1.0, *nodes)
-        index = next((index for index, node in enumerate(ends) if node <= scale), len(ends))
-        if index == 0:
-            return ()
-        if index == len(ends):
-            hats: tuple[tuple[int, float], ...] = ((len(nodes) - 1, 1.0),)
-        else:
-            below = math.log(ends[index - 1] / scale) / math.log(ends[index - 1] / ends[index])
-            hats = ((index - 2, 1.0 - below), (index - 1, below))
         return tuple(
-            (level, hat / math.sqrt(nodes[level]))
-            for level, hat in hats
-            if level >= 0 and hat > SMALLEST_FACTOR
+            (level, hat / math.sqrt(self.scales[level]))
+            for level, hat in hat_functions(self.scales, scale)
         )
 
 
-def _nodes(full: float, levels: int) -> tuple[float, ...]:
+def hat_functions(nodes: Sequence[float], scale: float) -> tuple[tuple[int, float], ...]:
+    """Return the hat functions along log s that are not zero at a scale, and their values.
+
+    Args:
+        nodes: The scales that have one, largest first. They are linear between nodes, zero at full
+            size, and constant below the smallest node.
+        scale: The fraction of full size.
+    """
+    ends = (1.0, *nodes)
+    index = next((index for index, node in enumerate(ends) if node <= scale), len(ends))
+    if index == 0:
+        return ()
+    if index == len(ends):
+        return ((len(nodes) - 1, 1.0),)
+    below = math.log(ends[index - 1] / scale) / math.log(ends[index - 1] / ends[index])
+    found = ((index - 2, 1.0 - below), (index - 1, below))
+    return tuple((level, hat) for level, hat in found if level >= 0 and hat > SMALLEST_FACTOR)
+
+
+def scale_nodes(full: float, levels: int) -> tuple[float, ...]:
     """Return the scales that have corrections, largest first.
 
     Args:

@@ -8,6 +8,7 @@ from sb3_integral.policies.actor_critic import (
     IntegralActorCriticPolicy,
     IntegralMultiInputActorCriticPolicy,
 )
+from sb3_integral.policies.any_size import AnySizeCallback
 from sb3_integral.policies.conversion import init_from, make_integral
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import (
@@ -23,6 +24,7 @@ from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
 __all__ = [
+    "AnySizeCallback",
     "GivenSizes",
     "IntegralActorCriticCnnPolicy",
     "IntegralActorCriticPolicy",

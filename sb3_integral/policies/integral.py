@@ -30,6 +30,7 @@ from sb3_integral.nn import (
     as_sizes,
     load_whole,
 )
+from sb3_integral.nn.mixed import MixedSizes
 from sb3_integral.policies.integral_layers import add_scale_corrections, make_actor_integral
 from sb3_integral.policies.layout import find_gsde, find_layout, submodules
 from sb3_integral.policies.noise import AxisNoise
@@ -39,6 +40,7 @@ from sb3_integral.policies.plain import (
     build_plain_policy,
     constructor_arguments,
 )
+from sb3_integral.policies.size_conditioning import SizeCode, SizedLinear, tell_critics
 from sb3_integral.policies.standardize import StandardizeExtractor
 
 Self = TypeVar("Self", bound="IntegralPolicy")
@@ -85,6 +87,9 @@ class IntegralPolicy(BasePolicy):
         scale_levels: If nested: how far down λ has corrections that depend on the scale, in steps of
             1/√2; one number, or one for each layer of the actor (``[0, 0, 9]`` corrects the output
             alone).
+        any_size: Whether the policy is to be trained at many sizes at once, by
+            :class:`~sb3_integral.AnySizeCallback`, which sets this: partitions nest, and critics know
+            the actor's size. Nothing changes at full size.
         **kwargs: As for the plain policy.
 
     Raises:
@@ -93,6 +98,8 @@ class IntegralPolicy(BasePolicy):
     """
 
     actor_axes: Axes
+    _mixed: MixedSizes | None = None
+    _acts_at_mixed_sizes = False
 
     def __init__(
         self,
@@ -102,12 +109,15 @@ class IntegralPolicy(BasePolicy):
         quadrature: Quadrature | str = Trapezoidal(),
         nested: bool = False,
         scale_levels: int | Sequence[int] = 0,
+        any_size: bool = False,
         **kwargs: Any,
     ) -> None:
+        nested = nested or any_size
         if scale_levels and not nested:
             raise ValueError(f"scale_levels={scale_levels!r} needs partitions that nest: nested=True")
         self._lock = _Lock()
         self.nested = nested
+        self.any_size = any_size
         self.scale_levels = scale_levels
         self.grid_size = grid_size
         self.kernel = kernel
@@ -135,6 +145,53 @@ class IntegralPolicy(BasePolicy):
         for part in self.children():
             if isinstance(part, BaseModel):
                 part.__class__ = part_class(type(part))
+        self._initial_weights = self._weight_sums()
+        if self.any_size:
+            self._know_size(SizeCode(self.actor_axes))
+
+    def _weight_sums(self) -> tuple[float, ...]:
+        layers = dict(submodules(self, IntegralLayer)).values()
+        return tuple(float(layer.weight.detach().double().sum()) for layer in layers)
+
+    def make_any_size(self: Self) -> Self:
+        """Prepare the policy for training at many sizes at once, in place, and return it.
+
+        It acts as before at full size. See ``any_size`` among the arguments.
+
+        Raises:
+            ValueError: If the policy has no axis, if neurons are not nodes of the λ grid, or if a critic
+                is integral.
+        """
+        if not self.any_size:
+            if not len(self.actor_axes):
+                raise ValueError("expected a policy with hidden layers, got one with none")
+            if find_gsde(self) is not None:
+                raise ValueError("expected use_sde=False: gSDE's noise belongs to one size")
+            self.actor_axes.resize(self.max_sizes)
+            for axis in self.actor_axes:
+                axis.nest()
+            self._know_size(SizeCode(self.actor_axes))
+            self.nested = self.any_size = True
+        return self
+
+    @torch.no_grad()
+    def start_alike(self, smallest: int) -> None:
+        """Have each size compute what the smallest one does, unless the actor was trained already.
+
+        The neurons that a larger size has beside count for nothing at first. So each size learns from
+        the actions of all, until it is better off with those neurons.
+
+        Args:
+            smallest: The smallest size of the training.
+        """
+        if self._weight_sums() == self._initial_weights:
+            for _, layer in submodules(self, IntegralLayer):
+                if layer.in_axis is not None:
+                    layer.weight[:, smallest * layer.in_repeat :].zero_()
+
+    def _know_size(self, code: SizeCode) -> None:
+        """Have what is not the actor know the actor's size."""
+        tell_critics(self, code)
 
     def _new_axis(self, size: int, grid_size: int | None = None) -> Axis:
         return Axis(
@@ -157,6 +214,7 @@ class IntegralPolicy(BasePolicy):
             quadrature=self.quadrature,
             nested=self.nested,
             scale_levels=self.scale_levels,
+            any_size=self.any_size,
         )
         return data
 
@@ -231,9 +289,42 @@ class IntegralPolicy(BasePolicy):
                 resized.__exit__(None, None, None)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """See SB3. Another thread that resizes the policy waits until the actions are there."""
+        """See SB3. Another thread that resizes the policy waits until the actions are there.
+
+        During training at many sizes it acts at the policy's own size, so that callbacks can evaluate.
+        """
         with self._lock:
-            return super().predict(*args, **kwargs)
+            if self._mixed is None or self._acts_at_mixed_sizes:
+                return super().predict(*args, **kwargs)
+            with self._mixed.at(None):
+                return super().predict(*args, **kwargs)
+
+    @contextmanager
+    def mixed(self) -> Iterator[MixedSizes]:
+        """Have the actor take batches of mixed sizes inside a ``with`` block; see :meth:`Axes.mixed`.
+
+        Only ``predict`` acts at one size then, for the evaluations of callbacks.
+        """
+        with self.actor_axes.mixed() as self._mixed:
+            try:
+                yield self._mixed
+            finally:
+                self._mixed = None
+
+    @contextmanager
+    def acting_at(self, sizes: Tensor | None) -> Iterator[None]:
+        """Have ``predict`` act at mixed sizes too, inside a ``with`` block within :meth:`mixed`.
+
+        Args:
+            sizes: The size of each environment's actor; None for full size. Shape: (n_envs,).
+        """
+        assert self._mixed is not None
+        with self._mixed.at(sizes):
+            self._acts_at_mixed_sizes = True
+            try:
+                yield
+            finally:
+                self._acts_at_mixed_sizes = False
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """See SB3.
@@ -300,6 +391,8 @@ class IntegralPolicy(BasePolicy):
             norm = cast(Any, self.get_submodule(name))
             for own, value in norm.discrete_functions().items():
                 state[f"{name}.{own}"] = value
+        for name, sized in submodules(self, SizedLinear):
+            state[f"{name}.bias"] = sized.current_bias()
         noisy = find_gsde(self)
         if noisy is not None and isinstance(noisy.distribution, AxisNoise):
             log_std = noisy.distribution.discrete_log_std(state[noisy.log_std])

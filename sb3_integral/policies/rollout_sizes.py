@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_integral.nn import Size
-from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import SizeDistribution
-
-STEPS_OF_LEARNING = ("collect_rollouts", "train", "_do_one_update")
-"""Methods that do all the work of ``learn()``: those of most algorithms, and that of ARS."""
-
-ORIGINAL = "_class_without_random_sizes"
+from sb3_integral.policies.steps_of_learning import StepsOfLearningCallback
 
 
-class RandomSizeCallback(BaseCallback):
+class RandomSizeCallback(StepsOfLearningCallback):
     """Draws the actor's size before each rollout, and keeps it for the training on that rollout.
 
     On-policy ratios are right therefore: actions are drawn, and their probabilities compared, by the
@@ -54,42 +46,17 @@ class RandomSizeCallback(BaseCallback):
                     pass
         self._rng = np.random.default_rng(self.seed)
         self._drawn: Size | None = None
-        self.model.__class__ = self._sized_algorithm(type(self.model))
+        super()._on_training_start()
 
-    def _policy(self) -> IntegralPolicy:
-        policy = self.model.policy
-        if not isinstance(policy, IntegralPolicy):
-            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        return policy
-
-    def _sized_algorithm(self, algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
-        """Return an algorithm's class whose steps of learning leave the policy's size as it was.
-
-        SB3 tells a callback when learning ends, but not when it is interrupted.
-        """
-        steps = {
-            name: self._sized_step(name, getattr(algorithm, name))
-            for name in STEPS_OF_LEARNING
-            if hasattr(algorithm, name)
-        }
-        own = {"__module__": algorithm.__module__, ORIGINAL: algorithm, **steps}
-        return type(algorithm.__name__, (algorithm,), own)
-
-    def _sized_step(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def step(model: BaseAlgorithm, *args: Any, **kwargs: Any) -> Any:
-            try:
-                policy = self._policy()
-                with policy.resized(policy.sizes), ExitStack() as self._step:
-                    if name != "train":
-                        self._drawn = None
-                    elif self._drawn is not None:
-                        self._step.enter_context(policy.resized(self._drawn))
-                    return method(model, *args, **kwargs)
-            except BaseException:
-                self._on_training_end()
-                raise
-
-        return step
+    @contextmanager
+    def _around(self, step: str) -> Iterator[None]:
+        policy = self._policy()
+        with policy.resized(policy.sizes), ExitStack() as self._step:
+            if step != "train":
+                self._drawn = None
+            elif self._drawn is not None:
+                self._step.enter_context(policy.resized(self._drawn))
+            yield
 
     def _draw(self) -> Size:
         if isinstance(self.sizes, SizeDistribution):
@@ -104,7 +71,3 @@ class RandomSizeCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
-
-    def _on_training_end(self) -> None:
-        while ORIGINAL in vars(type(self.model)):
-            self.model.__class__ = getattr(type(self.model), ORIGINAL)
