@@ -47,9 +47,10 @@ FULL = 64
 SIZES = (64, 48, 32, 24, 16, 12, 8)
 COLUMNS = ("any_size", "scratch", "rollout_sizes")
 METHODS = tuple(name for name in RESIZE_METHODS if name != "prune-activations")  # needs observations
+ROLLOUT_SIZES = [64, 56, 48, 40, 32, 24, 20, 16, 14, 12, 10, 9, 8]
 SETTINGS = {
     "any_size": {"sb3_integral.AnySizeCallback": {"smallest": SIZES[-1]}},
-    "rollout_sizes": {"sb3_integral.RandomSizeCallback": {"sizes": list(range(SIZES[-1], FULL + 1))}},
+    "rollout_sizes": {"sb3_integral.RandomSizeCallback": {"sizes": ROLLOUT_SIZES}},
 }
 ROWS = "rows.json"
 LABELS = {
@@ -143,7 +144,7 @@ def train_run(run: Run, root: Path, episodes: int) -> None:
         n_timesteps=task.n_timesteps or int(float(settings["n_timesteps"])),
     )
     expert = load_expert(partial, task.env, task.algo, make_vec_env(task.env))
-    policy = expert.model.policy
+    policy: Any = expert.model.policy
     play = functools.partial(_returns, expert.normalize, task.env)
     if run.column == "scratch":
         own: Any = ResizablePolicy(policy)
@@ -238,7 +239,7 @@ def table(output: Output = Path("results/online/runs.csv"), plot: Path | None = 
             shown.add_row(str(column), *cells, f"{overall:.0f}", str(own["seed"].nunique()))
         console.print(shown)
         full = [
-            own[own["n_hidden"] == FULL]["return_mean"].to_numpy()
+            own[own["n_hidden"] == FULL]["return_mean"].tolist()
             for own in (of_task[of_task["column"] == "any_size"], scratch)
         ]
         if min(map(len, full)) > 1:
@@ -256,7 +257,7 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
             stats = own.groupby("n_hidden")["return_mean"].agg(["mean", "min", "max"])
             (line,) = ax.plot(stats.index, stats["mean"], marker="o", label=LABELS[str(column)])
             ax.fill_between(stats.index, stats["min"], stats["max"], alpha=0.15, color=line.get_color())
-        ax.set(xscale="log", title=f"{algo.upper()}, {env}", xlabel="neurons in each hidden layer")
+        ax.set(xscale="log", title=f"{algo}, {env}", xlabel="neurons in each hidden layer")
         ax.set_xticks(SIZES, [str(size) for size in SIZES])
         ax.minorticks_off()
     axes[0, 0].set_ylabel("return (mean, and range of seeds)")

@@ -10,6 +10,7 @@ from sb3_integral.policies.actor_critic import (
 )
 from sb3_integral.policies.any_size import AnySizeCallback
 from sb3_integral.policies.conversion import init_from, make_integral
+from sb3_integral.policies.fine_tuning import fine_tuning_model
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.random_sizes import (
     GivenSizes,
@@ -40,6 +41,7 @@ __all__ = [
     "StandardizeExtractor",
     "UniformSizes",
     "as_resizable",
+    "fine_tuning_model",
     "init_from",
     "make_integral",
     "register_policies",
