@@ -1,4 +1,4 @@
-"""The verbs that find and use the size that fits: ``fit``, ``smallest`` and ``drive``."""
+"""The commands that find and use the size that fits: ``fit``, ``smallest`` and ``drive``."""
 
 from __future__ import annotations
 

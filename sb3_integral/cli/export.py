@@ -1,4 +1,4 @@
-"""The verbs that take a policy out of the library, and say what that costs."""
+"""The commands that take a policy out of the library, and say what that costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``sb3-integral run``: read the configurations, predict how long they take, run them."""
+"""The command ``sb3-integral run``: read the configurations, predict how long they take, run them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_experiments(
 ) -> None:
     """Run experiments side by side, and print the tables of those whose reports are there then.
 
-    The arguments are those of the verb, and the console for its remarks.
+    The arguments are those of the command, and the console for its remarks.
 
     Raises:
         typer.Exit: With status 1 if a configuration cannot be used or a stage failed; if a signal

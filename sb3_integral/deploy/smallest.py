@@ -114,7 +114,7 @@ def smallest_size(
         EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
     rules = EpisodeRules(deterministic, max_episode_steps, use_masking, in_order_of_end=False)
-    player = SizePlayer.of(policy, env, training_env, rules)
+    player = SizePlayer.from_env(policy, env, training_env, rules)
     return _Search(
         player,
         _candidates(player.policy.max_sizes, sizes),

@@ -93,7 +93,7 @@ def dagger(
             episodes += labelled_episodes(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
-        demonstrations = Demonstrations.of(episodes, n_labels)
+        demonstrations = Demonstrations.from_episodes(episodes, n_labels)
         in_this_round = dataclasses.replace(
             config,
             n_epochs=epochs_per_round if number + 1 < n_rounds else config.n_epochs,

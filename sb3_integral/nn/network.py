@@ -141,7 +141,7 @@ class IntegralNetwork(nn.Module):
         flat = self.lam_flat if torch.is_grad_enabled() else self.lam_flat.detach()
         parts = iter(flat.split(self._lengths))
         return [
-            [next(parts).view(shape), next(parts) if has_bias else None, *layer.levels()]
+            [next(parts).view(shape), next(parts) if has_bias else None, *layer.correction_tensors()]
             for layer, (shape, has_bias) in zip(self._layers, self._shapes, strict=True)
         ]
 
@@ -159,7 +159,7 @@ class IntegralNetwork(nn.Module):
         used = [flat]
         for layer in self._layers:
             if "corrections" in layer._modules:
-                used += layer.levels()
+                used += layer.correction_tensors()
         kept = cached_or_computed(self._kept, [flat.dtype, *placements], used, sample)
         if kept is None:
             return sample()

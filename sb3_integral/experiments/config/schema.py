@@ -116,7 +116,7 @@ class EvaluationConfig(Section):
     n_envs: Count = 15
     deterministic: bool = True
 
-    def of(self, baseline: bool) -> dict[str, Any]:
+    def settings(self, baseline: bool) -> dict[str, Any]:
         """Return the settings for a student, or for a baseline."""
         most = (self.baseline_episodes if baseline else None) or self.episodes
         episodes = min(self.episodes, most)
@@ -173,7 +173,7 @@ class ExperimentConfig(Section):
         """The environment, with the packages that make it known."""
         from sb3_integral.experiments.engine.environment import Environment
 
-        return Environment.of(self.env, self.gym_packages, self.max_episode_steps)
+        return Environment.from_name(self.env, self.gym_packages, self.max_episode_steps)
 
     def cloning_of(self, student: StudentConfig) -> CloningSection:
         """Return the settings with which a student is cloned."""

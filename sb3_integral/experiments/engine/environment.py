@@ -40,7 +40,7 @@ class Environment:
     max_episode_steps: int | None = None
 
     @classmethod
-    def of(
+    def from_name(
         cls, name: str, packages: tuple[str, ...] = (), max_episode_steps: int | None = None
     ) -> Environment:
         """Return an environment whose name may have Gymnasium's form ``module:Env-v0``."""

@@ -44,7 +44,7 @@ def sweep_stage(
     """
     # The first method stands for the plain student itself: scores refer to it at full size.
     is_baseline = method is not None and method != config.students[name].resize[0]
-    evaluation = config.evaluation.of(baseline=is_baseline)
+    evaluation = config.evaluation.settings(baseline=is_baseline)
     needs: dict[str, Stage | tuple[Stage, ...]] = {"student_folders": students}
     if method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod):
         needs["demonstrations_folder"] = demonstrations
