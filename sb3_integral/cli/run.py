@@ -126,7 +126,9 @@ def _run(
         for line in _expectations(plans, forecasts, executor.workers):
             answer.print(line, highlight=False, markup=False, soft_wrap=True)
         if not dry_run:
-            by_root = {plan.root: own.seconds for plan, own in zip(plans, forecasts, strict=True)}
+            by_root = {
+                plan.root: of_plan.seconds for plan, of_plan in zip(plans, forecasts, strict=True)
+            }
             tasks = tasks_of(plans)
             known = [task for task in tasks if task.stage.name in by_root[task.root]]
             seconds = {task.label: by_root[task.root][task.stage.name] for task in known}

@@ -208,7 +208,8 @@ class _Search:
         self.evidence[index] = self.test.evidence(blocks, self.tolerance)
         for answer in range(len(self.candidates) + 1):
             capital = sum(
-                own.within if tried < answer else own.degraded for tried, own in self.evidence.items()
+                evidence.within if tried < answer else evidence.degraded
+                for tried, evidence in self.evidence.items()
             )
             if capital >= -math.log(1.0 - self.confidence):
                 self.rejected.add(answer)

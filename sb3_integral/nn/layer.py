@@ -222,8 +222,8 @@ class IntegralLayer(nn.Module):
 
             def sample() -> Parameters:
                 # A cached reference to the parameters would make torch.utils.swap_tensors fail.
-                own = [None if tensor is None else tensor.detach() for tensor in tensors]
-                return self.as_parameters(sample_layers([plan], [own])[0])
+                detached = [None if tensor is None else tensor.detach() for tensor in tensors]
+                return self.as_parameters(sample_layers([plan], [detached])[0])
 
             kept = cached_or_computed(self._kept, plan, used, sample)
             if kept is not None:

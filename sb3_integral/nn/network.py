@@ -153,7 +153,7 @@ class IntegralNetwork(nn.Module):
             at = dict(zip(self._axis_list, placements, strict=True))
             sampled = sample_layers([layer.plan(at) for layer in self._layers], self._tensors())
             pairs = zip(self._layers, sampled, strict=True)
-            return {layer: layer.as_parameters(own) for layer, own in pairs}
+            return {layer: layer.as_parameters(parameters) for layer, parameters in pairs}
 
         flat = cast(Tensor, self._parameters["lam_flat"])
         used = [flat]

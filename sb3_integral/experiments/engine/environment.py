@@ -71,7 +71,9 @@ class Environment:
     def versions(self) -> dict[str, str]:
         """The versions of the packages, and digests of the local files, with the environment's code."""
         modules = self._modules()
-        simulators = [own for part, own in SIMULATORS.items() if any(part in each for each in modules)]
+        simulators = [
+            simulator for part, simulator in SIMULATORS.items() if any(part in each for each in modules)
+        ]
         return versions_of(["gymnasium", *simulators]) | versions_of_modules(modules)
 
     def local_sources(self) -> dict[str, Path]:
