@@ -15,10 +15,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.acting import expert_actions, student_actions
 from sb3_integral.imitation.cloning import CloningConfig, train
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.imitation.policy_callables import expert_actions, student_actions
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
 from sb3_integral.policies import SizeDistribution
