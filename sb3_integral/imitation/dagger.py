@@ -15,13 +15,14 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.acting import expert_actions, student_actions
 from sb3_integral.imitation.cloning import CloningConfig, train
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.imitation.policy_callables import expert_actions, student_actions
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
-from sb3_integral.policies import IntegralPolicy, SizeDistribution
+from sb3_integral.policies import SizeDistribution
+from sb3_integral.policies.kinds import is_integral
 from sb3_integral.policies.masking import action_masks, has_action_masks
 
 
@@ -79,7 +80,7 @@ def dagger(
     """
     n_labels, n_rounds = as_size(n_labels, "n_labels"), as_size(n_rounds, "n_rounds")
     config = dataclasses.replace(config, **settings)
-    if isinstance(policy, IntegralPolicy) and rollout_sizes is not None:
+    if is_integral(policy) and rollout_sizes is not None:
         check_largest(rollout_sizes, policy.max_sizes)
     rng = np.random.default_rng(config.seed)
     env = OriginalEnv(venv)
@@ -92,7 +93,7 @@ def dagger(
             episodes += labelled_episodes(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
-        demonstrations = Demonstrations.of(episodes, n_labels)
+        demonstrations = Demonstrations.from_episodes(episodes, n_labels)
         in_this_round = dataclasses.replace(
             config,
             n_epochs=epochs_per_round if number + 1 < n_rounds else config.n_epochs,
@@ -128,7 +129,7 @@ def labelled_episodes(
         stack.enter_context(env.frozen())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(int(rng.integers(2**31)))
-        if isinstance(student, IntegralPolicy) and size is not None:
+        if is_integral(student) and size is not None:
             stack.enter_context(student.resized(size_per_layer(size, student.max_sizes)))
         act = expert_actions(expert, env, deterministic=True)
         until = rollout.make_min_timesteps(n_labels)

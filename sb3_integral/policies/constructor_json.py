@@ -109,10 +109,10 @@ def _checked_number(value: Any) -> Any:
 def _checked_fields(value: Any) -> Any:
     """Return a value, whose fields are of the kinds of their defaults: numbers, or kernels."""
     for field in dataclasses.fields(value):
-        own = getattr(value, field.name)
-        is_number = isinstance(own, int | float) and not isinstance(own, bool)
-        if not (is_number if isinstance(field.default, float) else hasattr(own, "matrix")):
-            raise ValueError(f"{field.name} of {type(value).__name__} cannot be {own!r}")
+        given = getattr(value, field.name)
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not (is_number if isinstance(field.default, float) else hasattr(given, "matrix")):
+            raise ValueError(f"{field.name} of {type(value).__name__} cannot be {given!r}")
     return value
 
 

@@ -11,7 +11,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_integral.policies.actor_critic import IntegralOnPolicy
-from sb3_integral.policies.layout import dense, find_gsde, find_layout
+from sb3_integral.policies.kinds import is_actor_critic, is_integral
+from sb3_integral.policies.layout import dense, find_gsde, find_layout, is_recurrent
 from sb3_integral.policies.plain import constructor_arguments
 
 Model = TypeVar("Model", bound=OnPolicyAlgorithm)
@@ -50,7 +51,7 @@ def fine_tuning_model(
     Raises:
         ValueError: If the policy is of another kind, or its spaces are not the environment's.
     """
-    if not isinstance(student, IntegralOnPolicy):
+    if not is_integral(student) or not is_actor_critic(student) or is_recurrent(student):
         raise ValueError(f"expected an integral student, got {type(student).__name__}")
     if not issubclass(algorithm, OnPolicyAlgorithm):
         raise ValueError(f"expected PPO, A2C, TRPO or MaskablePPO, got {algorithm.__name__}")
@@ -58,8 +59,8 @@ def fine_tuning_model(
         raise ValueError(f"log_std must be a finite number, got {log_std!r}")
     if find_gsde(student) is not None:
         raise ValueError("expected a student without gSDE, which learns what cloning does not teach")
-    own = constructor_arguments(student, type(student))
-    kwargs = {name: value for name, value in own.items() if name not in OF_THE_MODEL}
+    known = constructor_arguments(student, type(student))
+    kwargs = {name: value for name, value in known.items() if name not in OF_THE_MODEL}
     hidden = [dense(student, name).out_features for name in find_layout(student).actors[0].hidden]
     kwargs["net_arch"] = {"pi": hidden, "vf": list(critic)}
     kwargs["log_std_init"] = log_std

@@ -11,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.kinds import integral_policy
 
 STEPS_OF_LEARNING = ("collect_rollouts", "train", "_do_one_update")
 """Methods that do all the work of ``learn()``: those of most algorithms, and that of ARS."""
@@ -34,10 +35,7 @@ class StepsOfLearningCallback(BaseCallback):
         """Return the context of a step of learning."""
 
     def _policy(self) -> IntegralPolicy:
-        policy = self.model.policy
-        if not isinstance(policy, IntegralPolicy):
-            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        return policy
+        return integral_policy(self.model.policy, "random sizes")
 
     def _class_with_contexts(self, algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
         steps = {
@@ -45,8 +43,8 @@ class StepsOfLearningCallback(BaseCallback):
             for name in self.steps
             if hasattr(algorithm, name)
         }
-        own = {"__module__": algorithm.__module__, ORIGINAL: algorithm, **steps}
-        return type(algorithm.__name__, (algorithm,), own)
+        namespace = {"__module__": algorithm.__module__, ORIGINAL: algorithm, **steps}
+        return type(algorithm.__name__, (algorithm,), namespace)
 
     def _in_context(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def step(model: BaseAlgorithm, *args: Any, **kwargs: Any) -> Any:
