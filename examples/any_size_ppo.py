@@ -1,4 +1,4 @@
-"""Train PPO once so that its policy is good at every size, by drawing another size for each rollout."""
+"""Train PPO once, at many sizes at once, so that its policy is good at each of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral import LogUniformSizes, RandomSizeCallback, evaluate_resize_sweep
+from sb3_integral import AnySizeCallback, evaluate_resize_sweep
 
 ENV = "CartPole-v1"
 SIZES = [64, 32, 16, 8]
@@ -24,7 +24,7 @@ def main() -> None:
         seed=0,
         device="cpu",
     )
-    model.learn(100_000, callback=RandomSizeCallback(LogUniformSizes(8, 64), seed=0))
+    model.learn(100_000, callback=AnySizeCallback(smallest=8))
 
     rows = evaluate_resize_sweep(model, ENV, SIZES, n_eval_episodes=20, seed=1000)
     for size in SIZES:

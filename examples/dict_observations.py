@@ -43,7 +43,7 @@ def main() -> None:
     settings = {"n_steps": 128, "batch_size": 256, "learning_rate": 1e-3, "seed": 0, "device": "cpu"}
     model = PPO("IntegralMultiInputPolicy", venv, **settings)
     sizes = [64, 32, 16]
-    model.learn(40_000, callback=sb3_integral.RandomSizeCallback(sizes, seed=0))
+    model.learn(40_000, callback=sb3_integral.AnySizeCallback(smallest=16))
     for size in sizes:
         rows = sb3_integral.evaluate_resize_sweep(model, Reach, [size], n_eval_episodes=20, seed=1)
         print(f"N = {size}: {np.mean([row.episode_return for row in rows]):.2f}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_integral import RandomSizeCallback
+from sb3_integral import AnySizeCallback
 from sb3_integral.deploy import export_c
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     venv = make_vec_env("CartPole-v1", n_envs=8, seed=0)
     settings = {"n_steps": 128, "batch_size": 256, "gae_lambda": 0.9, "learning_rate": 1e-3, "seed": 0}
     model = PPO("IntegralMlpPolicy", venv, device="cpu", **settings)
-    model.learn(40_000, callback=RandomSizeCallback([64, 32, 16], seed=0))
+    model.learn(40_000, callback=AnySizeCallback(smallest=16))
     header = export_c(model, "cartpole_actor.h", name="cartpole", size=16)
     print(f"{header}: {header.stat().st_size:,} bytes")
 

@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_integral import RandomSizeCallback
+from sb3_integral import AnySizeCallback
 from sb3_integral.deploy import export_onnx
 
 ENV = "CartPole-v1"
@@ -20,7 +20,7 @@ def train_and_export(path: str) -> None:
     venv = VecNormalize(make_vec_env(ENV, n_envs=8, seed=0))
     settings = {"n_steps": 128, "batch_size": 256, "learning_rate": 1e-3, "seed": 0, "device": "cpu"}
     model = PPO("IntegralMlpPolicy", venv, **settings)
-    model.learn(40_000, callback=RandomSizeCallback([64, 32, 16], seed=0))
+    model.learn(40_000, callback=AnySizeCallback(smallest=16))
     export_onnx(model, path, size=16, normalize=venv)
 
 

@@ -64,7 +64,7 @@ def fine_tuning_model(
     hidden = [dense(student, name).out_features for name in find_layout(student).actors[0].hidden]
     kwargs["net_arch"] = {"pi": hidden, "vf": list(critic)}
     kwargs["log_std_init"] = log_std
-    model = algorithm(type(student), env, policy_kwargs=kwargs, **arguments)  # type: ignore[arg-type]
+    model = algorithm(type(student), env, policy_kwargs=kwargs, **arguments)
     for name in ("observation_space", "action_space"):
         wanted, got = getattr(student, name), getattr(model.policy, name)
         if wanted != got:
