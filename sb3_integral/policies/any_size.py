@@ -28,20 +28,21 @@ SHORTEST_SEGMENT = 32
 class SizeSequence:
     """Sizes as evenly spread as they can be: each next few of them cover the whole range.
 
-    They are log-uniform, so small sizes are more frequent, but for a share of full size. They follow the
-    golden ratio's low-discrepancy sequence, whose state is a number of draws.
+    They are log-uniform, so small sizes are more frequent, but for a share of each end: full size is
+    what everybody looks at, and nothing smaller teaches the smallest. They follow the golden ratio's
+    low-discrepancy sequence, whose state is a number of draws.
 
     Args:
         smallest: The smallest size.
         largest: Full size.
-        full_share: The share of full size.
+        end_share: The share of full size, and that of the smallest size.
         n_drawn: How many sizes were drawn before.
     """
 
-    def __init__(self, smallest: int, largest: int, full_share: float, n_drawn: int = 0) -> None:
+    def __init__(self, smallest: int, largest: int, end_share: float, n_drawn: int = 0) -> None:
         self.smallest = smallest
         self.largest = largest
-        self.full_share = full_share
+        self.end_share = end_share
         self.n_drawn = n_drawn
 
     def draw(self, count: int) -> Int[Tensor, " {count}"]:
@@ -49,10 +50,11 @@ class SizeSequence:
         numbers = np.arange(self.n_drawn, self.n_drawn + count, dtype=np.float64)
         self.n_drawn += count
         uniform = (numbers * GOLDEN_RATIO) % 1.0
-        spread = np.clip((uniform - self.full_share) / (1.0 - self.full_share), 0.0, 1.0)
+        spread = np.clip((uniform - self.end_share) / (1.0 - 2.0 * self.end_share), 0.0, 1.0)
         low, high = math.log(self.smallest), math.log(self.largest + 1)
-        sizes = np.exp(low + spread * (high - low)).astype(np.int64).clip(self.smallest, self.largest)
-        sizes[uniform < self.full_share] = self.largest
+        sizes = np.exp(high - spread * (high - low)).astype(np.int64).clip(self.smallest, self.largest)
+        sizes[uniform < self.end_share] = self.largest
+        sizes[uniform >= 1.0 - self.end_share] = self.smallest
         return torch.as_tensor(sizes)
 
 
@@ -78,7 +80,7 @@ class AnySizeCallback(StepsOfLearningCallback):
 
     Args:
         smallest: The smallest size to train at; by default an eighth of the largest layer.
-        full_share: The share of the samples at full size.
+        end_share: The share of the samples at full size, and that at the smallest one.
         verbose: As for SB3's callbacks.
 
     Raises:
@@ -89,12 +91,12 @@ class AnySizeCallback(StepsOfLearningCallback):
 
     steps = ("collect_rollouts", "train", "_sample_action")
 
-    def __init__(self, smallest: int | None = None, full_share: float = 0.125, verbose: int = 0) -> None:
+    def __init__(self, smallest: int | None = None, end_share: float = 0.125, verbose: int = 0) -> None:
         super().__init__(verbose)
         self.smallest = None if smallest is None else as_size(smallest, "smallest")
-        if not 0.0 <= full_share < 1.0:
-            raise ValueError(f"full_share must be at least 0 and below 1, got {full_share!r}")
-        self.full_share = full_share
+        if not 0.0 <= end_share < 0.5:
+            raise ValueError(f"end_share must be at least 0 and below 0.5, got {end_share!r}")
+        self.end_share = end_share
 
     def _on_training_start(self) -> None:
         policy, model = self._policy(), self._model()
@@ -112,7 +114,7 @@ class AnySizeCallback(StepsOfLearningCallback):
             raise ValueError(f"smallest must be at most the largest layer, {largest}, got {smallest}")
         policy.start_alike(smallest)
         n_drawn = getattr(model, "n_sizes_drawn", 0)
-        self._sequence = SizeSequence(smallest, largest, self.full_share, n_drawn)
+        self._sequence = SizeSequence(smallest, largest, self.end_share, n_drawn)
         self._env_sizes: Tensor | None = None
         if self._is_on_policy:
             self._buffer_class: type[RolloutBuffer] = type(model.rollout_buffer)

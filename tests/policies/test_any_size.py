@@ -289,9 +289,10 @@ def test_any_few_sizes_in_a_row_cover_the_range(count: int) -> None:
     for _ in range(5):
         sizes = sequence.draw(count)
         assert sizes.max() == 64
-        assert sizes.min() <= 11
-        assert abs((sizes == 64).float().mean() - 0.125 - 0.007) <= 1 / count + 0.01
-        assert abs((sizes < 23).float().mean() - 0.875 * 0.496) <= 2 / count + 0.02
+        assert sizes.min() == 8
+        assert abs((sizes == 64).float().mean() - 0.125 - 0.006) <= 1 / count + 0.01
+        assert abs((sizes == 8).float().mean() - 0.125 - 0.042) <= 1 / count + 0.01
+        assert abs((sizes < 23).float().mean() - 0.125 - 0.75 * 0.504) <= 2 / count + 0.02
 
 
 def test_a_sequence_goes_on_where_it_was() -> None:
@@ -349,8 +350,8 @@ def test_exploration_by_gsde_is_refused() -> None:
     ("arguments", "message"),
     [
         ({"smallest": 0}, "at least 1, got 0"),
-        ({"full_share": 1.0}, "below 1, got 1.0"),
-        ({"full_share": -0.1}, "at least 0"),
+        ({"end_share": 0.5}, "below 0.5, got 0.5"),
+        ({"end_share": -0.1}, "at least 0"),
     ],
     ids=str,
 )
