@@ -10,17 +10,16 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
-from torch import nn
 
 from sb3_integral.nn import kernels, quadratures
+from sb3_integral.nn.running import ELEMENTWISE
 from sb3_integral.policies.registration import integral_policies
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
 CLASSES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        *(nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.LeakyReLU, nn.GELU, nn.Sigmoid, nn.Softplus),
-        *(nn.Mish, nn.SELU, nn.CELU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Softsign, nn.Identity),
+        *ELEMENTWISE,
         *(FlattenExtractor, NatureCNN, CombinedExtractor),
         *(StandardizeExtractor, StandardizeCombinedExtractor),
         *(torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, RMSpropTFLike),
