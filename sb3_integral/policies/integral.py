@@ -150,8 +150,10 @@ class IntegralPolicy(BasePolicy):
             self._know_size(SizeCode(self.actor_axes))
 
     def _weight_sums(self) -> tuple[float, ...]:
-        layers = dict(submodules(self, IntegralLayer)).values()
-        return tuple(float(layer.weight.detach().double().sum()) for layer in layers)
+        """Return what tells whether the actor's weights are those that it was made with."""
+        weights = [layer.weight.detach() for _, layer in submodules(self, IntegralLayer)]
+        # A policy that is read from a file is made without values.
+        return tuple(float(weight.double().sum()) for weight in weights if not weight.is_meta)
 
     def make_any_size(self: Self) -> Self:
         """Prepare the policy for training at many sizes at once, in place, and return it.
