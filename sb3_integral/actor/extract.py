@@ -16,7 +16,8 @@ from sb3_integral.actor.normalization import check_statistics, statistics_of
 from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
 from sb3_integral.nn.copying import copied
-from sb3_integral.policies import Resizable, ResizablePolicy
+from sb3_integral.policies import ResizablePolicy
+from sb3_integral.policies.kinds import is_resizable, policy_of_sb3
 from sb3_integral.policies.layout import find_actor, policy_of
 from sb3_integral.policies.masking import takes_action_masks
 
@@ -31,15 +32,14 @@ def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
         ValueError: If a size is wrong, or is given for a plain policy.
     """
     policy = policy_of(source)
-    if isinstance(policy, Resizable):
+    if is_resizable(policy):
         return policy.discretize(size)
     if size is not None:
         raise ValueError(
             f"{type(policy).__name__} has one size, got size={size!r}; expected an integral policy, "
             f"or a ResizablePolicy around the plain one"
         )
-    assert isinstance(policy, BasePolicy)
-    return policy
+    return policy_of_sb3(policy)
 
 
 def actor_spec(

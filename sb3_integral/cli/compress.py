@@ -28,49 +28,56 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 """Seconds in each unit of time."""
 
 
+Output = Annotated[
+    Path, option("The file: .onnx, .h (C), .zip (plain SB3), .pt2 or .safetensors.", "--output", "-o")
+]
+GymPackages = Annotated[
+    list[str] | None, option("A module that registers environments. Can be repeated.")
+]
+Keep = Annotated[
+    float | None,
+    option(
+        "Share of the agent's return, counted from that of random actions, that must be kept.",
+        show_default="0.98; with a limit alone, the best that fits",
+    ),
+]
+Tolerance = Annotated[
+    float | None, option("How much mean return may be lost. Takes the place of --keep.")
+]
+Confidence = Annotated[float, option("Probability that the chosen size is as good as asked.")]
+MaxParameters = Annotated[int | None, option("Most weights and biases.")]
+MaxBytes = Annotated[int | None, option("Most bytes that weights and biases take in float32.")]
+MaxMacs = Annotated[int | None, option("Most multiply-accumulates for an observation.")]
+Time = Annotated[str | None, option("Begin no round of teaching after this time, such as 5m or 2h.")]
+Frames = Annotated[
+    int, option("Observations that the student sees as one, for agents with a memory.", min=1)
+]
+Rounds = Annotated[int, option("Most rounds of teaching.", min=1)]
+Episodes = Annotated[int, option("Most episodes to test one size with.", min=16)]
+Folder = Annotated[
+    Path | None,
+    option("Where the student, the report and unfinished work go.", show_default="<output>-compression"),
+]
+Format = Annotated[str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")]
+
+
 def compress(
     agent: PolicyPath,
-    output: Annotated[
-        Path,
-        option("The file: .onnx, .h (C), .zip (plain SB3), .pt2 or .safetensors.", "--output", "-o"),
-    ] = Path("actor.onnx"),
+    output: Output = Path("actor.onnx"),
     env: EnvId = None,
-    gym_packages: Annotated[
-        list[str] | None, option("A module that registers environments. Can be repeated.")
-    ] = None,
-    keep: Annotated[
-        float | None,
-        option(
-            "Share of the agent's return, counted from that of random actions, that must be kept.",
-            show_default="0.98; with a limit alone, the best that fits",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None, option("How much mean return may be lost. Takes the place of --keep.")
-    ] = None,
-    confidence: Annotated[float, option("Probability that the chosen size is as good as asked.")] = 0.95,
-    max_parameters: Annotated[int | None, option("Most weights and biases.")] = None,
-    max_bytes: Annotated[
-        int | None, option("Most bytes that weights and biases take in float32.")
-    ] = None,
-    max_macs: Annotated[int | None, option("Most multiply-accumulates for an observation.")] = None,
-    time: Annotated[
-        str | None, option("Begin no round of teaching after this time, such as 5m or 2h.")
-    ] = None,
-    frames: Annotated[
-        int, option("Observations that the student sees as one, for agents with a memory.", min=1)
-    ] = 1,
-    rounds: Annotated[int, option("Most rounds of teaching.", min=1)] = 6,
-    episodes: Annotated[int, option("Most episodes to test one size with.", min=16)] = 1000,
-    folder: Annotated[
-        Path | None,
-        option(
-            "Where the student, the report and unfinished work go.", show_default="<output>-compression"
-        ),
-    ] = None,
-    format: Annotated[
-        str | None, option("onnx, c, sb3, torch or safe.", show_default="the file's ending")
-    ] = None,
+    gym_packages: GymPackages = None,
+    keep: Keep = None,
+    tolerance: Tolerance = None,
+    confidence: Confidence = 0.95,
+    max_parameters: MaxParameters = None,
+    max_bytes: MaxBytes = None,
+    max_macs: MaxMacs = None,
+    time: Time = None,
+    frames: Frames = 1,
+    rounds: Rounds = 6,
+    episodes: Episodes = 1000,
+    folder: Folder = None,
+    format: Format = None,
     name: Name = "policy",
     weights: WeightsOf = "float32",
     observation_names: ObservationNames = None,

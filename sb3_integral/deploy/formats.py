@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Notes, Source, fold_normalization
@@ -19,7 +18,7 @@ from sb3_integral.actor.onnx_policy import OnnxPolicy
 from sb3_integral.actor.quantized import Weights, check_weights
 from sb3_integral.actor.torch_module import export_torch
 from sb3_integral.deploy.plain_sb3 import export_sb3
-from sb3_integral.policies.layout import policy_of
+from sb3_integral.policies.kinds import policy_of_sb3
 from sb3_integral.policies.serialization import save_policy
 
 ENDINGS = {".onnx": "onnx", ".h": "c", ".zip": "sb3", ".pt2": "torch", ".safetensors": "safe"}
@@ -116,8 +115,7 @@ def _write_torch(source: Source, path: Path, options: FileOptions) -> str:
 
 
 def _write_safe(source: Source, path: Path, options: FileOptions) -> str:
-    own: Any = policy_of(source)
-    policy = fold_normalization(own if isinstance(own, BasePolicy) else own.policy, options.normalize)
+    policy = fold_normalization(policy_of_sb3(source), options.normalize)
     save_policy(policy, path)
     return f"a safe file of the policy {type(policy).__name__}"
 

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_integral.actor import Source
 from sb3_integral.policies import Resizable
-from sb3_integral.policies.layout import policy_of
+from sb3_integral.policies.kinds import policy_of_sb3
 from sb3_integral.policies.registration import integral_policies
 from sb3_integral.policies.saved_files import RECORD, environment_of, model_file, statistics_file
 from sb3_integral.policies.serialization import load_policy
@@ -44,12 +44,11 @@ class Loaded:
     @property
     def policy(self) -> BasePolicy:
         """The policy of the source, at its size."""
-        policy = policy_of(self.source)
-        return policy if isinstance(policy, BasePolicy) else policy.policy
+        return policy_of_sb3(self.source)
 
     def with_policy(self, policy: Resizable) -> Loaded:
         """Return the same with another policy, or with a wrapper's ordinary policy of its size."""
-        ordinary: Any = policy if isinstance(policy, BasePolicy) else policy.discretize()
+        ordinary = policy_of_sb3(policy)
         if not isinstance(self.source, BaseAlgorithm):
             return replace(self, source=ordinary)
         model = copy.copy(self.source)

@@ -9,11 +9,13 @@ import torch
 from gymnasium import spaces
 from imitation.data import rollout
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import unwrap_vec_normalize
 
 from sb3_integral.imitation.losses import actor_output
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.policies.kinds import is_of_sb3
+from sb3_integral.policies.layout import policy_of
 from sb3_integral.policies.masking import action_masks, has_action_masks, takes_action_masks
 
 Array = np.ndarray[Any, Any]
@@ -36,7 +38,7 @@ def expert_actions(
     Raises:
         ValueError: If the expert was trained on normalised observations, and the environment has none.
     """
-    is_policy = isinstance(expert, BaseAlgorithm | BasePolicy)
+    is_policy = is_of_sb3(policy_of(expert))
     trained_in = expert.get_vec_normalize_env() if isinstance(expert, BaseAlgorithm) else None
     if trained_in is not None and trained_in.norm_obs and unwrap_vec_normalize(env.venv) is None:
         raise ValueError(

@@ -21,7 +21,8 @@ from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
-from sb3_integral.policies import IntegralPolicy, SizeDistribution
+from sb3_integral.policies import SizeDistribution
+from sb3_integral.policies.kinds import is_integral
 from sb3_integral.policies.masking import action_masks, has_action_masks
 
 
@@ -79,7 +80,7 @@ def dagger(
     """
     n_labels, n_rounds = as_size(n_labels, "n_labels"), as_size(n_rounds, "n_rounds")
     config = dataclasses.replace(config, **settings)
-    if isinstance(policy, IntegralPolicy) and rollout_sizes is not None:
+    if is_integral(policy) and rollout_sizes is not None:
         check_largest(rollout_sizes, policy.max_sizes)
     rng = np.random.default_rng(config.seed)
     env = OriginalEnv(venv)
@@ -128,7 +129,7 @@ def labelled_episodes(
         stack.enter_context(env.frozen())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(int(rng.integers(2**31)))
-        if isinstance(student, IntegralPolicy) and size is not None:
+        if is_integral(student) and size is not None:
             stack.enter_context(student.resized(size_per_layer(size, student.max_sizes)))
         act = expert_actions(expert, env, deterministic=True)
         until = rollout.make_min_timesteps(n_labels)

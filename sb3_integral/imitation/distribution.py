@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from imitation.data.types import map_maybe_dict
 from stable_baselines3.common.distributions import CategoricalDistribution, DiagGaussianDistribution
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from sb3_integral.imitation.observations import Observations, named_parts
+from sb3_integral.policies.kinds import is_actor_critic
 
 STEPS_AT_ONCE = 1 << 14
 """Observations that go through the expert in one go."""
@@ -32,7 +33,7 @@ def expert_distribution(expert: BasePolicy, observations: Observations) -> Tenso
     Raises:
         ValueError: If the policy is of another kind, or has another distribution.
     """
-    if not isinstance(expert, ActorCriticPolicy):
+    if not is_actor_critic(expert):
         raise ValueError(
             f"{type(expert).__name__} gives no action distribution, expected an ActorCriticPolicy"
         )

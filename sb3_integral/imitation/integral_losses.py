@@ -17,7 +17,8 @@ from sb3_integral.imitation.losses import LossCalculator, OutputLoss, actor_outp
 from sb3_integral.imitation.observations import Observations
 from sb3_integral.imitation.training_sizes import RandomSizes, Sandwich, size_per_layer
 from sb3_integral.nn import IntegralLayer, Size, SmoothnessPenalty, run_at_sizes
-from sb3_integral.policies import IntegralActorCriticPolicy, IntegralPolicy
+from sb3_integral.policies import IntegralActorCriticPolicy
+from sb3_integral.policies.kinds import integral_policy
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ class LossAtSizes:
         Raises:
             ValueError: If the policy is not integral.
         """
-        if not isinstance(policy, IntegralPolicy):
-            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        policy = cast(IntegralActorCriticPolicy, policy)  # or the like, with an ``action_net``
+        # Or the like, with an ``action_net``.
+        policy = cast(IntegralActorCriticPolicy, integral_policy(policy, "random sizes"))
         sizes = [size_per_layer(size, policy.max_sizes) for size in self.sizes.draw(self.rng)]
         if isinstance(self.sizes, Sandwich) and self.sizes.distill:
             return self._distilled(policy, obs, acts, sizes)
@@ -99,10 +99,9 @@ class Penalized:
         Raises:
             ValueError: If the policy is not integral.
         """
-        if not isinstance(policy, IntegralPolicy):
-            raise ValueError(f"smoothness needs an integral policy, got {type(policy).__name__}")
+        modules = integral_policy(policy, "smoothness penalties").modules()
+        rough = self.penalty(module for module in modules if isinstance(module, IntegralLayer))
         metrics = self.loss(policy, obs, acts)
-        rough = self.penalty(m for m in policy.modules() if isinstance(m, IntegralLayer))
         return dataclasses.replace(metrics, loss=metrics.loss + rough)
 
 

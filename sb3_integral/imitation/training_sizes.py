@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from stable_baselines3.common.policies import BasePolicy
 
-from sb3_integral.policies import IntegralPolicy
+from sb3_integral.policies.kinds import integral_policy, is_integral
 from sb3_integral.policies.random_sizes import (
     GivenSizes,
     LogUniformSizes,
@@ -102,16 +102,14 @@ def sizes_for(policy: BasePolicy, sizes: TrainingSizes | None) -> TrainingSizes:
         ValueError: If a plain student is to be trained at several sizes, or a size is larger than the
             student.
     """
-    is_integral = isinstance(policy, IntegralPolicy)
     if sizes is None:
-        sizes = RandomSizes() if is_integral else FullSize()
+        sizes = RandomSizes() if is_integral(policy) else FullSize()
     if isinstance(sizes, FullSize):
         return sizes
-    if not isinstance(policy, IntegralPolicy):
-        raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
+    max_sizes = integral_policy(policy, "random sizes").max_sizes
     if sizes.distribution is None:
-        return replace(sizes, distribution=default_distribution(policy.max_sizes))
-    check_largest(sizes.distribution, policy.max_sizes)
+        return replace(sizes, distribution=default_distribution(max_sizes))
+    check_largest(sizes.distribution, max_sizes)
     return sizes
 
 

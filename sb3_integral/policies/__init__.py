@@ -10,6 +10,7 @@ from sb3_integral.policies.actor_critic import (
 )
 from sb3_integral.policies.conversion import init_from, make_integral
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.kinds import Resizable
 from sb3_integral.policies.random_sizes import (
     GivenSizes,
     LogUniformSizes,
@@ -18,7 +19,7 @@ from sb3_integral.policies.random_sizes import (
     UniformSizes,
 )
 from sb3_integral.policies.registration import register_policies
-from sb3_integral.policies.resizable import Resizable, ResizablePolicy, as_resizable
+from sb3_integral.policies.resizable import ResizablePolicy, as_resizable
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 

@@ -1,10 +1,10 @@
-"""Resizing for policies that are not integral, and what every resizable policy can do."""
+"""Resizing for policies that are not integral, by a named method."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from torch import Tensor
 
 from sb3_integral.nn import Size, as_sizes
+from sb3_integral.policies.kinds import Resizable, is_of_sb3, is_resizable
 from sb3_integral.policies.layout import NetworkLayout, dense, find_gsde, find_layout, policy_of
 from sb3_integral.policies.plain import actor_parameter_count, build_plain_policy
 from sb3_integral.resize import (
@@ -24,52 +25,6 @@ from sb3_integral.resize import (
     ResizeMethod,
     resize_method,
 )
-
-Self = TypeVar("Self")
-
-
-@runtime_checkable
-class Resizable(Protocol):
-    """A policy whose size can be chosen after training."""
-
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The current hidden sizes."""
-        ...
-
-    @property
-    def max_sizes(self) -> tuple[int, ...]:
-        """The hidden sizes as built."""
-        ...
-
-    def resize(self: Self, size: Size) -> Self:
-        """Change the size in place and return the policy."""
-        ...
-
-    def resized(self: Self, size: Size) -> AbstractContextManager[Self]:
-        """Have another size inside a ``with`` block, and the size from before after it."""
-        ...
-
-    def compression(self, size: Size | None = None) -> float:
-        """Return the percentage of the actor's parameters that is gone."""
-        ...
-
-    def discretize(self, size: Size | None = None) -> BasePolicy:
-        """Return an ordinary SB3 policy of a size."""
-        ...
-
-    def predict(
-        self,
-        observation: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]],
-        state: tuple[np.ndarray[Any, Any], ...] | None = None,
-        episode_start: np.ndarray[Any, Any] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray[Any, Any], tuple[np.ndarray[Any, Any], ...] | None]:
-        """Return actions, as SB3's policies do."""
-        ...
 
 
 class _Resized(NamedTuple):
@@ -108,9 +63,9 @@ class ResizablePolicy:
         method: ResizeMethod | str = "bicubic",
         observations: np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]] | None = None,
     ) -> None:
-        if not isinstance(policy, BasePolicy):
+        if not is_of_sb3(policy):
             raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
-        if isinstance(policy, Resizable):
+        if is_resizable(policy):
             raise ValueError(f"{type(policy).__name__} resizes itself, expected a plain policy")
         if find_gsde(policy) is not None:
             raise ValueError("a policy with use_sde=True cannot be resized")
@@ -247,9 +202,9 @@ def as_resizable(
             if it cannot be resized by the method.
     """
     policy = policy_of(source)
-    if isinstance(policy, Resizable):
+    if is_resizable(policy):
         return policy
-    if method is None or not isinstance(policy, BasePolicy):
+    if method is None or not is_of_sb3(policy):
         raise ValueError(
             f"{type(policy).__name__} cannot be resized, expected an integral policy or "
             f"ResizablePolicy(model.policy)"

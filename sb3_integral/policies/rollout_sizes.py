@@ -12,6 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_integral.nn import Size
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.kinds import integral_policy
 from sb3_integral.policies.random_sizes import SizeDistribution
 
 STEPS_OF_LEARNING = ("collect_rollouts", "train", "_do_one_update")
@@ -57,10 +58,7 @@ class RandomSizeCallback(BaseCallback):
         self.model.__class__ = self._sized_algorithm(type(self.model))
 
     def _policy(self) -> IntegralPolicy:
-        policy = self.model.policy
-        if not isinstance(policy, IntegralPolicy):
-            raise ValueError(f"random sizes need an integral policy, got {type(policy).__name__}")
-        return policy
+        return integral_policy(self.model.policy, "random sizes")
 
     def _sized_algorithm(self, algorithm: type[BaseAlgorithm]) -> type[BaseAlgorithm]:
         """Return an algorithm's class whose steps of learning leave the policy's size as it was.

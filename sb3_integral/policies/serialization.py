@@ -29,6 +29,7 @@ from sb3_integral.escaping import one_line
 from sb3_integral.policies.constructor_json import policy_classes, value_from_json, value_to_json
 from sb3_integral.policies.file_limits import AXES, check_arguments, parse_description, read_space
 from sb3_integral.policies.integral import IntegralPolicy
+from sb3_integral.policies.kinds import is_integral
 from sb3_integral.policies.plain import constructor_arguments, parameter_names
 from sb3_integral.policies.space_json import space_to_json
 from sb3_integral.requirements import require
@@ -250,7 +251,7 @@ def _check_tensors(tensors: State, wanted: State) -> None:
 
 
 def _sizes(policy: BasePolicy) -> list[int] | None:
-    return list(policy.sizes) if isinstance(policy, IntegralPolicy) else None
+    return list(policy.sizes) if is_integral(policy) else None
 
 
 def _state(policy: BasePolicy) -> State:

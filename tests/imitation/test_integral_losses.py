@@ -207,5 +207,7 @@ def test_a_penalty_is_added_to_the_loss(task):
 
 def test_a_penalty_refuses_a_plain_policy(task):
     loss = Penalized(paper_loss(task.action_space), SmoothnessPenalty(0.1))
-    with pytest.raises(ValueError, match="smoothness needs an integral policy, got ActorCriticPolicy"):
+    with pytest.raises(
+        ValueError, match="smoothness penalties need an integral policy, got ActorCriticPolicy"
+    ):
         loss(build(task, "plain"), *batch(task))

@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 
 from sb3_integral.atomic import atomic_file, check_folder_target
 from sb3_integral.imitation import Demonstrations, load_demonstrations, save_episodes
+from sb3_integral.policies.kinds import is_actor_critic
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 SETTINGS = "compression.json"
@@ -75,7 +76,7 @@ class Checkpoints:
         if not path.is_file():
             save_policy(train(), path)
         policy = load_policy(path)
-        assert isinstance(policy, ActorCriticPolicy)
+        assert is_actor_critic(policy)
         return policy
 
     def returns(

@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,50 +129,80 @@ def compress(
     options = FileOptions(name, weights, notes, algorithm=A2C)
     architecture = StudentArchitecture("integral", tuple(hidden_sizes))
     _check_file(kind, architecture, teacher, output, options)
-    checkpoints = Checkpoints(work, _settings(teacher, goal, architecture, seed))
-    comparer = Comparer(teacher, checkpoints, goal.confidence, max_episodes, seed)
-    on_progress("the agent and random actions are measured")
-    agent_return = float(np.mean(comparer.agent(AGENT_EPISODES)))
-    random_return = float(np.mean(comparer.random(2 * BATCH)))
-    allowed = goal.allowed_loss(agent_return, random_return)
-    taught = teach(
-        teacher,
-        architecture,
-        checkpoints,
-        _full_size_test(comparer, allowed, goal, on_progress),
-        Limits(max_rounds, max_seconds),
-        seed,
-        on_progress,
+    limits = Limits(max_rounds, max_seconds)
+    compression = _Compression(
+        teacher, goal, architecture, limits, max_episodes, seed, kind, output, options, work, on_progress
     )
-    student: Any = taught.student
-    found = candidates(student, taught.demonstrations, goal)
-    on_progress(f"{len(found)} sizes are worth a test")
-    last = f"student-{taught.rounds - 1}"
-    chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
-    ordinary = student.discretize(chosen)
-    of_file = compare_file(
-        kind, ordinary, options, f"{last} at {chosen}", comparer, allowed, goal, work, on_progress
-    )
-    write_file(kind, ordinary, output, options)
-    save_policy(student, work / "student.safetensors")
-    result = Compressed(
-        sizes=chosen,
-        file=output,
-        folder=work,
-        student=student,
-        trials=trials,
-        agent_parameters=_agent_parameters(teacher),
-        agent_us=_agent_us(teacher),
-        agent_return=agent_return,
-        random_return=random_return,
-        allowed_loss=allowed,
-        episodes=comparer.episodes,
-        labels=len(taught.demonstrations),
-        seconds=time.monotonic() - began,
-        of_file=of_file,
-    )
-    write_report(result, teacher.env_name)
-    return result
+    return compression.run(began)
+
+
+@dataclass(frozen=True)
+class _Compression:
+    """A compression whose arguments were checked; see :func:`compress`."""
+
+    teacher: Teacher
+    goal: Goal
+    architecture: StudentArchitecture
+    limits: Limits
+    max_episodes: int
+    seed: int
+    format: str
+    output: Path
+    options: FileOptions
+    folder: Path
+    on_progress: Callable[[str], None]
+
+    def run(self, began: float) -> Compressed:
+        """Teach, choose and write, as far as that was not done before; ``began`` is for the report."""
+        teacher, goal, on_progress = self.teacher, self.goal, self.on_progress
+        checkpoints = Checkpoints(self.folder, _settings(teacher, goal, self.architecture, self.seed))
+        comparer = Comparer(teacher, checkpoints, goal.confidence, self.max_episodes, self.seed)
+        on_progress("the agent and random actions are measured")
+        agent_return = float(np.mean(comparer.agent(AGENT_EPISODES)))
+        random_return = float(np.mean(comparer.random(2 * BATCH)))
+        allowed = goal.allowed_loss(agent_return, random_return)
+        is_good = _full_size_test(comparer, allowed, goal, on_progress)
+        taught = teach(
+            teacher, self.architecture, checkpoints, is_good, self.limits, self.seed, on_progress
+        )
+        student: Any = taught.student
+        found = candidates(student, taught.demonstrations, goal)
+        on_progress(f"{len(found)} sizes are worth a test")
+        last = f"student-{taught.rounds - 1}"
+        chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
+        ordinary = student.discretize(chosen)
+        played_as = f"{last} at {chosen}"
+        of_file = compare_file(
+            self.format,
+            ordinary,
+            self.options,
+            played_as,
+            comparer,
+            allowed,
+            goal,
+            self.folder,
+            on_progress,
+        )
+        write_file(self.format, ordinary, self.output, self.options)
+        save_policy(student, self.folder / "student.safetensors")
+        result = Compressed(
+            sizes=chosen,
+            file=self.output,
+            folder=self.folder,
+            student=student,
+            trials=trials,
+            agent_parameters=_agent_parameters(teacher),
+            agent_us=_agent_us(teacher),
+            agent_return=agent_return,
+            random_return=random_return,
+            allowed_loss=allowed,
+            episodes=comparer.episodes,
+            labels=len(taught.demonstrations),
+            seconds=time.monotonic() - began,
+            of_file=of_file,
+        )
+        write_report(result, teacher.env_name)
+        return result
 
 
 def _check_file(

@@ -21,7 +21,7 @@ from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
 from sb3_integral.nn.spectrum import mean_spectrum
-from sb3_integral.policies import IntegralPolicy, Resizable
+from sb3_integral.policies.kinds import is_integral, is_resizable
 from sb3_integral.policies.layout import dense, find_layout
 from sb3_integral.policies.serialization import load_policy
 
@@ -58,12 +58,12 @@ def second_layer(student: BasePolicy) -> Tensor | None:
     Neurons of an integral student are in the order of their points on the axes, in which the weight is a
     sampled function. The shape is (neurons of the second, neurons of the first).
     """
-    policy = student.discretize(student.max_sizes) if isinstance(student, Resizable) else student
+    policy = student.discretize(student.max_sizes) if is_resizable(student) else student
     hidden = find_layout(policy).actors[0].hidden
     if len(hidden) < 2:
         return None
     weight = dense(policy, hidden[1]).weight.detach()
-    if not isinstance(student, IntegralPolicy):
+    if not is_integral(student):
         return weight
     axes = list(student.actor_axes)[-len(hidden) :]
     first, second = (axis.placement_at(axis.max_size).points.argsort() for axis in axes[:2])

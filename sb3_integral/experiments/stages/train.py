@@ -92,8 +92,8 @@ def train_student(
         trained = load_expert(expert_folder, env_id, expert, make_vec_env(env_id))
         targets = trained.distribution(demonstrations.observations)
     if start_folder is not None:
-        assert isinstance(policy, IntegralActorCriticPolicy)
-        init_from(policy, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+        integral = cast(IntegralActorCriticPolicy, policy)
+        init_from(integral, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
     epochs = count(1)
     clone(
         policy,

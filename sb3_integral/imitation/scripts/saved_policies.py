@@ -20,7 +20,7 @@ from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from torch import Tensor
 
-from sb3_integral.policies import IntegralPolicy
+from sb3_integral.policies.kinds import is_actor_critic, is_integral
 from sb3_integral.policies.saved_files import model_file, statistics_file
 
 
@@ -93,7 +93,7 @@ def load_student_policy(venv: VecEnv, path: str | None = None, size: int | None 
         policy = load_stable_baselines_model(PPO, str(model_file(file)), venv).policy
     else:
         policy = reconstruct_policy(file)
-    if not isinstance(policy, IntegralPolicy):
+    if not is_integral(policy):
         raise ValueError(
             f"{file} holds an object of class {type(policy).__name__}, expected an integral policy"
         )
@@ -116,7 +116,7 @@ def reconstruct_policy(
         policy = torch.load(policy_path, map_location=get_device(device), weights_only=False)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{policy_path} is not a whole policy's file: {error}") from error
-    if not isinstance(policy, ActorCriticPolicy):
+    if not is_actor_critic(policy):
         raise ValueError(
             f"{policy_path} holds an object of class {type(policy).__name__}, expected a policy"
         )
