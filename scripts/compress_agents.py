@@ -78,7 +78,7 @@ OWN: dict[str, object] = {"n_envs": 8, "n_timesteps": OWN_STEPS, "policy": "MlpP
 TRPO: dict[str, object] = {
     "normalize": True,
     "n_envs": 2,
-    "n_timesteps": 300_000,
+    "n_timesteps": 158 * 2048,
     "policy": "MlpPolicy",
     "batch_size": 128,
     "n_steps": 1024,
@@ -169,21 +169,29 @@ def compress(
     output: Annotated[Path, typer.Option(help="The table.")] = Path("results/compress/agents.csv"),
     only: Only = None,
 ) -> None:
-    """Compress each agent, and write the table."""
+    """Compress each agent, and write the table; lines of agents that were not asked for stay."""
     from sb3_integral.atomic import atomic_file
 
-    rows = []
+    rows = read_rows(output)
     for agent in chosen(only):
         work = folder / "compressed" / f"{agent.algo}_{agent.env}"
         record = work / "record.json"
         if not record.exists():
             work.mkdir(parents=True, exist_ok=True)
             _compress(agent, folder, work, record)
-        rows.append(json.loads(record.read_text(encoding="utf-8")))
+        rows[agent.algo, agent.env] = json.loads(record.read_text(encoding="utf-8"))
+    ordered = [rows[key] for agent in AGENTS if (key := (agent.algo, agent.env)) in rows]
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(output) as partial:
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(partial, index=False)
-    print(pd.DataFrame(rows).to_string())
+        pd.DataFrame(ordered, columns=list(COLUMNS)).to_csv(partial, index=False)
+    print(pd.DataFrame(ordered).to_string())
+
+
+def read_rows(table: Path) -> dict[tuple[str, str], dict[str, object]]:
+    """Return the lines of a table of agents by algorithm and environment; none if it is not there."""
+    if not table.exists():
+        return {}
+    return {(row["algo"], row["env"]): row for row in pd.read_csv(table).to_dict("records")}
 
 
 def _children_seconds() -> float:
