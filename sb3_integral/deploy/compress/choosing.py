@@ -10,7 +10,7 @@ from typing import Protocol
 from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.deploy.compress.candidates import Candidate
-from sb3_integral.deploy.compress.comparison import BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.comparison import Comparer, Comparison
 from sb3_integral.deploy.compress.goal import Goal
 from sb3_integral.deploy.compress.result import NotAsGoodError, Trial
 from sb3_integral.deploy.latency import MeasuredLatency
@@ -64,7 +64,7 @@ def choose(
         sizes = candidate.sizes
         ordinary = student.discretize(sizes)
         shown = name if sizes == student.max_sizes else f"{name} at {format_sizes(sizes)}"
-        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha, at_least=2 * BATCH)
+        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha)
         trials[sizes] = Trial(sizes, candidate.costs, latency(ordinary), comparison)
         left = max(0, most_tests - len(trials))
         seconds = (time.monotonic() - began) / len(trials) * left
