@@ -25,7 +25,7 @@ def main() -> None:
     student = architecture.build(venv.observation_space, venv.action_space, seed=0)
 
     # An imitation.algorithms.bc.BC; its loss sees every batch at several sizes.
-    trainer = make_trainer(student, Demonstrations.of(episodes), learning_rate=1e-3)
+    trainer = make_trainer(student, Demonstrations.from_episodes(episodes), learning_rate=1e-3)
     trainer.train(n_epochs=15, progress_bar=False)
 
     for size in (100, 50, 20, 10):

@@ -36,7 +36,7 @@ def main() -> None:
 
     # The agent plays, and what it did is what the student learns, at many sizes at once.
     episodes = collect_episodes(agent, agent.get_env(), 30, np.random.default_rng(0))
-    demonstrations = Demonstrations.of(episodes)
+    demonstrations = Demonstrations.from_episodes(episodes)
     architecture = StudentArchitecture("integral", hidden_sizes=(64, 64))
     student = architecture.build(agent.observation_space, agent.action_space, seed=0)
     clone(student, demonstrations)

@@ -339,11 +339,11 @@ def _settle(replaced: Path, target: Path, marker: str | None) -> None:
         replaced.rename(target)  # takes the place of an empty folder too
 
 
-def _remove(own: Path) -> None:
+def _remove(made: Path) -> None:
     """Remove what this module made."""
-    if own.is_symlink():
+    if made.is_symlink():
         return
-    if own.is_dir():
-        shutil.rmtree(own, ignore_errors=True)
+    if made.is_dir():
+        shutil.rmtree(made, ignore_errors=True)
     else:
-        own.unlink(missing_ok=True)
+        made.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ through arrays of its own, as a camera's pipeline would: it takes caches and mem
 processors.
 
 What is measured is wall time from observation to action. The simulation waits for late actions; with
-``--hold-late`` it does not, and the action before stays in force, as on a robot.
+``--hold-late`` it does not, and the action before holds, as on a robot.
 
 The expert and the student are made if they are not there.
 """

@@ -368,7 +368,7 @@ def build_table(rows: Sequence[dict[str, float]]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def readable_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def text_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Return headings and cells as they are printed, accuracies in percent."""
     headings = ["width", "channels", "parameters", *METHODS.values()]
     rows = []
@@ -473,7 +473,7 @@ def main(
         )
 
     table = build_table(rows)
-    headings, cells = readable_table(table)
+    headings, cells = text_table(table)
     sizes = "one size" if one_size else "random sizes"
     title = f"MNIST: validation accuracy in %, mean ± std over seeds {seeds}"
     printed = Table(title=title, box=SIMPLE)

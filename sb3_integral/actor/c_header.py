@@ -110,7 +110,7 @@ def _header(spec: ActorSpec, name: str, weights: Weights, notes: Notes | None) -
     yield "" if weights == "float32" else "#include <stdint.h>\n"
     yield f"#define {name.upper()}_OBSERVATIONS {observed}"
     yield f"#define {name.upper()}_ACTIONS {count}\n"
-    yield from (array(own, values) for own, values in constants.items())
+    yield from (array(constant, values) for constant, values in constants.items())
     if weights == "q15":
         yield c_layers.ROUND_INPUTS.format(name=name)
     body = "\n".join(_body(perceptron, name, real, weights))

@@ -97,7 +97,7 @@ def statements(name: str, index: int, layer: Layer, before: str, weights: Weight
         weights: How its weights are kept.
     """
     outputs, inputs = layer.weight.shape
-    own, size = f"layer_{index + 1}", SUMS[weights].block
+    buffer, size = f"layer_{index + 1}", SUMS[weights].block
     if weights == "q15":
         yield f"    unit = {name}_round({before}, {inputs}, rounded);"
         before = "rounded"
@@ -109,8 +109,8 @@ def statements(name: str, index: int, layer: Layer, before: str, weights: Weight
         yield f"    j = {whole};\n    {{"
         yield from _block(name, index, outputs - whole, inputs, before, weights)
     for activation in layer.activations:
-        yield f"    for (j = 0; j < {outputs}; ++j) {{\n        const float x = {own}[j];"
-        yield f"        {own}[j] = {c_activation(activation, f'{name}_tanh')};\n    }}"
+        yield f"    for (j = 0; j < {outputs}; ++j) {{\n        const float x = {buffer}[j];"
+        yield f"        {buffer}[j] = {c_activation(activation, f'{name}_tanh')};\n    }}"
 
 
 def _block(
@@ -132,8 +132,8 @@ def _block(
     terms = (f"s{k} += {sums.weight.format(k=k)} * input;" for k in range(width))
     yield from (f"    {line}" for line in _in_rows(terms))
     yield "        }"
-    own = f"layer_{index + 1}"
-    yield from _in_rows(f"{own}[j + {k}] = {sums.output.format(k=k)};" for k in range(width))
+    buffer = f"layer_{index + 1}"
+    yield from _in_rows(f"{buffer}[j + {k}] = {sums.output.format(k=k)};" for k in range(width))
     yield "    }"
 
 

@@ -119,8 +119,8 @@ class Description:
         if self.environment is not None:
             yield "environment", self.environment
         for heading in ("observations", "actions", "folded"):
-            for own in getattr(self, heading):
-                yield heading, str(own)
+            for entry in getattr(self, heading):
+                yield heading, str(entry)
         yield from self.meta.items()
 
 
@@ -167,15 +167,15 @@ def weights_sha256(spec: ActorSpec) -> str:
     """
     found = hashlib.sha256()
     arrays = [
-        own.detach().cpu().numpy()
+        tensor.detach().cpu().numpy()
         for part in (spec.extractor, spec.memory or nn.Identity(), spec.layers)
-        for own in part.state_dict().values()
+        for tensor in part.state_dict().values()
     ]
     arrays += [
-        own for statistics in spec.statistics.values() for own in (statistics.mean, statistics.std)
+        values for statistics in spec.statistics.values() for values in (statistics.mean, statistics.std)
     ]
-    for own in arrays:
-        found.update(np.ascontiguousarray(own, own.dtype.newbyteorder("<")).tobytes())
+    for array in arrays:
+        found.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
     return found.hexdigest()
 
 
@@ -218,23 +218,23 @@ def _named(numbers: Iterator[Number], names: Sequence[str], what: str) -> tuple[
             for (array, index, low, high), name in zip(known, names, strict=True)
         )
     found = []
-    for (array, low, high), group in groupby(known, lambda own: (own[0], own[2], own[3])):
-        indices = [own[1] for own in group]
+    for (array, low, high), group in groupby(known, lambda entry: (entry[0], entry[2], entry[3])):
+        indices = [entry[1] for entry in group]
         last = f"..{indices[-1]}" if len(indices) > 1 else ""
         found.append(Numbers(f"{array}[{indices[0]}{last}]", None, low, high))
     return tuple(found)
 
 
 def _folded(spec: ActorSpec) -> Iterator[str]:
-    for name, own in spec.statistics.items():
-        clipped = "" if own.limit is None else f", clipped to {own.limit:.9g}"
+    for name, measured in spec.statistics.items():
+        clipped = "" if measured.limit is None else f", clipped to {measured.limit:.9g}"
         array = "observations" if name is None else f"observations {name}"
         yield f"{array} are normalised by their mean and standard deviation{clipped}"
     if isinstance(spec.extractor, StandardizeExtractor):
         yield "observations are standardised"
     space = spec.observation_space
     parts = space.values() if isinstance(space, spaces.Dict) else [space]
-    if spec.normalize_images and any(is_image_space(own) for own in parts):
+    if spec.normalize_images and any(is_image_space(part) for part in parts):
         yield "images are divided by 255"
     if spec.memory is not None:
         yield "the policy is recurrent; the example's action is that of its second step from the start"
@@ -244,9 +244,9 @@ def _folded(spec: ActorSpec) -> Iterator[str]:
 def _plain(value: Any) -> Any:
     """Return a value as what JSON can hold."""
     if isinstance(value, Mapping):
-        return {key: _plain(own) for key, own in value.items()}
+        return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
+        return [_plain(inner) for inner in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,7 +22,7 @@ def example_observation(
     """Return one observation of a space; see :func:`example_observations`."""
     examples = example_observations(space, 1, statistics)
     if isinstance(space, spaces.Dict):
-        return {name: own[0] for name, own in examples.items()}
+        return {name: values[0] for name, values in examples.items()}
     return examples[0]
 
 
@@ -41,7 +41,7 @@ def example_observations(
         name: Of the part that this is.
     """
     if isinstance(space, spaces.Dict):
-        return {key: example_observations(own, batch, statistics, key) for key, own in space.items()}
+        return {key: example_observations(part, batch, statistics, key) for key, part in space.items()}
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
         drawn_from = copy.deepcopy(space)
         drawn_from.seed(0)

@@ -57,8 +57,8 @@ class Memory(nn.Module):
 @torch.no_grad()
 def _gates(lstm: nn.LSTM, index: int) -> nn.Linear:
     """Return a layer's gates as one dense layer, which reads its input and its hidden state."""
-    own = [getattr(lstm, f"{name}_l{index}") for name in ("weight_ih", "weight_hh")]
-    weight = torch.cat(own, dim=1).detach().cpu()
+    weights = [getattr(lstm, f"{name}_l{index}") for name in ("weight_ih", "weight_hh")]
+    weight = torch.cat(weights, dim=1).detach().cpu()
     linear = nn.Linear(weight.shape[1], len(weight)).requires_grad_(False)
     linear.weight.copy_(weight)
     linear.bias.zero_()

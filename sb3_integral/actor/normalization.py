@@ -98,9 +98,9 @@ def statistics_of(normalize: VecNormalize | None) -> dict[str | None, Statistics
     keys: list[str | None] = [None] if not isinstance(rms, dict) else list(normalize.norm_obs_keys or [])
     found = {}
     for key in keys:
-        own = rms if key is None else rms[key]
-        std = np.sqrt(own.var + normalize.epsilon)
-        found[key] = Statistics(np.asarray(own.mean), np.asarray(std), float(normalize.clip_obs))
+        moments = rms if key is None else rms[key]
+        std = np.sqrt(moments.var + normalize.epsilon)
+        found[key] = Statistics(np.asarray(moments.mean), np.asarray(std), float(normalize.clip_obs))
     return found
 
 
@@ -123,7 +123,7 @@ def fold_normalization(policy: Policy, normalize: VecNormalize | None) -> Policy
     if not statistics:
         return policy
     check_statistics(policy.observation_space, statistics)
-    rounding = max(own.rounding for own in statistics.values())
+    rounding = max(measured.rounding for measured in statistics.values())
     if rounding > NEGLIGIBLE:
         warnings.warn(
             f"a mean of the normalisation is so large beside its standard deviation that the result "
@@ -154,14 +154,14 @@ def check_statistics(space: spaces.Space[Any], statistics: dict[str | None, Stat
     Raises:
         ValueError: If they are not.
     """
-    for name, own in statistics.items():
+    for name, measured in statistics.items():
         inner = (
             space if name is None else space.spaces.get(name) if isinstance(space, spaces.Dict) else None
         )
-        if inner is None or inner.shape != own.mean.shape:
+        if inner is None or inner.shape != measured.mean.shape:
             where = "" if name is None else f" of {name!r}"
             raise ValueError(
-                f"the normalisation{where} is for observations of shape {own.mean.shape}, "
+                f"the normalisation{where} is for observations of shape {measured.mean.shape}, "
                 f"the policy's space is {space}"
             )
 
@@ -179,14 +179,14 @@ def _affine(extractor: nn.Module, statistics: dict[str | None, Statistics]) -> t
                 f"normalisation cannot be folded into {type(part).__name__}, expected observations "
                 f"that dense layers read; ONNX and torch.export keep it"
             )
-        own = statistics.get(name)
-        if own is None:
+        measured = statistics.get(name)
+        if measured is None:
             features = _width(extractor, name)
             scales.append(torch.ones(features, dtype=torch.float64))
             shifts.append(torch.zeros(features, dtype=torch.float64))
         else:
-            scales.append(torch.from_numpy(1.0 / own.std).double().flatten())
-            shifts.append(torch.from_numpy(-own.mean / own.std).double().flatten())
+            scales.append(torch.from_numpy(1.0 / measured.std).double().flatten())
+            shifts.append(torch.from_numpy(-measured.mean / measured.std).double().flatten())
     return torch.cat(scales), torch.cat(shifts)
 
 

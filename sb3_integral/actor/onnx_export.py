@@ -136,7 +136,7 @@ def quantize_onnx(
             # One scale for each row: layers of a policy are small, and their rows differ.
             quantization.quantize_static(prepared, partial, reader, per_channel=True, **options)
         int8 = onnx.load(partial)
-        described = {own.key: own.value for own in int8.metadata_props}
+        described = {entry.key: entry.value for entry in int8.metadata_props}
         if described.get(KEY, "").startswith("{"):  # else it is of an older version
             described[KEY] = _described_anew(described[KEY], partial)
         _clean(int8)
@@ -154,7 +154,7 @@ def _described_anew(text: str, int8: Path) -> str:
     described, policy = json.loads(text), OnnxPolicy(int8)
     seen: Any = described["example_observation"]
     if isinstance(policy.observation_space, spaces.Dict):
-        seen = {name: np.asarray(own) for name, own in seen.items()}
+        seen = {name: np.asarray(values) for name, values in seen.items()}
     action = policy.predict(seen if isinstance(seen, dict) else np.asarray(seen))[0]
     return json.dumps({**described, "weights": "int8", "example_action": action.tolist()})
 
@@ -175,12 +175,12 @@ def _latencies_us(*policies: OnnxPolicy) -> list[float]:
     """Measure policies by turns on one observation; return the median of each in microseconds."""
     times: list[list[float]] = [[] for _ in policies]
     for _ in range(TIMED_CALLS):
-        for policy, own in zip(policies, times, strict=True):
+        for policy, taken in zip(policies, times, strict=True):
             inputs = policy.to_batch(example_observations(policy.observation_space, 1))[0]
             started = time.perf_counter_ns()
             policy.session.run([ACTION], inputs)
-            own.append((time.perf_counter_ns() - started) / 1000.0)
-    return [median(own) for own in times]
+            taken.append((time.perf_counter_ns() - started) / 1000.0)
+    return [median(taken) for taken in times]
 
 
 def _clean(message: Any) -> None:
@@ -240,7 +240,7 @@ def _check(actor: TorchActor, path: Path) -> None:
             inputs = [dict(zip(observations, inputs[:parts], strict=True)), *inputs[parts:]]
         if isinstance(actor, RecurrentActor):
             # From a state that is not zero, in one of the rows of which an episode starts.
-            state = [own + 0.5 for own in actor.start(batch)[:2]]
+            state = [values + 0.5 for values in actor.start(batch)[:2]]
             starts = torch.arange(batch) % 3 == 1
             results = actor(*inputs, *state, starts)
             action, after = policy.predict(observations, tuple(map(np.asarray, state)), starts.numpy())

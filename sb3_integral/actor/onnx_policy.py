@@ -71,7 +71,7 @@ class OnnxPolicy:
             described = json.loads(self.session.get_modelmeta().custom_metadata_map[SPACES])
             self.observation_space: spaces.Space[Any] = space_from_json(described["observation"])
             self.action_space: spaces.Space[Any] = space_from_json(described["action"])
-            self.dtypes = {own.name: DTYPES[own.type] for own in self.session.get_inputs()}
+            self.dtypes = {node.name: DTYPES[node.type] for node in self.session.get_inputs()}
         except (OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not an actor that this library exported: {error}") from error
         except Exception as error:  # onnxruntime's errors have nothing else in common
@@ -114,9 +114,9 @@ class OnnxPolicy:
         """Return a state as inputs; zeros and no starts are the defaults, as in sb3-contrib."""
         layers, _, hidden = self._state_shape
         zeros = np.zeros((layers, batch, hidden), np.float32)
-        own = (zeros, zeros) if state is None else state
+        memory = (zeros, zeros) if state is None else state
         starts = np.zeros(batch, bool) if episode_start is None else np.atleast_1d(episode_start)
-        arrays = (*(np.asarray(one, np.float32) for one in own), np.asarray(starts, bool))
+        arrays = (*(np.asarray(one, np.float32) for one in memory), np.asarray(starts, bool))
         return dict(zip(STATE, arrays, strict=True))
 
     def act(self, observation: Array) -> Array:
@@ -144,7 +144,9 @@ class OnnxPolicy:
             raise ValueError(f"expected a dictionary with {list(space)}, got {observation!r}")
         else:
             pairs = {
-                (own := self._names[name]): _batch(observation[name], inner, self.dtypes[own])
+                (input_name := self._names[name]): _batch(
+                    observation[name], inner, self.dtypes[input_name]
+                )
                 for name, inner in space.items()
             }
             arrays = {name: array for name, (array, _) in pairs.items()}

@@ -43,7 +43,8 @@ class TorchActor(nn.Module):
         self.spec = spec
         # A name of a dictionary's part can be none of a buffer.
         self.normalizers = nn.ModuleList(
-            Normalize(own, spec.observation_dtype(name)) for name, own in spec.statistics.items()
+            Normalize(measured, spec.observation_dtype(name))
+            for name, measured in spec.statistics.items()
         )
         self.extractor = spec.extractor
         self.layers = spec.layers
@@ -83,11 +84,11 @@ class TorchActor(nn.Module):
     def act(self, observation: Any) -> np.ndarray[Any, Any]:
         """Return the action for one observation, all choices allowed."""
 
-        def tensor(own: Any, name: str | None = None) -> Tensor:
-            return torch.from_numpy(np.asarray(own, self.spec.observation_dtype(name))[None])
+        def tensor(values: Any, name: str | None = None) -> Tensor:
+            return torch.from_numpy(np.asarray(values, self.spec.observation_dtype(name))[None])
 
         if isinstance(self.spec.observation_space, spaces.Dict):
-            seen: Any = {name: tensor(own, name) for name, own in observation.items()}
+            seen: Any = {name: tensor(values, name) for name, values in observation.items()}
         else:
             seen = tensor(observation)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The verbs of ``sb3-integral``."""
+"""The commands of ``sb3-integral``."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def run(
     )
 
 
-# The arguments of this verb are another program's, options included.
+# The arguments of this command are another program's, options included.
 @app.command(context_settings={"allow_interspersed_args": False})
 def imitation(
     script: Annotated[str, argument("train_imitation, train_adversarial or eval_policy.")],

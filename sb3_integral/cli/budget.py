@@ -1,4 +1,4 @@
-"""The verbs that find and use the size that fits: ``fit``, ``smallest`` and ``drive``."""
+"""The commands that find and use the size that fits: ``fit``, ``smallest`` and ``drive``."""
 
 from __future__ import annotations
 
@@ -187,11 +187,11 @@ def _print_latencies(driver: DrivingPredictor, target_us: float) -> float:
     taken = np.array([step.latency_us for step in driver.record])
     table = Table("size", "idle, µs", "steps", "median, µs", "99 %, µs", "within", box=SIMPLE)
     for sizes, idle in zip(reversed(driver.ladder), reversed(driver.idle_us), strict=True):
-        own = taken[[step.sizes == sizes for step in driver.record]]
+        latencies = taken[[step.sizes == sizes for step in driver.record]]
         figures = []
-        if len(own):
-            median, last = np.quantile(own, [0.5, 0.99])
-            figures = [f"{median:.1f}", f"{last:.1f}", f"{np.mean(own <= target_us):.1%}"]
-        table.add_row(format_sizes(sizes), f"{idle:.1f}", str(len(own)), *figures)
+        if len(latencies):
+            median, last = np.quantile(latencies, [0.5, 0.99])
+            figures = [f"{median:.1f}", f"{last:.1f}", f"{np.mean(latencies <= target_us):.1%}"]
+        table.add_row(format_sizes(sizes), f"{idle:.1f}", str(len(latencies)), *figures)
     Console().print(table)
     return float(np.mean(taken <= target_us))

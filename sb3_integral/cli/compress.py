@@ -1,4 +1,4 @@
-"""The verb ``compress``: from a trained agent to the smallest file that does the same job."""
+"""The command ``compress``: from a trained agent to the smallest file that does the same job."""
 
 from __future__ import annotations
 

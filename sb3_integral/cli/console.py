@@ -1,4 +1,4 @@
-"""The output of the verbs: what they found, and what is wrong."""
+"""The output of the commands: what they found, and what is wrong."""
 
 from __future__ import annotations
 

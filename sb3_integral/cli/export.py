@@ -1,4 +1,4 @@
-"""The verbs that take a policy out of the library, and say what that costs."""
+"""The commands that take a policy out of the library, and say what that costs."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def export(
             make_environment(loaded.policy, env, loaded.normalize).close()
         with warnings.catch_warnings(record=True) as raised:
             warnings.simplefilter("always", DrawbackWarning)
-            own = _options(loaded, format, weights, algo, env, name, notes)
-            written = write_file(format, loaded.source, target, own)
+            file_options = _options(loaded, format, weights, algo, env, name, notes)
+            written = write_file(format, loaded.source, target, file_options)
     if cost is not None:
         note(errors, cost)
     for each in raised:
@@ -154,10 +154,10 @@ def rewards(
     table = Table("actor", box=SIMPLE)
     for heading in ("bytes", "mean return", "std", "change", "standard error"):
         table.add_column(heading, justify="right")
-    for own in earned:
-        numbers = (own.mean, float(np.std(own.returns)), own.change, own.standard_error)
-        size = str(Path(own.name).stat().st_size)
-        table.add_row(escape(own.name), size, *(f"{value:.2f}" for value in numbers))
+    for result in earned:
+        numbers = (result.mean, float(np.std(result.returns)), result.change, result.standard_error)
+        size = str(Path(result.name).stat().st_size)
+        table.add_row(escape(result.name), size, *(f"{value:.2f}" for value in numbers))
     Console().print(table)
 
 
@@ -173,7 +173,7 @@ def _resized(
     policy = as_resizable(loaded.source, method or DEFAULT_METHOD).resize(parse_size(size))
     resizable = LoadedPolicy(policy, env or loaded.env_id, loaded.normalize)
     cost = None
-    if any(own < full for own, full in zip(policy.sizes, policy.max_sizes, strict=True)):
+    if any(current < full for current, full in zip(policy.sizes, policy.max_sizes, strict=True)):
         cost = _cost(resizable, policy.sizes, episodes)
     return loaded.with_policy(policy), cost
 
@@ -193,10 +193,10 @@ def _cost(loaded: LoadedPolicy, sizes: tuple[int, ...], episodes: int) -> str:
     rows = evaluate_resize_sweep(policy, venv, [policy.max_sizes, sizes], episodes, seed=0, warn=False)
     venv.close()
     returns = [row.episode_return for row in rows]
-    full, own = (sum(part) / episodes for part in (returns[:episodes], returns[episodes:]))
+    full, smaller = (sum(part) / episodes for part in (returns[:episodes], returns[episodes:]))
     return (
-        f"mean return over {episodes} episodes of {loaded.env_id}: {own:.1f} at {format_sizes(sizes)}, "
-        f"{full:.1f} at full size ({format_sizes(policy.max_sizes)})"
+        f"mean return over {episodes} episodes of {loaded.env_id}: {smaller:.1f} at "
+        f"{format_sizes(sizes)}, {full:.1f} at full size ({format_sizes(policy.max_sizes)})"
     )
 
 

@@ -1,4 +1,4 @@
-"""The options that several verbs have, and the short form in which all are declared."""
+"""The options that several commands have, and the short form in which all are declared."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 
 def option(help: str, *names: str, **settings: Any) -> Any:
-    """Return an option of a verb, for :class:`typing.Annotated`."""
+    """Return an option of a command, for :class:`typing.Annotated`."""
     return typer.Option(*names, help=help, **settings)
 
 
 def argument(help: str, **settings: Any) -> Any:
-    """Return a positional argument of a verb, for :class:`typing.Annotated`."""
+    """Return a positional argument of a command, for :class:`typing.Annotated`."""
     return typer.Argument(help=help, **settings)
 
 

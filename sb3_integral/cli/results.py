@@ -1,4 +1,4 @@
-"""The verbs that print and draw finished experiments: ``show`` and ``figure``."""
+"""The commands that print and draw finished experiments: ``show`` and ``figure``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verb ``sb3-integral run``: read the configurations, predict how long they take, run them."""
+"""The command ``sb3-integral run``: read the configurations, predict how long they take, run them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_experiments(
 ) -> None:
     """Run experiments side by side, and print the tables of those whose reports are there then.
 
-    The arguments are those of the verb, and the console for its remarks.
+    The arguments are those of the command, and the console for its remarks.
 
     Raises:
         typer.Exit: With status 1 if a configuration cannot be used or a stage failed; if a signal
@@ -126,7 +126,9 @@ def _run(
         for line in _expectations(plans, forecasts, executor.workers):
             answer.print(line, highlight=False, markup=False, soft_wrap=True)
         if not dry_run:
-            by_root = {plan.root: own.seconds for plan, own in zip(plans, forecasts, strict=True)}
+            by_root = {
+                plan.root: of_plan.seconds for plan, of_plan in zip(plans, forecasts, strict=True)
+            }
             tasks = tasks_of(plans)
             known = [task for task in tasks if task.stage.name in by_root[task.root]]
             seconds = {task.label: by_root[task.root][task.stage.name] for task in known}

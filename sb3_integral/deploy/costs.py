@@ -37,7 +37,7 @@ class CostModel:
         full = policy.max_sizes
         ordinary = policy.discretize(full)
         uses, parameters = _uses(ordinary), _actor_parameters(ordinary)
-        self._bytes = np.array([own.element_size() for own in parameters.values()])
+        self._bytes = np.array([parameter.element_size() for parameter in parameters.values()])
         self._uses = np.array([uses.get(name, 0) for name in parameters])
         shapes = _shapes(parameters)
         self._slopes = np.zeros((*shapes.shape, len(full)), np.int64)  # of each dimension in each size
@@ -55,14 +55,14 @@ class CostModel:
 
 def _shapes(parameters: dict[str, nn.Parameter]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Return the shapes of parameters, with ones behind those that have fewer dimensions than others."""
-    shapes = [tuple(own.shape) for own in parameters.values()]
+    shapes = [tuple(parameter.shape) for parameter in parameters.values()]
     longest = max(map(len, shapes))
     return np.array([(*shape, *(1,) * (longest - len(shape))) for shape in shapes], np.int64)
 
 
 def actor_parameters(policy: BasePolicy) -> int:
     """Return the number of weights and biases of an ordinary policy's deterministic actor."""
-    return sum(own.numel() for own in _actor_parameters(policy).values())
+    return sum(parameter.numel() for parameter in _actor_parameters(policy).values())
 
 
 def _actor_parameters(policy: BasePolicy) -> dict[str, nn.Parameter]:

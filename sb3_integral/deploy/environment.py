@@ -46,10 +46,10 @@ def make_environment(
 
 def _stacked_frames(policy: Resizable | BasePolicy, venv: VecEnv) -> int:
     """Return how many observations of an environment are one of the policy's, side by side."""
-    own, wanted = venv.observation_space.shape, policy.observation_space.shape
-    if not own or not wanted or own[:-1] != wanted[:-1] or wanted[-1] % own[-1]:
+    frame, wanted = venv.observation_space.shape, policy.observation_space.shape
+    if not frame or not wanted or frame[:-1] != wanted[:-1] or wanted[-1] % frame[-1]:
         return 1
-    return wanted[-1] // own[-1]
+    return wanted[-1] // frame[-1]
 
 
 def _normalized(venv: VecEnv, trained: VecNormalize) -> VecNormalize:

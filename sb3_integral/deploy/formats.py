@@ -83,10 +83,9 @@ def write_file(format: str, source: Source, path: Path, options: FileOptions) ->
 
 
 def _write_c(source: Source, path: Path, options: FileOptions) -> str:
-    own = options
-    export_c(source, path, own.name, None, own.normalize, own.weights, own.notes)
-    weights = "" if own.weights == "float32" else f" and weights of {own.weights}"
-    return f"a C99 header with {own.name}_act{weights}"
+    export_c(source, path, options.name, None, options.normalize, options.weights, options.notes)
+    weights = "" if options.weights == "float32" else f" and weights of {options.weights}"
+    return f"a C99 header with {options.name}_act{weights}"
 
 
 def _write_onnx(source: Source, path: Path, options: FileOptions) -> str:

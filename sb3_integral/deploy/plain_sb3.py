@@ -49,12 +49,12 @@ def plain_model(
         ValueError: As for :func:`plain_policy`; if the algorithm is missing, or has no such policy; or
             if SB3 could not build the policy again, whose CNN has other channels than SB3's.
     """
-    own = type(source) if isinstance(source, BaseAlgorithm) else None
-    algorithm = algorithm or own
+    source_algorithm = type(source) if isinstance(source, BaseAlgorithm) else None
+    algorithm = algorithm or source_algorithm
     if algorithm is None:
         raise ValueError("a policy belongs to no algorithm, expected algorithm=PPO or the like")
     policy = plain_policy(source, size, normalize)
-    _check_algorithm(algorithm, policy, own)
+    _check_algorithm(algorithm, policy, source_algorithm)
     model = algorithm(policy=type(policy), env=None, _init_setup_model=False, **_needed(algorithm))  # type: ignore[call-arg]
     if isinstance(source, BaseAlgorithm):
         left_out = {*source._excluded_save_params(), *_owned(source), "policy", "device"}
@@ -101,10 +101,13 @@ def export_sb3(
 
 
 def _check_algorithm(
-    algorithm: type[BaseAlgorithm], policy: BasePolicy, own: type[BaseAlgorithm] | None
+    algorithm: type[BaseAlgorithm], policy: BasePolicy, source_algorithm: type[BaseAlgorithm] | None
 ) -> None:
     kinds = {kind.plain_class() for kind in integral_policies().get(algorithm, ())}
-    if algorithm is not own and type(policy) not in {*kinds, *algorithm.policy_aliases.values()}:
+    if algorithm is not source_algorithm and type(policy) not in {
+        *kinds,
+        *algorithm.policy_aliases.values(),
+    }:
         raise ValueError(
             f"{algorithm.__name__} has no {type(policy).__name__}, expected another algorithm"
         )

@@ -52,10 +52,10 @@ def compare_rewards(
         returns, _ = evaluate_policy(
             actor, env, n_eval_episodes, deterministic=True, return_episode_rewards=True
         )
-        own = np.asarray(returns, np.float64)
-        first = np.asarray(earned[0].returns) if earned else own
-        error = float(np.sqrt(own.var() / len(own) + first.var() / len(first))) if earned else 0.0
-        earned.append(ActorReturns(name, tuple(own), float(own.mean() - first.mean()), error))
+        values = np.asarray(returns, np.float64)
+        first = np.asarray(earned[0].returns) if earned else values
+        error = float(np.sqrt(values.var() / len(values) + first.var() / len(first))) if earned else 0.0
+        earned.append(ActorReturns(name, tuple(values), float(values.mean() - first.mean()), error))
     return earned
 
 

@@ -72,9 +72,9 @@ def _ranges(
     for _ in range(rounds):
         finest = coarseness(highs, full)
         for axis, (high, whole) in enumerate(zip(highs, full, strict=True)):
-            own = (whole / high) ** 2
-            allowed = most - (finest - own)
-            if allowed < own:
+            share = (whole / high) ** 2
+            allowed = most - (finest - share)
+            if allowed < share:
                 return None
             lows[axis] = max(lows[axis], math.ceil(whole / math.sqrt(allowed) - 10.0**-DIGITS))
         if not fits(lows):

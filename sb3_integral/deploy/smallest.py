@@ -114,7 +114,7 @@ def smallest_size(
         EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
     rules = EpisodeRules(deterministic, max_episode_steps, use_masking, in_order_of_end=False)
-    player = SizePlayer.of(policy, env, training_env, rules)
+    player = SizePlayer.from_env(policy, env, training_env, rules)
     return _Search(
         player,
         _candidates(player.policy.max_sizes, sizes),
@@ -208,7 +208,8 @@ class _Search:
         self.evidence[index] = self.test.evidence(blocks, self.tolerance)
         for answer in range(len(self.candidates) + 1):
             capital = sum(
-                own.within if tried < answer else own.degraded for tried, own in self.evidence.items()
+                evidence.within if tried < answer else evidence.degraded
+                for tried, evidence in self.evidence.items()
             )
             if capital >= -math.log(1.0 - self.confidence):
                 self.rejected.add(answer)

@@ -112,10 +112,10 @@ def _for_stacked_frames(normalize: VecNormalize, space: spaces.Space[Any] | None
     rl-zoo3 stacks frames behind VecNormalize. A stack of raw frames is then normalised frame by frame.
     """
     rms: Any = normalize.obs_rms
-    own, wanted = getattr(rms, "mean", np.zeros(())).shape, getattr(space, "shape", None)
-    if not own or not wanted or own[:-1] != wanted[:-1] or own == wanted or wanted[-1] % own[-1]:
+    frame, wanted = getattr(rms, "mean", np.zeros(())).shape, getattr(space, "shape", None)
+    if not frame or not wanted or frame[:-1] != wanted[:-1] or frame == wanted or wanted[-1] % frame[-1]:
         return normalize
-    repeats = (1,) * (len(own) - 1) + (wanted[-1] // own[-1],)
+    repeats = (1,) * (len(frame) - 1) + (wanted[-1] // frame[-1],)
     for name in ("mean", "var"):
         setattr(rms, name, np.tile(getattr(rms, name), repeats))
     return normalize

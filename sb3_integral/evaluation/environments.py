@@ -105,9 +105,9 @@ def _wrapped_like(
             f"the evaluation environment is wrapped in {names[0]}, expected the training environment's "
             f"wrappers or the first of them, the innermost first: {names[1]}"
         )
-    for own, trained in zip(*normalizations, strict=False):
-        if own is not trained:
-            own.obs_rms, own.ret_rms = copy.deepcopy((trained.obs_rms, trained.ret_rms))
+    for evaluated, trained in zip(*normalizations, strict=False):
+        if evaluated is not trained:
+            evaluated.obs_rms, evaluated.ret_rms = copy.deepcopy((trained.obs_rms, trained.ret_rms))
     for make in makers:
         venv = make(venv)
     if venv.observation_space != policy.observation_space and _has_channels_last(venv.observation_space):

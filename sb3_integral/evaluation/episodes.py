@@ -139,8 +139,8 @@ def _masks(envs: Sequence[Env], running: Sequence[int]) -> np.ndarray[Any, Any]:
     """Return the masks of running episodes; other rows may do anything. Shape: (ROWS, choices)."""
     masks = {row: action_masks(envs[row]) for row in running}
     full = np.ones((ROWS, len(masks[running[0]])), dtype=bool)
-    for row, own in masks.items():
-        full[row] = own
+    for row, mask in masks.items():
+        full[row] = mask
     return full
 
 
@@ -240,7 +240,7 @@ def evaluating(venv: VecEnv) -> Iterator[None]:
 
 
 def _state(part: Any) -> dict[str, Any]:
-    names = {name for kind, own in KEPT.items() if isinstance(part, kind) for name in own}
+    names = {name for kind, kept in KEPT.items() if isinstance(part, kind) for name in kept}
     state = {name: copy.deepcopy(value) for name, value in vars(part).items() if name in names}
     if "results_writer" in vars(part):
         state["results_writer"] = part.results_writer

@@ -20,7 +20,7 @@ class Moments(NamedTuple):
     n_runs: int
 
     @classmethod
-    def of(cls, runs: Sequence[float]) -> Moments:
+    def from_runs(cls, runs: Sequence[float]) -> Moments:
         """Compute them from a non-empty sample."""
         std = float(np.std(runs, ddof=1)) if len(runs) > 1 else math.nan
         return cls(float(np.mean(runs)), std if np.ptp(runs) else 0.0 * std, len(runs))
@@ -41,7 +41,7 @@ def welch_p(first: Sequence[float], second: Sequence[float]) -> float:
     """
     if min(len(first), len(second)) < 2:
         return math.nan
-    return welch_p_from_moments(Moments.of(first), Moments.of(second))
+    return welch_p_from_moments(Moments.from_runs(first), Moments.from_runs(second))
 
 
 def welch_p_from_moments(first: Moments, second: Moments) -> float:

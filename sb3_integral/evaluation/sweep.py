@@ -112,7 +112,7 @@ def evaluate_resize_sweep(
             environment can't be made or does not fit the policy, or is one for several workers.
         EndlessEpisodeError: If an episode has more than ``max_episode_steps`` steps; a ValueError.
     """
-    player = SizePlayer.of(
+    player = SizePlayer.from_env(
         policy, env, training_env, EpisodeRules(deterministic, max_episode_steps, use_masking)
     )
     n_eval_episodes = as_size(n_eval_episodes, "n_eval_episodes")
@@ -159,7 +159,7 @@ class SizePlayer:
     rules: EpisodeRules
 
     @classmethod
-    def of(
+    def from_env(
         cls,
         policy: Resizable | BaseAlgorithm,
         env: GymEnv | str | EnvFactory,

@@ -56,11 +56,11 @@ def _load(path: Path, preset: str | None, runs: Path) -> Plan:
         with environment.registered() as spec:
             check_student_spaces(*spaces_of(spec.id))
     except Exception as error:  # it is the environment's own code
-        raise ConfigError.of(path, f"env: {config.env} cannot be used: {error}") from error
+        raise ConfigError.from_problem(path, f"env: {config.env} cannot be used: {error}") from error
     try:
         stages = build_stages(config)
     except ValueError as error:
-        raise ConfigError.of(path, error) from error
+        raise ConfigError.from_problem(path, error) from error
     note = (
         f"{config.env} has no time limit: episodes are cut after {DEFAULT_MAX_EPISODE_STEPS} "
         f"steps; `max_episode_steps` in the configuration sets another limit"

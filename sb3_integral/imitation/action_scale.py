@@ -51,7 +51,7 @@ class ActionScale:
     unit: Tensor
 
     @classmethod
-    def of(cls, actions: Tensor, space: spaces.Box) -> ActionScale:
+    def from_actions(cls, actions: Tensor, space: spaces.Box) -> ActionScale:
         """Measure actions. Shape: (n, *action)."""
         flat = actions.reshape(len(actions), -1).double()
         mean, unit = flat.mean(dim=0), 3.0**0.5 * flat.std(dim=0, correction=0)
@@ -65,7 +65,7 @@ class ActionScale:
 def action_scale(policy: ActorCriticPolicy, actions: Tensor) -> ActionScale | None:
     """Return the scale of demonstrated actions; None where a student's outputs are no actions."""
     if isinstance(policy.action_space, spaces.Box) and not policy.squash_output:
-        return ActionScale.of(actions, policy.action_space)
+        return ActionScale.from_actions(actions, policy.action_space)
     return None
 
 

@@ -12,9 +12,9 @@ from imitation.data.types import TrajectoryWithRew
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.acting import expert_actions
 from sb3_integral.imitation.episode_files import SHARD_EPISODES
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.imitation.policy_callables import expert_actions
 from sb3_integral.imitation.success import SuccessCriterion, any_episode
 from sb3_integral.nn import as_size
 

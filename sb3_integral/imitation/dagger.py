@@ -15,10 +15,10 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sb3_integral.imitation.acting import expert_actions, student_actions
 from sb3_integral.imitation.cloning import CloningConfig, train
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.original_env import OriginalEnv
+from sb3_integral.imitation.policy_callables import expert_actions, student_actions
 from sb3_integral.imitation.training_sizes import check_largest, size_per_layer
 from sb3_integral.nn import as_size
 from sb3_integral.policies import SizeDistribution
@@ -93,7 +93,7 @@ def dagger(
             episodes += labelled_episodes(student, expert, env, wanted, size, rng)
         if on_round_end is not None:
             on_round_end(min(n_labels, sum(map(len, episodes))))
-        demonstrations = Demonstrations.of(episodes, n_labels)
+        demonstrations = Demonstrations.from_episodes(episodes, n_labels)
         in_this_round = dataclasses.replace(
             config,
             n_epochs=epochs_per_round if number + 1 < n_rounds else config.n_epochs,

@@ -64,7 +64,9 @@ class Demonstrations:
         return len(self.actions)
 
     @classmethod
-    def of(cls, episodes: Iterable[TrajectoryWithRew], limit: int | None = None) -> Demonstrations:
+    def from_episodes(
+        cls, episodes: Iterable[TrajectoryWithRew], limit: int | None = None
+    ) -> Demonstrations:
         """Build demonstrations from the first ``limit`` transitions of episodes; from all by default.
 
         Raises:

@@ -193,7 +193,7 @@ def _check_numbers(trajectories: Sequence[TrajectoryWithRew]) -> Demonstrations:
                 got = type(values).__name__
                 raise ValueError(f"{name} of episode {number} must be an array, got {got}")
     check_episodes(trajectories)
-    return Demonstrations.of(trajectories)
+    return Demonstrations.from_episodes(trajectories)
 
 
 def _buffer(trajectory: TrajectoryWithRew) -> EpisodeBuffer:

@@ -85,7 +85,7 @@ class OriginalEnv(VecEnvWrapper):
             observations, rewards, _, last = self._original.step_wait()
         elif self._normalizers:
             rewards = self._recorder.newest[1]
-        kept = [_with_last(info, own) for info, own in zip(infos, last, strict=True)]
+        kept = [_with_last(info, original) for info, original in zip(infos, last, strict=True)]
         if self._stack is not None:
             observations, kept = self._stack.update(observations, dones, [dict(info) for info in kept])
         return observations, rewards, dones, kept

@@ -95,8 +95,11 @@ def _each(
     compute: Callable[[Sampled, Tensors], Tensor],
 ) -> list[Parameters]:
     return [
-        (compute(plan.weight, own), None if plan.bias is None else compute(plan.bias, own))
-        for plan, own in zip(plans, tensors, strict=True)
+        (
+            compute(plan.weight, layer_tensors),
+            None if plan.bias is None else compute(plan.bias, layer_tensors),
+        )
+        for plan, layer_tensors in zip(plans, tensors, strict=True)
     ]
 
 
@@ -117,9 +120,9 @@ def _compute(
     """Return the weight, and the bias if there is one, of each layer of each group."""
     results = []
     for group in groups:
-        for index, own in enumerate(tensors):
+        for index, layer_tensors in enumerate(tensors):
             for number in range(len(group[0][index].functions)):
-                blocks = [compute(at_size[index].functions[number], own) for at_size in group]
+                blocks = [compute(at_size[index].functions[number], layer_tensors) for at_size in group]
                 if len(blocks) == 1:
                     results.append(blocks[0])
                 else:

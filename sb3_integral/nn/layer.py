@@ -222,8 +222,8 @@ class IntegralLayer(nn.Module):
 
             def sample() -> Parameters:
                 # A cached reference to the parameters would make torch.utils.swap_tensors fail.
-                own = [None if tensor is None else tensor.detach() for tensor in tensors]
-                return self.as_parameters(sample_layers([plan], [own])[0])
+                detached = [None if tensor is None else tensor.detach() for tensor in tensors]
+                return self.as_parameters(sample_layers([plan], [detached])[0])
 
             kept = cached_or_computed(self._kept, plan, used, sample)
             if kept is not None:
@@ -238,9 +238,9 @@ class IntegralLayer(nn.Module):
 
     def tensors(self) -> Tensors:
         """Return all tensors that weight and bias are made of."""
-        return [self._operator(), self.bias, *self.levels()]
+        return [self._operator(), self.bias, *self.correction_tensors()]
 
-    def levels(self) -> list[Tensor]:
+    def correction_tensors(self) -> list[Tensor]:
         """Return the corrections of each scale, if there are any."""
         corrections = cast("ScaleCorrections | None", self._modules.get("corrections"))
         # Not by the list's own iterator, which is slow: this happens in every step.
@@ -293,9 +293,9 @@ class IntegralLayer(nn.Module):
                 part = (*map(min, whole[:2], size), *whole[2:])
                 weights.append(Term.in_flat(2 + level, whole, part, factor, 0))
                 biases.append(Term.in_flat(2 + level, whole[:1], part[:1], factor, whole.numel()))
-        return LayerPlan.of(
-            Sampled.of(weights, sampling, None if right is None else right.integration),
-            None if self.bias is None else Sampled.of(biases, sampling),
+        return LayerPlan.from_functions(
+            Sampled.from_terms(weights, sampling, None if right is None else right.integration),
+            None if self.bias is None else Sampled.from_terms(biases, sampling),
         )
 
     def _current_parameters(self) -> Parameters:

@@ -141,7 +141,7 @@ class IntegralNetwork(nn.Module):
         flat = self.lam_flat if torch.is_grad_enabled() else self.lam_flat.detach()
         parts = iter(flat.split(self._lengths))
         return [
-            [next(parts).view(shape), next(parts) if has_bias else None, *layer.levels()]
+            [next(parts).view(shape), next(parts) if has_bias else None, *layer.correction_tensors()]
             for layer, (shape, has_bias) in zip(self._layers, self._shapes, strict=True)
         ]
 
@@ -153,13 +153,13 @@ class IntegralNetwork(nn.Module):
             at = dict(zip(self._axis_list, placements, strict=True))
             sampled = sample_layers([layer.plan(at) for layer in self._layers], self._tensors())
             pairs = zip(self._layers, sampled, strict=True)
-            return {layer: layer.as_parameters(own) for layer, own in pairs}
+            return {layer: layer.as_parameters(parameters) for layer, parameters in pairs}
 
         flat = cast(Tensor, self._parameters["lam_flat"])
         used = [flat]
         for layer in self._layers:
             if "corrections" in layer._modules:
-                used += layer.levels()
+                used += layer.correction_tensors()
         kept = cached_or_computed(self._kept, [flat.dtype, *placements], used, sample)
         if kept is None:
             return sample()

@@ -80,7 +80,7 @@ class Sampled(NamedTuple):
     shape: tuple[int, ...]
 
     @classmethod
-    def of(
+    def from_terms(
         cls, terms: Sequence[Term], sampling: Tensor | None = None, integration: Tensor | None = None
     ) -> Sampled:
         """Return a sum of terms between two matrices."""
@@ -179,7 +179,7 @@ class LayerPlan:
     is_learned: bool
 
     @classmethod
-    def of(cls, weight: Sampled, bias: Sampled | None) -> LayerPlan:
+    def from_functions(cls, weight: Sampled, bias: Sampled | None) -> LayerPlan:
         """Return the plan of a weight and a bias."""
         both = (weight,) if bias is None else (weight, bias)
         is_view = all(len(f.terms) == 1 and not f.has_matrices for f in both)

@@ -10,17 +10,16 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
-from torch import nn
 
 from sb3_integral.nn import kernels, quadratures
+from sb3_integral.nn.running import ELEMENTWISE
 from sb3_integral.policies.registration import integral_policies
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
 
 CLASSES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        *(nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.LeakyReLU, nn.GELU, nn.Sigmoid, nn.Softplus),
-        *(nn.Mish, nn.SELU, nn.CELU, nn.ReLU6, nn.Hardtanh, nn.Hardswish, nn.Softsign, nn.Identity),
+        *ELEMENTWISE,
         *(FlattenExtractor, NatureCNN, CombinedExtractor),
         *(StandardizeExtractor, StandardizeCombinedExtractor),
         *(torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.RMSprop, RMSpropTFLike),
@@ -109,10 +108,10 @@ def _checked_number(value: Any) -> Any:
 def _checked_fields(value: Any) -> Any:
     """Return a value, whose fields are of the kinds of their defaults: numbers, or kernels."""
     for field in dataclasses.fields(value):
-        own = getattr(value, field.name)
-        is_number = isinstance(own, int | float) and not isinstance(own, bool)
-        if not (is_number if isinstance(field.default, float) else hasattr(own, "matrix")):
-            raise ValueError(f"{field.name} of {type(value).__name__} cannot be {own!r}")
+        given = getattr(value, field.name)
+        is_number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not (is_number if isinstance(field.default, float) else hasattr(given, "matrix")):
+            raise ValueError(f"{field.name} of {type(value).__name__} cannot be {given!r}")
     return value
 
 

@@ -59,7 +59,7 @@ def init_from(
         ImportError: If fast-tsp is wanted and not installed.
     """
     _check_convertible(policy)
-    own, axes = integral.state_dict(), list(integral.actor_axes)
+    before, axes = integral.state_dict(), list(integral.actor_axes)
     if any(axis.nested and axis.grid_size != axis.max_size for axis in axes):
         raise ValueError("partitions that nest need a λ node for each neuron, expected no grid_size")
     kinds = [kind.activation_fn.__name__ for kind in (integral, policy)]
@@ -74,12 +74,12 @@ def init_from(
         state[f"{name}.weight"] = _stored(state[f"{name}.weight"], (layer.out_axis, layer.in_axis))
         if layer.bias is not None:
             state[f"{name}.bias"] = _stored(state[f"{name}.bias"], (layer.out_axis,))
-    critic = {name for name in own if name.startswith("mlp_extractor.value_net.")}
+    critic = {name for name in before if name.startswith("mlp_extractor.value_net.")}
     for name in (*state, *(critic - state.keys())):
-        wanted, got = (tuple(of[name].shape) if name in of else "none" for of in (own, state))
+        wanted, got = (tuple(of[name].shape) if name in of else "none" for of in (before, state))
         if wanted != got:
             raise ValueError(f"expected {name} of shape {wanted}, got {got}")
-    integral.load_state_dict(own | state)
+    integral.load_state_dict(before | state)
     return integral
 
 

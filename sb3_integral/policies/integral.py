@@ -298,8 +298,8 @@ class IntegralPolicy(BasePolicy):
                 state[f"{name}.bias"] = bias
         for name, _ in (norm for norm in find_layout(self).actors[0].norms if norm[1] >= 0):
             norm = cast(Any, self.get_submodule(name))
-            for own, value in norm.discrete_functions().items():
-                state[f"{name}.{own}"] = value
+            for function, value in norm.discrete_functions().items():
+                state[f"{name}.{function}"] = value
         noisy = find_gsde(self)
         if noisy is not None and isinstance(noisy.distribution, AxisNoise):
             log_std = noisy.distribution.discrete_log_std(state[noisy.log_std])

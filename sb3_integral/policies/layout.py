@@ -146,8 +146,8 @@ def submodules(policy: nn.Module, kind: type[Module]) -> Iterator[tuple[str, Mod
 
 def replace_submodule(policy: nn.Module, name: str, module: nn.Module) -> None:
     """Put a module in the place of another."""
-    parent, _, own = name.rpartition(".")
-    setattr(policy.get_submodule(parent), own, module)
+    parent, _, attribute = name.rpartition(".")
+    setattr(policy.get_submodule(parent), attribute, module)
 
 
 def optimizers(policy: nn.Module) -> Iterator[torch.optim.Optimizer]:
@@ -250,8 +250,8 @@ def _net(policy: nn.Module, extractor: str, body: str, heads: tuple[str, ...] = 
 def _dense(policy: nn.Module, name: str) -> list[str]:
     """Return the names of the dense layers in a module, which may be one itself."""
     if "." in name or hasattr(policy, name):
-        owner, _, own = name.rpartition(".")
-        module = getattr(policy.get_submodule(owner), own)
+        owner, _, attribute = name.rpartition(".")
+        module = getattr(policy.get_submodule(owner), attribute)
         if isinstance(module, nn.Module):
             return [
                 ".".join(filter(None, (name, inner)))

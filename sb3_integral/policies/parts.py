@@ -36,8 +36,8 @@ class IntegralPart(BaseModel):
 def part_class(plain: type[BaseModel]) -> type[IntegralPart]:
     """Return the integral subclass of an SB3 actor, critic or Q-network."""
     if plain not in _PART_CLASSES:
-        own = {"__module__": plain.__module__, "__doc__": plain.__doc__}
-        _PART_CLASSES[plain] = type(plain.__name__, (IntegralPart, plain), own)
+        namespace = {"__module__": plain.__module__, "__doc__": plain.__doc__}
+        _PART_CLASSES[plain] = type(plain.__name__, (IntegralPart, plain), namespace)
     return _PART_CLASSES[plain]
 
 

@@ -73,8 +73,8 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     elif issubclass(extractor_class, NatureCNN):
         features = len(state[f"{layout.actors[0].extractor}.linear.0.weight"])
         if "features_dim" in parameter_names(extractor_class):
-            own = arguments["features_extractor_kwargs"] or {}
-            arguments["features_extractor_kwargs"] = {**own, "features_dim": features}
+            given = arguments["features_extractor_kwargs"] or {}
+            arguments["features_extractor_kwargs"] = {**given, "features_dim": features}
     # The initial weights are overwritten, and making orthogonal ones takes longer than all the rest.
     orthogonal = arguments.get("ortho_init", False)
     if orthogonal:

@@ -70,8 +70,8 @@ class RandomSizeCallback(BaseCallback):
             for name in STEPS_OF_LEARNING
             if hasattr(algorithm, name)
         }
-        own = {"__module__": algorithm.__module__, ORIGINAL: algorithm, **steps}
-        return type(algorithm.__name__, (algorithm,), own)
+        namespace = {"__module__": algorithm.__module__, ORIGINAL: algorithm, **steps}
+        return type(algorithm.__name__, (algorithm,), namespace)
 
     def _sized_step(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def step(model: BaseAlgorithm, *args: Any, **kwargs: Any) -> Any:

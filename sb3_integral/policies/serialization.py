@@ -123,11 +123,11 @@ def load_policy(
     except UNREADABLE as error:
         raise ValueError(f"{path} holds no policy that can be built: {_cause(error)}") from error
     asked = (observation_space, action_space)
-    own = (policy.observation_space, policy.action_space)
-    if any(space is not None and space != other for space, other in zip(asked, own, strict=True)):
+    made_for = (policy.observation_space, policy.action_space)
+    if any(space is not None and space != other for space, other in zip(asked, made_for, strict=True)):
         wanted = " and ".join(str(space) for space in asked if space is not None)
         raise ValueError(
-            f"the policy in {path} was not made for {wanted}, but for {own[0]} and {own[1]}"
+            f"the policy in {path} was not made for {wanted}, but for {made_for[0]} and {made_for[1]}"
         )
     return policy
 
@@ -239,10 +239,10 @@ def _check_tensors(tensors: State, wanted: State) -> None:
     if missing:
         raise ValueError(f"tensors are missing: {missing[:9]}")
     for name, tensor in wanted.items():
-        own = tensors[name]
-        if own.shape != tensor.shape or own.dtype != tensor.dtype:
+        found = tensors[name]
+        if found.shape != tensor.shape or found.dtype != tensor.dtype:
             raise ValueError(
-                f"{name} is {own.dtype} of shape {tuple(own.shape)}, "
+                f"{name} is {found.dtype} of shape {tuple(found.shape)}, "
                 f"expected {tensor.dtype} of shape {tuple(tensor.shape)}"
             )
     more = sorted(name for name in tensors if name not in wanted and not name.startswith(AXES))

@@ -55,8 +55,8 @@ def wrapper_maker(wrapper: VecEnvWrapper) -> WrapperMaker | None:
 
 
 def _normalized(trained: VecNormalize, venv: VecEnv) -> VecNormalize:
-    own = type(trained).__new__(type(trained))
-    vars(own).update(vars(trained), venv=None)
-    own.set_venv(venv)
-    own.training = own.norm_reward = False
-    return own
+    normalized = type(trained).__new__(type(trained))
+    vars(normalized).update(vars(trained), venv=None)
+    normalized.set_venv(venv)
+    normalized.training = normalized.norm_reward = False
+    return normalized

@@ -138,7 +138,7 @@ def test_the_help_of_imitation_names_scripts_configurations_and_an_example(invok
 
 @pytest.mark.parametrize("behind", [[], ["--help"], ["--", "-x", "with", "a=b"]])
 def test_what_is_behind_a_script_is_not_the_verbs(invoke, behind, tmp_path, monkeypatch):
-    # given a script that imitation has and this verb has not
+    # given a script that imitation has and this command has not
     monkeypatch.chdir(tmp_path)
     # when
     result = invoke("imitation", "train_rl", *behind)

@@ -213,8 +213,8 @@ def test_mistakes_get_one_line(
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("verb", ["fit", "smallest", "drive"])
-def test_each_verb_teaches_with_an_example(invoke, verb):
-    said = re.sub(r"\x1b\[[\d;]*m", "", invoke(verb, "--help").stdout)
-    assert f"sb3-integral {verb} logs/trpo" in said
+@pytest.mark.parametrize("command", ["fit", "smallest", "drive"])
+def test_each_command_teaches_with_an_example(invoke, command):
+    said = re.sub(r"\x1b\[[\d;]*m", "", invoke(command, "--help").stdout)
+    assert f"sb3-integral {command} logs/trpo" in said
     assert "open only files that you trust" in said

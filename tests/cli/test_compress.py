@@ -1,4 +1,4 @@
-"""The verb ``compress`` and what it prints."""
+"""The command ``compress`` and what it prints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sb3_integral.cli.compress import seconds
 
 
 @pytest.mark.slow
-def test_the_verb_writes_the_file_and_prints_the_evidence(tmp_path: Path) -> None:
+def test_the_command_writes_the_file_and_prints_the_evidence(tmp_path: Path) -> None:
     # given
     agent = PPO("MlpPolicy", "CartPole-v1", n_steps=128, seed=0, device="cpu").learn(2_000)
     agent.save(tmp_path / "agent.zip")

@@ -21,8 +21,10 @@ inn,INN,student,4,80.0,2,400,5,0.8,0.8,0.7,0.9,,,,,,
 ROOT = Path(__file__).parents[2]
 
 
-def invoke(*arguments, verb="figure"):
-    return CliRunner().invoke(app, [verb, *map(str, arguments)], env={"TERM": "dumb", "COLUMNS": "200"})
+def invoke(*arguments, command="figure"):
+    return CliRunner().invoke(
+        app, [command, *map(str, arguments)], env={"TERM": "dumb", "COLUMNS": "200"}
+    )
 
 
 @pytest.fixture
@@ -73,20 +75,20 @@ def test_a_picture_does_not_replace_what_it_is_drawn_from(results, tmp_path, nam
     assert (results / name).read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", ["figure", "show"])
-def test_the_kept_results_of_the_project_are_read_as_the_help_says(verb, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["figure", "show"])
+def test_the_kept_results_of_the_project_are_read_as_the_help_says(command, tmp_path, monkeypatch):
     # given what a shell makes of results/*
     monkeypatch.chdir(ROOT)
     everything = sorted(path for path in Path("results").iterdir())
-    output = () if verb == "show" else ("-o", tmp_path / "fig3.png")
+    output = () if command == "show" else ("-o", tmp_path / "fig3.png")
     # when
-    result = invoke(*everything, *output, verb=verb)
+    result = invoke(*everything, *output, command=command)
     # then what holds no experiment is told, a line each
     assert result.exit_code == 0, result.output
     left_out = [line for line in result.stderr.splitlines() if "left out" in line]
     assert len(left_out) == len(result.stderr.splitlines())
     assert "results/fig3.png holds no finished experiment, left out" in left_out
-    if verb == "show":
+    if command == "show":
         for name in ("Acrobot-v1", "Ant-v4", "HalfCheetah-v4", "LunarLander-v3"):
             assert f"{name}: average return" in result.stdout
         assert "interquartile mean of scores" in result.stdout
@@ -95,12 +97,12 @@ def test_the_kept_results_of_the_project_are_read_as_the_help_says(verb, tmp_pat
         assert (tmp_path / "fig3.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("verb", ["figure", "show"])
+@pytest.mark.parametrize("command", ["figure", "show"])
 @pytest.mark.parametrize("name", ["table.csv", "provenance.json", "experiment.yml"])
-def test_a_report_that_cannot_be_read_is_one_line(results, tmp_path, verb, name):
+def test_a_report_that_cannot_be_read_is_one_line(results, tmp_path, command, name):
     (results / name).write_bytes(b"\xff\xfe[")
-    output = () if verb == "show" else ("-o", tmp_path / "fig3.png")
-    result = invoke(results, *output, verb=verb)
+    output = () if command == "show" else ("-o", tmp_path / "fig3.png")
+    result = invoke(results, *output, command=command)
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert f"error: the report in {results} cannot be read" in result.stderr
@@ -109,7 +111,7 @@ def test_a_report_that_cannot_be_read_is_one_line(results, tmp_path, verb, name)
 
 def test_runs_that_cannot_be_read_are_one_line(results, tmp_path):
     (results / "runs.csv").unlink()
-    result = invoke(results, results, verb="show")
+    result = invoke(results, results, command="show")
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert "runs.csv" in result.stderr
@@ -133,7 +135,7 @@ def test_tables_are_printed_where_the_locale_knows_ascii_only(results, locale):
 
 
 def test_a_name_of_a_folder_cannot_move_the_cursor(tmp_path):
-    result = invoke(tmp_path / "\x1b[2Jgone", verb="show")
+    result = invoke(tmp_path / "\x1b[2Jgone", command="show")
     assert result.exit_code == 1
     assert "\x1b" not in result.output
     assert r"\x1b[2Jgone" in result.output

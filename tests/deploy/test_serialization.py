@@ -52,7 +52,7 @@ def test_a_policy_comes_back_bit_by_bit(
     # when
     save_policy(policy, path)
     again: Any = load_policy(path, policy.observation_space, policy.action_space)
-    # then it is the same at the size in force, and at another one
+    # then it is the same at its current size, and at another one
     assert type(again) is type(policy)
     assert (again.sizes, again.max_sizes) == (policy.sizes, policy.max_sizes)
     assert bits(again) == bits(policy)

@@ -82,14 +82,14 @@ def test_there_is_no_score_where_the_reference_is_random() -> None:
 
 
 def test_moments_by_hand() -> None:
-    assert Moments.of([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7.0)), 3)
-    assert Moments.of([0.1, 0.1, 0.1]).std == 0.0  # which a computed mean of 0.1 would miss
-    assert math.isnan(Moments.of([4.0]).std)
+    assert Moments.from_runs([1.0, 2.0, 6.0]) == (3.0, pytest.approx(math.sqrt(7.0)), 3)
+    assert Moments.from_runs([0.1, 0.1, 0.1]).std == 0.0  # which a computed mean of 0.1 would miss
+    assert math.isnan(Moments.from_runs([4.0]).std)
 
 
 def test_the_test_from_moments_is_that_of_the_runs() -> None:
     first, second = [1.0, 2.0, 6.0], [3.0, 9.0]
-    p = welch_p_from_moments(Moments.of(first), Moments.of(second))
+    p = welch_p_from_moments(Moments.from_runs(first), Moments.from_runs(second))
     assert p == welch_p(first, second)
     assert p == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
 

@@ -223,7 +223,7 @@ def test_matrices_and_single_numbers_are_actions_too() -> None:
 def test_the_scale_is_measured_per_dimension() -> None:
     space = spaces.Box(np.array([-1, -np.inf, -2.0]), np.array([1, np.inf, 2.0]), (3,), np.float64)
     actions = torch.tensor([[0.0, 5.0, 1.0], [1.0, 5.0, 3.0]], dtype=torch.float64)
-    scale = ActionScale.of(actions, space)
+    scale = ActionScale.from_actions(actions, space)
     torch.testing.assert_close(scale.mean, torch.tensor([0.5, 5.0, 2.0], dtype=torch.float64))
     # The second is constant and has no bounds, so a hundredth of its magnitude stands in.
     expected = torch.tensor([0.5 * 3**0.5, 0.05, 3**0.5], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The integral convolution: adoption with every option, sizes and gradients."""
+"""The integral convolution: a plain one made integral with every option, sizes and gradients."""
 
 import pytest
 import torch

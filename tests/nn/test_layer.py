@@ -1,4 +1,4 @@
-"""What all integral layers share: λ, adoption, discrete parameters."""
+"""What all integral layers share: λ, a plain layer made integral, discrete parameters."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The integral linear layer: adoption, sizes, gradients, and convergence to its integral (Eq. 1)."""
+"""The integral linear layer: made from a plain one, sizes, gradients, and convergence (Eq. 1)."""
 
 import math
 

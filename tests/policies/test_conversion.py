@@ -90,7 +90,7 @@ def test_neurons_that_are_alike_lie_side_by_side_where_partitions_nest(make_poli
     assert len(torch.unique(weight, dim=0)) == 8
 
 
-def test_what_it_cannot_begin_at_is_refused(make_policy):
+def test_what_it_cannot_start_from_is_refused(make_policy):
     plain = make_policy(policy_class=ActorCriticPolicy)
     other = make_policy(policy_class=ActorCriticPolicy, net_arch=[16, 13])
     relu = make_policy(policy_class=ActorCriticPolicy, activation_fn=torch.nn.ReLU)

@@ -155,7 +155,7 @@ def test_crossq_normalises_what_its_hidden_layers_write(make_model: MakeModel) -
         if algorithm in (PPO, SAC, TD3, DQN, RecurrentPPO, CrossQ, ARS)
     ],
 )
-def test_an_integral_policy_has_the_anatomy_of_the_plain_one(
+def test_an_integral_policy_has_the_layout_of_the_plain_one(
     make_model: MakeModel, stock: Callable[..., str], algorithm: type[BaseAlgorithm], kind: str
 ) -> None:
     # when

@@ -143,8 +143,14 @@ def _curve(result: Compressed, env_name: str) -> bytes:
     intervals = [trial.comparison.interval for trial in result.trials]
     means = [trial.comparison.mean for trial in result.trials]
     spread = [
-        [mean - (own + low) for mean, own, (low, _) in zip(means, agent, intervals, strict=True)],
-        [(own + high) - mean for mean, own, (_, high) in zip(means, agent, intervals, strict=True)],
+        [
+            mean - (reference + low)
+            for mean, reference, (low, _) in zip(means, agent, intervals, strict=True)
+        ],
+        [
+            (reference + high) - mean
+            for mean, reference, (_, high) in zip(means, agent, intervals, strict=True)
+        ],
     ]
     axes.errorbar(parameters, means, yerr=spread, fmt="o-", capsize=3, label="student")
     axes.axhline(result.agent_return, color="black", label="agent")

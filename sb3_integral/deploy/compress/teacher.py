@@ -195,7 +195,9 @@ def _factory(env: Any) -> tuple[EnvFactory, str]:
         )
     if spec is not None:
         # SB3 puts a Monitor around what it makes itself, which Gymnasium can't make again.
-        wrappers = tuple(own for own in spec.additional_wrappers if own.name != Monitor.__name__)
+        wrappers = tuple(
+            wrapper for wrapper in spec.additional_wrappers if wrapper.name != Monitor.__name__
+        )
         return partial(gym.make, replace(spec, additional_wrappers=wrappers)), str(spec.id)
     return env_factory(env), env if isinstance(env, str) else getattr(env, "__name__", "environment")
 

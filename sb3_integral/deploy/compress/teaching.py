@@ -124,8 +124,8 @@ def _label(
         largest = max(as_resizable(student).max_sizes)
         size = LogUniformSizes(min(SMALLEST_DRIVER, largest), largest).draw(rng)
         episodes: list[object] = []
-        for own, share in ((None, n_labels // 2), (size, n_labels - n_labels // 2)):
-            episodes += labelled_episodes(student, teacher.source, env, share, own, rng, True)
+        for driven_at, share in ((None, n_labels // 2), (size, n_labels - n_labels // 2)):
+            episodes += labelled_episodes(student, teacher.source, env, share, driven_at, rng, True)
         return episodes
     finally:
         env.close()
@@ -151,8 +151,8 @@ def joined(parts: Sequence[Demonstrations]) -> Demonstrations:
     def all_of(tensors: list[Observations]) -> Observations:
         if isinstance(tensors[0], dict):
             return {key: torch.cat([one[key] for one in tensors]) for key in tensors[0]}  # type: ignore[index]
-        own: list[Tensor] = tensors  # type: ignore[assignment]
-        return torch.cat(own)
+        undivided: list[Tensor] = tensors  # type: ignore[assignment]
+        return torch.cat(undivided)
 
     return Demonstrations(
         all_of([part.observations for part in parts]),

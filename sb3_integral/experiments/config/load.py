@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file that cannot be used, and why."""
 
     @classmethod
-    def of(cls, path: Path, problem: object) -> ConfigError:
+    def from_problem(cls, path: Path, problem: object) -> ConfigError:
         """Say what is wrong with a file."""
         return cls(f"{path} is not a valid experiment:\n  {problem}")
 
@@ -40,9 +40,9 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
             f"{problem['msg']} (got {_short(problem['input'])})"
             for problem in error.errors()
         )
-        raise ConfigError.of(path, "\n  ".join(problems)) from error
+        raise ConfigError.from_problem(path, "\n  ".join(problems)) from error
     except ValueError as error:
-        raise ConfigError.of(path, error) from error
+        raise ConfigError.from_problem(path, error) from error
     config = config.model_copy(update={"expert": _with_files(config, path)}).read_from(path)
     _check_environment(config, path)
     return config
@@ -56,7 +56,7 @@ def _with_files(config: ExperimentConfig, path: Path) -> ExpertConfig:
         if given is not None:
             files[name] = (path.parent / given).resolve()
             if not files[name].is_file():
-                raise ConfigError.of(path, f"expert.{name}: no file {files[name]}")
+                raise ConfigError.from_problem(path, f"expert.{name}: no file {files[name]}")
     return config.expert.model_copy(update=files)
 
 
@@ -70,7 +70,7 @@ def _check_environment(config: ExperimentConfig, path: Path) -> None:
         with environment.registered():
             pass
     except ValueError as error:
-        raise ConfigError.of(path, f"env: {error}") from error
+        raise ConfigError.from_problem(path, f"env: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError.of(path, f"expected a mapping, got {_short(content)}")
+        raise ConfigError.from_problem(path, f"expected a mapping, got {_short(content)}")
     return content
 
 

@@ -31,13 +31,13 @@ def apply_preset(content: Mapping[str, Any], preset: str | None) -> Content:
         raise ValueError(f"unknown preset {name!r}; known are {', '.join(map(str, known))}")
     if "preset" in content:
         raise ValueError(f"`preset` is chosen when a file is used; `{DEFAULT_PRESET}` can be in it")
-    own = _without_presets(content)
+    given = _without_presets(content)
     result = merge(_without_presets(defaults), defaults[PRESETS].get(name, {}))
-    if "students" in own:  # a file's students are all students, not more of them
+    if "students" in given:  # a file's students are all students, not more of them
         result.pop("students")
-    if "name" not in own and isinstance(own.get("env"), str):
-        result["name"] = own["env"].replace("/", "-").lower()
-    result = merge(merge(result, own), presets.get(name, {}))
+    if "name" not in given and isinstance(given.get("env"), str):
+        result["name"] = given["env"].replace("/", "-").lower()
+    result = merge(merge(result, given), presets.get(name, {}))
     return {**result, "preset": name}
 
 
@@ -65,7 +65,7 @@ def _defaults() -> Content:
 
 def _presets(content: Mapping[str, Any]) -> Content:
     presets = content.get(PRESETS) or {}
-    if isinstance(presets, Mapping) and all(isinstance(own, Mapping) for own in presets.values()):
+    if isinstance(presets, Mapping) and all(isinstance(preset, Mapping) for preset in presets.values()):
         return dict(presets)
     raise ValueError(f"`{PRESETS}` must map names to partial configurations, got {presets!r}")
 

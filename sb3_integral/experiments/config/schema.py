@@ -45,7 +45,9 @@ class ExpertConfig(Section):
     model: Path | None = None
     vecnormalize: Path | None = None
     algo: Annotated[str, one_of(ALGORITHMS, "algorithm of rl-zoo3")] = "trpo"
-    hyperparams: Path = Field(default_factory=lambda own: shipped_hyperparams(own.get("algo", "trpo")))
+    hyperparams: Path = Field(
+        default_factory=lambda validated: shipped_hyperparams(validated.get("algo", "trpo"))
+    )
     seed: NonNegativeInt = 0
     n_timesteps: Count | None = None
     n_eval_episodes: Count = 100
@@ -116,7 +118,7 @@ class EvaluationConfig(Section):
     n_envs: Count = 15
     deterministic: bool = True
 
-    def of(self, baseline: bool) -> dict[str, Any]:
+    def settings(self, baseline: bool) -> dict[str, Any]:
         """Return the settings for a student, or for a baseline."""
         most = (self.baseline_episodes if baseline else None) or self.episodes
         episodes = min(self.episodes, most)
@@ -173,7 +175,7 @@ class ExperimentConfig(Section):
         """The environment, with the packages that make it known."""
         from sb3_integral.experiments.engine.environment import Environment
 
-        return Environment.of(self.env, self.gym_packages, self.max_episode_steps)
+        return Environment.from_name(self.env, self.gym_packages, self.max_episode_steps)
 
     def cloning_of(self, student: StudentConfig) -> CloningSection:
         """Return the settings with which a student is cloned."""
@@ -238,10 +240,10 @@ class ExperimentConfig(Section):
         if plain is None or plain.kind != "plain":
             raise ValueError(f"{name}.start must name a plain student, got {student.start!r}")
         for what in ("hidden_sizes", "activation", "standardize"):
-            own, other = getattr(student, what), getattr(plain, what)
-            if own != other:
+            value, other = getattr(student, what), getattr(plain, what)
+            if value != other:
                 said = f"{name} starts from {student.start}, expected the same {what}"
-                raise ValueError(f"{said}, got {own} and {other}")
+                raise ValueError(f"{said}, got {value} and {other}")
 
 
 def _as_read(label: str) -> str:

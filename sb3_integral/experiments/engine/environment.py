@@ -40,7 +40,7 @@ class Environment:
     max_episode_steps: int | None = None
 
     @classmethod
-    def of(
+    def from_name(
         cls, name: str, packages: tuple[str, ...] = (), max_episode_steps: int | None = None
     ) -> Environment:
         """Return an environment whose name may have Gymnasium's form ``module:Env-v0``."""
@@ -71,7 +71,9 @@ class Environment:
     def versions(self) -> dict[str, str]:
         """The versions of the packages, and digests of the local files, with the environment's code."""
         modules = self._modules()
-        simulators = [own for part, own in SIMULATORS.items() if any(part in each for each in modules)]
+        simulators = [
+            simulator for part, simulator in SIMULATORS.items() if any(part in each for each in modules)
+        ]
         return versions_of(["gymnasium", *simulators]) | versions_of_modules(modules)
 
     def local_sources(self) -> dict[str, Path]:

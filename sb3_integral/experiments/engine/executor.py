@@ -27,7 +27,7 @@ class Failure:
     lost: bool = False
 
     @classmethod
-    def of(cls, error: BaseException, *, lost: bool = False) -> Failure:
+    def from_error(cls, error: BaseException, *, lost: bool = False) -> Failure:
         """Describe an exception."""
         text = "".join(traceback.format_exception(error))
         return cls(f"{type(error).__name__}: {error}", text, lost)

@@ -123,7 +123,7 @@ def _work(connection: Connection) -> None:
         except EOFError:
             return
         except Exception as error:  # the stage's function cannot be imported here
-            connection.send(Failure.of(error))
+            connection.send(Failure.from_error(error))
             continue
         connection.send(_execute(stage, root, throttled(connection.send)))
 
@@ -160,5 +160,5 @@ def _execute(stage: Stage, root: Path, report: Report) -> Failure | None:
     try:
         stage.execute(root, report)
     except Exception as error:
-        return Failure.of(error)
+        return Failure.from_error(error)
     return None

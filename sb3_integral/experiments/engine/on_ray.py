@@ -123,7 +123,7 @@ class RayExecutor(Executor):
             # A machine was lost, and with it perhaps what it kept for others.
             for need in task.stage.needed:
                 self.release(task.root, need)
-            return Failure.of(error, lost=True)
+            return Failure.from_error(error, lost=True)
         self.stages_per_node[node] += 1
         return failure  # type: ignore[no-any-return]
 
@@ -146,7 +146,7 @@ def _execute(stage: Stage, label: str, needed: list[list[Any]], reports: Any) ->
         except RayError:
             raise  # not the stage's fault
         except Exception as error:
-            failure = Failure.of(error)
+            failure = Failure.from_error(error)
         if failure is None:
             yield from packed(stage.folder(root))
     yield node, failure

@@ -46,8 +46,11 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
         )
         parts += ["## p-values", explanation, _table(sizes, text.cells(table, others, text.p_value))]
     if unequal:
-        own = text.cells(table, unequal, lambda row: text.number(row["compression_pct"]))
-        parts += ["## Parameters removed, where it is not the percentage above", _table(sizes, own)]
+        removed_cells = text.cells(table, unequal, lambda row: text.number(row["compression_pct"]))
+        parts += [
+            "## Parameters removed, where it is not the percentage above",
+            _table(sizes, removed_cells),
+        ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -61,9 +61,9 @@ def curves(results: Results, measure: Measure = "return") -> pd.DataFrame:
             paper, random = paper_table(results.env), results.references.get("random", 0.0)
             span = paper.set_index("n_hidden")["nn_ar"].get(paper["n_hidden"].max(), np.nan) - random
             mean, std = (mean - random) / span, std / abs(span)
-        own = known[["n_hidden", "compression_pct"]].assign(column=name, label=label, role="paper")
-        own = own.assign(return_std=std, mean=mean, low=mean - std, high=mean + std).dropna()
-        frames += [own] if len(own) else []
+        printed = known[["n_hidden", "compression_pct"]].assign(column=name, label=label, role="paper")
+        printed = printed.assign(return_std=std, mean=mean, low=mean - std, high=mean + std).dropna()
+        frames += [printed] if len(printed) else []
     return pd.concat(frames, ignore_index=True)
 
 
@@ -106,16 +106,18 @@ def _draw(axes: PlotAxes, results: Results, colours: Mapping[str, str], measure:
     rows = curves(results, measure).sort_values("n_hidden", kind="stable")
     order = [*highlighted_columns(results.table), *PAPER_LABELS]
     for place, name in enumerate(order):
-        own = rows[rows["column"] == name]
+        curve = rows[rows["column"] == name]
         # The first is what the plot is about: no other curve hides it.
         style: dict[str, Any] = {"color": colours[name], "zorder": 4 - place / len(order)}
         line: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.6 if place else 2.4}
         if name in PAPER_LABELS:
             line = {"linestyle": "--", "linewidth": 1.1}
-        label = plotted_text(own["label"].iloc[0]) if len(own) else None
-        axes.plot(own["n_hidden"], own["mean"], label=label, **line, **style)
+        label = plotted_text(curve["label"].iloc[0]) if len(curve) else None
+        axes.plot(curve["n_hidden"], curve["mean"], label=label, **line, **style)
         alpha = 0.07 if name in PAPER_LABELS else 0.18
-        axes.fill_between(own["n_hidden"], own["low"], own["high"], alpha=alpha, linewidth=0, **style)
+        axes.fill_between(
+            curve["n_hidden"], curve["low"], curve["high"], alpha=alpha, linewidth=0, **style
+        )
     references = results.references if measure == "return" else {"random": 0.0, "NN": 1.0}
     for name, value in references.items():
         axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":")
@@ -125,9 +127,9 @@ def _draw(axes: PlotAxes, results: Results, colours: Mapping[str, str], measure:
     limits = axes.get_ylim()
     others = rows[rows["role"] == "others"]
     label = "others" if (others["kind"] == "student").any() else "NN, other methods"
-    for _, own in others.groupby("column", sort=False):
+    for _, curve in others.groupby("column", sort=False):
         style = {"color": OTHERS_COLOUR, "linewidth": 0.8, "zorder": 1.5, "label": label}
-        axes.plot(own["n_hidden"], own["mean"], **style)
+        axes.plot(curve["n_hidden"], curve["mean"], **style)
     axes.set_ylim(*limits)
     axes.set(title=plotted_text(results.env), xlabel="neurons in each hidden layer, N")
     axes.grid(alpha=0.25)

@@ -121,7 +121,7 @@ def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFra
         sample = samples[column.name, size]
         returns = sample["return_mean"].tolist()
         leader = samples[columns[0].name, size]["return_mean"].tolist()
-        moments = Moments.of(returns)
+        moments = Moments.from_runs(returns)
         rows.append(
             {
                 **_key(column, size),

@@ -37,7 +37,7 @@ def paper_cells(table: pd.DataFrame, form: str) -> pd.DataFrame:
 def cells(table: pd.DataFrame, columns: Sequence[Column], text: Callable[[Row], str]) -> pd.DataFrame:
     """Return the texts of the rows of some columns, a column each."""
     rows = {column.label: rows_by_size(table, column).values() for column in columns}
-    return pd.DataFrame({label: map(text, own) for label, own in rows.items()})
+    return pd.DataFrame({label: map(text, column_rows) for label, column_rows in rows.items()})
 
 
 def number(value: float, form: str = ".1f") -> str:

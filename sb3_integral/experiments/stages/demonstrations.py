@@ -70,12 +70,12 @@ def _actor(expert: Expert, config: DemonstrationsConfig) -> Any:
             return expert.predict(observation, state, dones, config.deterministic)
         best, _ = expert.predict(observation, deterministic=True)
         drawn, _ = expert.predict(observation, deterministic=False)
-        own: Any = noise[: len(best)]
+        share: Any = noise[: len(best)]
         is_continuous = np.issubdtype(best.dtype, np.floating)
         if not is_continuous:
-            own = rng.random(len(best)) < own
-        own = own.reshape(-1, *[1] * (best.ndim - 1))
-        return best + own * (drawn - best) if is_continuous else np.where(own, drawn, best), None
+            share = rng.random(len(best)) < share
+        share = share.reshape(-1, *[1] * (best.ndim - 1))
+        return best + share * (drawn - best) if is_continuous else np.where(share, drawn, best), None
 
     return act
 

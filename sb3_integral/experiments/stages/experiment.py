@@ -26,7 +26,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     ]
     # The first integral student leads: every other column is compared with it.
     leader = next(name for name, student in config.students.items() if student.kind == "integral")
-    swept.sort(key=lambda own: own[0] != leader)
+    swept.sort(key=lambda entry: entry[0] != leader)
     stages = [expert, references]
     students: dict[tuple[str, int], tuple[Stage, ...]] = {}
     sweeps: dict[tuple[str, int], Stage] = {}

@@ -68,19 +68,19 @@ def expert_stage(config: ExperimentConfig) -> Stage:
     Raises:
         ValueError: If the file of hyperparameters has no entry for the environment.
     """
-    own, environment = config.expert, config.environment
-    if own.model is not None:
-        files = {"model": own.model, "vecnormalize": own.vecnormalize}
+    expert, environment = config.expert, config.environment
+    if expert.model is not None:
+        files = {"model": expert.model, "vecnormalize": expert.vecnormalize}
         paths = {name: path for name, path in files.items() if path is not None}
         return Stage(
             "expert",
             take_expert,
-            {"algo": own.algo, "digests": {name: _digest(path) for name, path in paths.items()}},
+            {"algo": expert.algo, "digests": {name: _digest(path) for name, path in paths.items()}},
             environment=environment,
             paths={name: str(path) for name, path in paths.items()},
         )
-    hyperparams = expert_hyperparams(own.hyperparams, environment.id)
-    settings = {"algo": own.algo, "seed": own.seed, "n_timesteps": own.n_timesteps}
+    hyperparams = expert_hyperparams(expert.hyperparams, environment.id)
+    settings = {"algo": expert.algo, "seed": expert.seed, "n_timesteps": expert.n_timesteps}
     return Stage(
         "expert",
         train_expert,
@@ -88,7 +88,7 @@ def expert_stage(config: ExperimentConfig) -> Stage:
         environment=environment,
         packages=(*PACKAGES, "rl-zoo3"),
         modules=_named_modules([hyperparams.get(key) for key in NAMING_MODULES]),
-        amount=float(own.n_timesteps or hyperparams.get("n_timesteps", 1.0)),
+        amount=float(expert.n_timesteps or hyperparams.get("n_timesteps", 1.0)),
     )
 
 

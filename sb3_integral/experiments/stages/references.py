@@ -20,15 +20,20 @@ from sb3_integral.experiments.stages.seeds import derived_seed
 
 def references_stage(config: ExperimentConfig, expert: Stage) -> Stage:
     """Declare the stage."""
-    own, n_envs = config.expert, config.evaluation.n_envs
+    settings, n_envs = config.expert, config.evaluation.n_envs
     return Stage(
         "references",
         evaluate_references,
-        {"algo": own.algo, "episodes": own.n_eval_episodes, "n_envs": n_envs, "seed": own.seed},
+        {
+            "algo": settings.algo,
+            "episodes": settings.n_eval_episodes,
+            "n_envs": n_envs,
+            "seed": settings.seed,
+        },
         {"expert_folder": expert},
         expert.environment,
         PACKAGES,
-        amount=own.n_eval_episodes,
+        amount=settings.n_eval_episodes,
     )
 
 
@@ -49,8 +54,12 @@ def evaluate_references(
     policies = {"expert": load_expert(expert_folder, env_id, algo, venv), "random": _RandomPolicy(venv)}
     returns = {}
     for name, policy in policies.items():
-        own, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
-        returns[name] = {"mean": float(np.mean(own)), "std": float(np.std(own)), "episodes": episodes}
+        earned, _ = evaluate_policy(policy, venv, episodes, return_episode_rewards=True)  # type: ignore[arg-type]
+        returns[name] = {
+            "mean": float(np.mean(earned)),
+            "std": float(np.std(earned)),
+            "episodes": episodes,
+        }
         report(len(returns) / 2)
     (folder / REFERENCES).write_text(json.dumps(returns, indent=2) + "\n", encoding="utf-8")
 

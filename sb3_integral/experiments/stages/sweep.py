@@ -44,11 +44,13 @@ def sweep_stage(
     """
     # The first method stands for the plain student itself: scores refer to it at full size.
     is_baseline = method is not None and method != config.students[name].resize[0]
-    evaluation = config.evaluation.of(baseline=is_baseline)
+    evaluation = config.evaluation.settings(baseline=is_baseline)
     needs: dict[str, Stage | tuple[Stage, ...]] = {"student_folders": students}
     if method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod):
         needs["demonstrations_folder"] = demonstrations
-    of_method = [own for prefix, own in METHOD_PACKAGES.items() if (method or "").startswith(prefix)]
+    of_method = [
+        package for prefix, package in METHOD_PACKAGES.items() if (method or "").startswith(prefix)
+    ]
     return Stage(
         f"seed-{seed}/{name}/sweep{'' if method is None else f'-{method}'}",
         sweep_sizes,
@@ -88,7 +90,7 @@ def sweep_sizes(
     done = count(1)
     rows: list[SweepEpisode] = []
     for policy, own_sizes in zip(policies, sizes_of_each, strict=True):
-        own = evaluate_resize_sweep(
+        evaluated = evaluate_resize_sweep(
             policy,
             env_id,
             own_sizes,
@@ -98,6 +100,8 @@ def sweep_sizes(
             on_size_end=lambda: report(next(done) / len(sizes)),
         )
         if policy is not policies[0]:
-            own = [row._replace(compression=policies[0].compression(own_sizes[0])) for row in own]
-        rows += own
+            evaluated = [
+                row._replace(compression=policies[0].compression(own_sizes[0])) for row in evaluated
+            ]
+        rows += evaluated
     pd.DataFrame(rows).to_csv(folder / SWEEP, index=False)

@@ -17,7 +17,7 @@ SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 
 def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]) -> list[Stage]:
     """Return the stages that show an experiment, by its report and the first seed's students."""
-    drawn = {n: own.label for n, own in config.students.items() if own.kind != "scratch"}
+    drawn = {n: student.label for n, student in config.students.items() if student.kind != "scratch"}
     figures = Stage(
         "figures",
         draw_figures,
@@ -51,7 +51,7 @@ def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str
 def _moving(config: ExperimentConfig, students: Mapping[str, Stage]) -> dict[str, Stage]:
     """Return the stage whose page moves, if that page knows the environment, as what the page needs."""
     firsts = [
-        next((name for name, own in config.students.items() if own.kind == kind), None)
+        next((name for name, student in config.students.items() if student.kind == kind), None)
         for kind in ("integral", "plain")
     ]
     pair = tuple(students[name] for name in firsts if name is not None)
@@ -72,8 +72,8 @@ def _shown(config: ExperimentConfig) -> list[tuple[str, str, str | None, int]]:
         for _, label, method in student.columns(name)
         if student.kind != "scratch"
     ]
-    leader = next(own for own in columns if own[2] is None)
+    leader = next(column for column in columns if column[2] is None)
     if small is None:
         return [(*leader, full)]
-    resized = (own for method in SHOWN_METHODS for own in columns if own[2] == method)
-    return [(*leader, full), (*leader, small), *((*own, small) for own in list(resized)[:1])]
+    resized = (column for method in SHOWN_METHODS for column in columns if column[2] == method)
+    return [(*leader, full), (*leader, small), *((*column, small) for column in list(resized)[:1])]

@@ -8,7 +8,7 @@ from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEP
 
 @pytest.fixture
 def small(functions) -> Environment:
-    return Environment.of("small_environment:Small-v0")
+    return Environment.from_name("small_environment:Small-v0")
 
 
 def test_the_module_before_the_colon_registers_the_environment(small):
@@ -19,7 +19,7 @@ def test_the_module_before_the_colon_registers_the_environment(small):
 
 
 def test_packages_register_an_environment_as_well(functions):
-    environment = Environment.of("Small-v0", ("small_environment",))
+    environment = Environment.from_name("Small-v0", ("small_environment",))
     with environment.registered() as spec:
         assert spec.id == "Small-v0"
 
@@ -48,13 +48,13 @@ def test_a_time_limit_of_ones_own_wins(limit, expected):
 )
 def test_an_unknown_environment_is_an_error_with_what_may_be_meant(name, said):
     with pytest.raises(ValueError, match="is not registered with Gymnasium") as error:
-        Environment.of(name).versions  # noqa: B018
+        Environment.from_name(name).versions  # noqa: B018
     assert said in str(error.value)
 
 
 def test_a_package_that_cannot_be_imported_is_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"package 'nowhere' cannot be imported \(ModuleNotFoundError"):
-        Environment.of("nowhere:Small-v0").versions  # noqa: B018
+        Environment.from_name("nowhere:Small-v0").versions  # noqa: B018
 
 
 @pytest.mark.parametrize(

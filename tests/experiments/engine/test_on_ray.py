@@ -75,7 +75,7 @@ class Watcher:
 
 
 folder, root = map(Path, sys.argv[1:])
-environment = Environment.of("small_environment:Small-v0", max_episode_steps=7)
+environment = Environment.from_name("small_environment:Small-v0", max_episode_steps=7)
 stage = Stage("a", functions.play, environment=environment)
 sources = environment.local_sources()
 sources["small_stage_functions.py"] = folder / "small_stage_functions.py"

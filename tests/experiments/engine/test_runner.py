@@ -345,7 +345,7 @@ def test_an_interrupted_run_ends_its_processes_and_leaves_nothing_half_done(func
 
 @pytest.mark.slow
 def test_a_stage_uses_an_environment_of_a_local_module_in_a_process_of_its_own(functions, tmp_path):
-    environment = Environment.of("small_environment:Small-v0", max_episode_steps=7)
+    environment = Environment.from_name("small_environment:Small-v0", max_episode_steps=7)
     stage = Stage("a", functions.play, environment=environment)
     run([stage], tmp_path, 1, Notes())
     assert (tmp_path / "a" / "text").read_text() == "7 steps in Small-v0"

@@ -89,12 +89,12 @@ def _network(policy: BasePolicy, layers: list[Any], full: int) -> dict[str, Any]
 
 
 def _corrections(layer: Any) -> dict[str, Any]:
-    own = getattr(layer, "corrections", None)
+    corrections = getattr(layer, "corrections", None)
     pairs: Iterator[tuple[Tensor, Tensor]] = iter(())
-    if own is not None:
-        pairs = zip(own.weights, own.biases, strict=True)
+    if corrections is not None:
+        pairs = zip(corrections.weights, corrections.biases, strict=True)
     return {
-        "scales": [] if own is None else list(own.scales),
+        "scales": [] if corrections is None else list(corrections.scales),
         "corrections": [{"weight": _matrix(weight), "bias": _packed(bias)} for weight, bias in pairs],
     }
 

@@ -46,13 +46,13 @@ def render_moving_page(data: Mapping[str, Any]) -> str:
     Args:
         data: What :func:`~sb3_integral.experiments.report.moving.moving_data` returns.
     """
-    own = files("sb3_integral.experiments.report.moving")
+    folder = files("sb3_integral.experiments.report.moving")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string((own / "page.html.j2").read_text(encoding="utf-8")).render(
+    return environment.from_string((folder / "page.html.j2").read_text(encoding="utf-8")).render(
         env=data["env"],
         full=data["full"],
         smallest=data["smallest"],
         agents=AGENTS,
         data=Markup(script(dict(data))),
-        scripts=[Markup((own / name).read_text(encoding="utf-8")) for name in SCRIPTS],
+        scripts=[Markup((folder / name).read_text(encoding="utf-8")) for name in SCRIPTS],
     )
