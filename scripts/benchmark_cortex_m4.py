@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ import typer
 from gymnasium import spaces
 from rich.console import Console
 from rich.table import Table
+from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.actor import NumpyActor, actor_spec
+from sb3_integral.actor.flattening import flattened
 from sb3_integral.actor.quantized import Weights
 from sb3_integral.deploy import export_c
 from sb3_integral.imitation.students import StudentArchitecture
@@ -55,9 +57,18 @@ STEP = """
 #include "policy.h"
 void step(const float *observation, float *action);
 int check(void);
-void step(const float *observation, float *action) { policy_act(observation, action); }
-int check(void) { return policy_selftest(); }
+void step(const float *observation, float *action)
+{{
+    {call}
+}}
+int check(void) {{ return policy_selftest(); }}
 """
+ONE_CHOICE = "action[0] = (float)policy_act(observation);"
+CHOICES = """int chosen[POLICY_ACTIONS], j;
+    policy_act(observation, chosen);
+    for (j = 0; j < POLICY_ACTIONS; ++j)
+        action[j] = (float)chosen[j];"""
+NUMBERS = "policy_act(observation, action);"
 MAIN = r"""
 #include <stdint.h>
 #include "examples.h"
@@ -139,7 +150,7 @@ class Measured(NamedTuple):
         instructions: For one step, with the loop around it.
         flash: Bytes of its code, of its constants and of what it needs of libm.
         ram: Bytes of the stack that its functions take, and of data.
-        off: The largest difference to NumPy's actions.
+        off: The largest difference to NumPy's actions with such weights.
         selftest: What the header's self-test returns.
     """
 
@@ -155,6 +166,13 @@ def missing() -> list[str]:
     return [name for name in (COMPILER, EMULATOR, SIZES) if shutil.which(name) is None]
 
 
+def step_file(actions: spaces.Space[Any]) -> str:
+    """Return a C file whose ``step`` writes actions of any space as floats."""
+    if isinstance(actions, spaces.Box):
+        return STEP.format(call=NUMBERS)
+    return STEP.format(call=ONE_CHOICE if isinstance(actions, spaces.Discrete) else CHOICES)
+
+
 def measure(
     size: int, activation: str, weights: Weights, folder: Path, floats: tuple[str, ...] = HARD
 ) -> Measured:
@@ -163,26 +181,35 @@ def measure(
     student = StudentArchitecture("plain", (size, size), activation=activation).build(*box, seed=0)
     with torch.no_grad():  # SB3 begins with an action layer that gives next to nothing
         student.action_net.weight.mul_(100.0)
-    export_c(student, folder / "policy.h", weights=weights)
     seen = np.random.default_rng(0).normal(size=(EXAMPLES, OBSERVED)).astype(np.float32)
-    numbers = ", ".join(f"{value:.9e}f" for value in seen.ravel())
-    counts = {"ACTED": ACTED, "OBSERVED": OBSERVED, "EXAMPLES": EXAMPLES, "REPEATS": REPEATS}
-    lines = [f"#define {name} {value}" for name, value in counts.items()]
-    lines.append(f"static const float examples[{seen.size}] = {{{numbers}}};\n")
+    return measure_policy(student, seen, weights, folder, floats)
+
+
+def measure_policy(
+    policy: BasePolicy, seen: Any, weights: Weights, folder: Path, floats: tuple[str, ...] = HARD
+) -> Measured:
+    """Write the header of a policy, and run it on a batch of observations, as ``predict`` takes them."""
+    export_c(policy, folder / "policy.h", weights=weights)
+    spec = actor_spec(policy)
+    flat = flattened(spec.observation_space, seen)
+    wanted = NumpyActor(spec, weights)(seen).reshape(len(flat), -1).astype(np.float32)
+    numbers = ", ".join(f"{value:.9e}f" for value in flat.ravel())
+    counts = {"EXAMPLES": len(flat), "OBSERVED": flat.shape[1], "ACTED": wanted.shape[1]}
+    lines = [f"#define {name} {value}" for name, value in {**counts, "REPEATS": REPEATS}.items()]
+    lines.append(f"static const float examples[{flat.size}] = {{{numbers}}};\n")
     for name, text in (
         ("examples.h", "\n".join(lines)),
-        *(("step.c", STEP), ("main.c", MAIN), ("link.ld", LINKER)),
+        *(("step.c", step_file(policy.action_space)), ("main.c", MAIN), ("link.ld", LINKER)),
     ):
         (folder / name).write_text(text, encoding="ascii")
     said = _run(folder, floats).split()
-    action = np.uint32([int(own) for own in said[2:]]).view(np.float32).reshape(EXAMPLES, ACTED)
-    wanted = NumpyActor(actor_spec(student), weights)(seen)
+    action = np.uint32([int(own) for own in said[2:]]).view(np.float32).reshape(wanted.shape)
     used = [
         int(own.split("\t")[1]) for own in (folder / "step.su").read_text(encoding="ascii").splitlines()
     ]
     with_policy, without = (_flash(folder, name) for name in ("program.elf", "empty.elf"))
     return Measured(
-        round(int(said[1]) * TICK / (EXAMPLES * REPEATS)),
+        round(int(said[1]) * TICK / (len(flat) * REPEATS)),
         with_policy[0] - without[0],
         max(used) + with_policy[1] - without[1],
         float(np.abs(action - wanted).max()),

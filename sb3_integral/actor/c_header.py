@@ -16,6 +16,7 @@ from sb3_integral.actor.activations import C_TANH
 from sb3_integral.actor.c_text import array, inward, literal
 from sb3_integral.actor.description import Description, Notes, describe
 from sb3_integral.actor.extract import Source, actor_spec
+from sb3_integral.actor.flattening import flattened, is_flat
 from sb3_integral.actor.heads import NEVER
 from sb3_integral.actor.normalization import Statistics
 from sb3_integral.actor.numpy_actor import NumpyActor
@@ -58,7 +59,8 @@ def export_c(
     last argument ``const unsigned char *allowed`` has an entry for each choice; NULL allows all.
     ``int <name>_selftest(void)`` returns 0 where an example observation gives the action that it should.
     Observations are raw, arrays are in C's order, and actions are those of
-    ``predict(deterministic=True)``. Observations are of type ``double`` where single precision would
+    ``predict(deterministic=True)``. Dictionaries and choices are read as ``gymnasium.spaces.flatten``
+    gives them. Observations are of type ``double`` where single precision would
     lose digits that the normalisation needs (:meth:`~sb3_integral.actor.ActorSpec.observation_dtype`).
 
     Args:
@@ -74,7 +76,7 @@ def export_c(
         The path.
 
     Raises:
-        ValueError: If the name is none in C; if observations are no vector; if a layer is neither dense
+        ValueError: If the name is none in C; if images are observed; if a layer is neither dense
             nor an activation that :mod:`~sb3_integral.actor.activations` knows; if a weight or the
             example's action is not finite; or if weights or notes do not fit.
     """
@@ -153,6 +155,8 @@ def _comment(
     yield f" * takes:       {flash} bytes of constants in flash, {stack} bytes of arrays on the stack"
     seen, done = (_described(space) for space in (spec.observation_space, spec.action_space))
     yield f" * observation: const {real} observation[{sizes[0]}], raw, of {seen}"
+    if not is_flat(spec.observation_space):
+        yield " *              flat, as gymnasium.spaces.flatten gives it: choices are one-hot"
     yield f" * action:      {returns}, of {done}"
     if spec.maskable:
         yield f" * allowed:     const unsigned char allowed[{spec.maskable}], 0 forbids; NULL allows all"
@@ -230,9 +234,10 @@ def _selftest(spec: ActorSpec, name: str, real: str, described: Description) -> 
     action = np.ravel(described.example_action)
     if not np.isfinite(action).all():
         raise ValueError(f"the actor gives {action} for an example, expected finite numbers")
-    observed = np.ravel(described.example_observation).astype(
-        np.float64 if real == "double" else np.float32
-    )
+    example = described.example_observation
+    observed = flattened(spec.observation_space, example)
+    if real == "double":
+        observed = np.ravel(example).astype(np.float64)
     wanted = action.astype(np.int32 if kind == "int" else np.float32)
     masks = ", (const unsigned char *)0" if spec.maskable else ""
     largest = max(1.0, float(np.abs(action).max()))

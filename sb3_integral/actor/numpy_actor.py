@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.actor.activations import Elementwise, numpy_activation
 from sb3_integral.actor.extract import actor_spec, ordinary_policy
+from sb3_integral.actor.flattening import flattened
 from sb3_integral.actor.heads import masked
 from sb3_integral.actor.quantized import Weights, check_weights, rounded_weights
 from sb3_integral.actor.spec import ActorSpec
@@ -47,7 +48,7 @@ class NumpyActor:
             raise ValueError("the policy is recurrent, expected a policy without memory")
         perceptron = spec.perceptron()
         self._head = spec.head
-        self._shape = spec.observation_space.shape or ()
+        self._space = spec.observation_space
         self._statistics = perceptron.statistics
         self._layers = [
             _Layer(_sums(weight, weights), bias, tuple(map(numpy_activation, activations)))
@@ -60,12 +61,9 @@ class NumpyActor:
 
     def outputs(self, observation: Any) -> Array:
         """Return what the last layer gives. Shape: (outputs) or (batch, outputs), float32."""
-        x = np.asarray(observation)
         if self._statistics is not None:
-            x = self._statistics.apply(x)
-        x = x.astype(np.float32, copy=False)
-        if len(self._shape) != 1:
-            x = x.reshape(*x.shape[: x.ndim - len(self._shape)], -1)
+            observation = self._statistics.apply(np.asarray(observation))
+        x = flattened(self._space, observation)
         for sums, bias, activations in self._layers:
             x = sums(x)
             x += bias

@@ -12,18 +12,17 @@ import torch
 from gymnasium import spaces
 from jaxtyping import Float
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import nn
 
 from sb3_integral.actor.activations import is_activation, known_activations
+from sb3_integral.actor.flattening import FLAT, SideBySide, flat_extractor
 from sb3_integral.actor.heads import Head, Noise
 from sb3_integral.actor.memory import GATES, Memory
 from sb3_integral.actor.normalization import NEGLIGIBLE, Statistics
-from sb3_integral.policies.standardize import StandardizeExtractor
 
 Array = np.ndarray[Any, Any]
 
-AFFINE: set[type[nn.Module]] = {FlattenExtractor, nn.Flatten, StandardizeExtractor, nn.BatchNorm1d}
+AFFINE: set[type[nn.Module]] = {*FLAT, SideBySide, nn.BatchNorm1d}
 """Modules that scale and shift each feature, or leave it as it is: the next dense layer absorbs them."""
 
 try:
@@ -83,23 +82,25 @@ class ActorSpec:
     def perceptron(self) -> Perceptron:
         """Return the actor as dense layers that read one vector, for back ends without torch.
 
-        Whatever scales and shifts features is folded into the layer that reads them.
+        Whatever scales and shifts features is folded into the layer that reads them. The vector is what
+        :func:`~sb3_integral.actor.flattening.flattened` makes of an observation.
 
         Raises:
-            ValueError: If the observation is no vector, or a layer is neither dense nor a known
-                activation. The message has its name.
+            ValueError: If there are images among the observations, parts of a dictionary are normalised,
+                or a layer is neither dense nor a known activation. The message has its name.
         """
         space = self.observation_space
-        is_vector = isinstance(space, spaces.Box | spaces.MultiBinary) and not is_image_space(space)
-        if not is_vector or type(self.extractor) not in AFFINE:
+        extractor = flat_extractor(space, self.extractor)
+        if extractor is None or (isinstance(space, spaces.Dict) and self.statistics):
+            normalized = " that is normalised" if self.statistics else ""
             raise ValueError(
-                f"expected a FlattenExtractor and Box or MultiBinary observations, vectors that dense "
-                f"layers read and no images, got {type(self.extractor).__name__} and {space}"
+                f"expected vectors that dense layers read, no images and no normalised dictionary, got "
+                f"{type(self.extractor).__name__} and {space}{normalized}"
             )
         layers: list[Layer] = []
         pending: list[nn.Module] = []
         gates: list[nn.Module] = [] if self.memory is None else list(self.memory.gates)
-        for module in (self.extractor, *gates, *self.layers):
+        for module in (extractor, *gates, *self.layers):
             if type(module) in AFFINE:
                 pending.append(module)
             elif type(module) is nn.Linear:

@@ -204,9 +204,11 @@ class PairedTTest:
 
     Args:
         every: Episodes from one look to the next.
+        first: Episodes before the first look; ``every`` by default.
     """
 
     every: int = 16
+    first: int | None = None
 
     def decide(
         self, reference: Sequence[float], other: Sequence[float], tolerance: float, alpha: float
@@ -219,8 +221,9 @@ class PairedTTest:
         from scipy import stats  # takes a second to import, which `import sb3_integral` need not
 
         margins = np.asarray(other, dtype=float) - np.asarray(reference, dtype=float) + tolerance
-        for look in range(1, len(margins) // self.every + 1):
-            seen = margins[: look * self.every]
+        counts = range(self.first or self.every, len(margins) + 1, self.every)
+        for look, count in enumerate(counts, start=1):
+            seen = margins[:count]
             mean, error = float(seen.mean()), float(seen.std(ddof=1)) / math.sqrt(len(seen))
             if error == 0.0:
                 if mean:

@@ -102,7 +102,10 @@ def test_the_header_says_its_sizes_and_can_be_included_twice(student: Any, tmp_p
 
 
 def test_what_c_cannot_do_says_so_and_writes_nothing(
-    student: Any, make_model: Callable[..., Any], tmp_path: Path
+    student: Any,
+    make_model: Callable[..., Any],
+    make_normalize: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     path = tmp_path / "policy.h"
     for name in ("", "1a", "a b", "a;", "é"):
@@ -112,8 +115,11 @@ def test_what_c_cannot_do_says_so_and_writes_nothing(
         export_c(make_model(PPO, activation_fn=nn.Hardshrink), path)
     with pytest.raises(ValueError, match="one argument for all neurons, got PReLU"):
         export_c(make_model(PPO, net_arch=[12], activation_fn=lambda: nn.PReLU(12)), path)
-    with pytest.raises(ValueError, match="vectors that dense layers read"):
-        export_c(make_model(PPO, observation_space=spaces.Discrete(3)), path)
+    dictionary = spaces.Dict({"a": VECTOR, "b": spaces.Discrete(2)})
+    model = make_model(PPO, "IntegralMultiInputPolicy", dictionary)
+    normalize = make_normalize(spaces.Dict({"a": VECTOR}))
+    with pytest.raises(ValueError, match="no normalised dictionary"):
+        export_c(model, path, normalize=normalize)
     image = spaces.Box(0, 255, (36, 36, 3), np.uint8)
     with pytest.raises(ValueError, match="got NatureCNN"):
         export_c(

@@ -186,3 +186,15 @@ def test_a_t_test_of_equal_returns_decides_at_once_and_of_none_nothing():
     assert PairedTTest(8).decide([500.0] * 8, [400.0] * 8, 1.0, ALPHA) is False
     assert PairedTTest(8).decide([500.0] * 8, [499.0] * 8, 1.0, ALPHA) is None
     assert PairedTTest(8).decide([], [], 10.0, ALPHA) is None
+
+
+def test_a_first_look_that_comes_later_sees_failures_that_the_first_episodes_do_not_show() -> None:
+    # given a policy that is as good in sixteen episodes, and then falls in every fourth
+    reference = [500.0 + number % 2 for number in range(32)]
+    other = reference[:16] + [
+        own - 400.0 * (number % 4 == 0) for number, own in enumerate(reference[16:])
+    ]
+    # when / then
+    assert PairedTTest(16).decide(reference, other, 10.0, ALPHA) is True
+    assert PairedTTest(16, first=32).decide(reference, other, 10.0, ALPHA) is not True
+    assert PairedTTest(16, first=32).decide(reference[:31], other[:31], 10.0, ALPHA) is None

@@ -5,21 +5,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy
 
 from sb3_integral.deploy.compress.candidates import Candidate
-from sb3_integral.deploy.compress.comparison import BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.comparison import Comparer, Comparison
 from sb3_integral.deploy.compress.goal import Goal
 from sb3_integral.deploy.compress.result import NotAsGoodError, Trial
 from sb3_integral.deploy.latency import MeasuredLatency
 from sb3_integral.deploy.search import Sizes
 from sb3_integral.nn.sizes import format_sizes
-from sb3_integral.policies import as_resizable
+
+
+class AnySize(Protocol):
+    """What gives an ordinary policy of each size."""
+
+    @property
+    def max_sizes(self) -> Sizes:
+        """The full size."""
+        ...
+
+    def discretize(self, size: Sizes) -> BasePolicy:
+        """Return the policy of a size."""
+        ...
 
 
 def choose(
-    student: ActorCriticPolicy,
+    student: AnySize,
     name: str,
     candidates: Sequence[Candidate],
     comparer: Comparer,
@@ -41,7 +54,6 @@ def choose(
     Raises:
         NotAsGoodError: If the largest candidate is not as good, and the goal requires it.
     """
-    resizable = as_resizable(student)
     latency = MeasuredLatency()
     most_tests = math.ceil(math.log2(len(candidates) + 1))
     alpha = (1.0 - goal.confidence) / max(1, most_tests)
@@ -50,9 +62,9 @@ def choose(
 
     def is_good(candidate: Candidate) -> bool:
         sizes = candidate.sizes
-        ordinary = resizable.discretize(sizes)
-        shown = name if sizes == resizable.max_sizes else f"{name} at {format_sizes(sizes)}"
-        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha, at_least=2 * BATCH)
+        ordinary = student.discretize(sizes)
+        shown = name if sizes == student.max_sizes else f"{name} at {format_sizes(sizes)}"
+        comparison = comparer.compare(shown, ordinary, allowed_loss, alpha)
         trials[sizes] = Trial(sizes, candidate.costs, latency(ordinary), comparison)
         left = max(0, most_tests - len(trials))
         seconds = (time.monotonic() - began) / len(trials) * left

@@ -20,6 +20,9 @@ from sb3_integral.evaluation.episodes import MAX_EPISODE_STEPS, episode_seeds
 BATCH = 16
 """Episodes between two looks of the test."""
 
+LEAST = 2 * BATCH
+"""Episodes before a decision: an agent that falls now and then may not do so in fewer."""
+
 AGENT_EPISODES = 64
 """Episodes from which the agent's mean return is taken."""
 
@@ -71,7 +74,7 @@ class Comparer:
         teacher: The agent and its environments.
         checkpoints: Where returns are kept.
         confidence: Of intervals.
-        max_episodes: At most so many for one student.
+        max_episodes: At most so many for one student, but :data:`LEAST` at least.
         seed: Seeds the episodes.
         max_episode_steps: Steps after which an episode counts as one that never ends.
     """
@@ -88,7 +91,7 @@ class Comparer:
         self._teacher = teacher
         self._checkpoints = checkpoints
         self._confidence = confidence
-        self._max_episodes = math.ceil(max_episodes / BATCH) * BATCH
+        self._max_episodes = max(LEAST, math.ceil(max_episodes / BATCH) * BATCH)
         self._seeds = episode_seeds(seed, max(self._max_episodes, AGENT_EPISODES))
         self._max_episode_steps = max_episode_steps
 
@@ -106,12 +109,7 @@ class Comparer:
         return self._returns(RANDOM, count, self._teacher.random_returns)
 
     def compare(
-        self,
-        name: str,
-        student: BasePolicy | Actor,
-        allowed_loss: float,
-        alpha: float,
-        at_least: int = BATCH,
+        self, name: str, student: BasePolicy | Actor, allowed_loss: float, alpha: float
     ) -> Comparison:
         """Play episodes until it is decided whether a student is as good, or there are no more.
 
@@ -120,19 +118,17 @@ class Comparer:
             student: An ordinary policy for original observations, or what acts as one.
             allowed_loss: How much lower its mean return may be.
             alpha: How often a decision may be wrong.
-            at_least: So many episodes are played even if it is decided sooner.
         """
-        test = PairedTTest(BATCH)
+        test = PairedTTest(BATCH, first=LEAST)
 
         def play(seeds: Sequence[int], max_episode_steps: int) -> list[float]:
             return self._teacher.student_returns(student, seeds, max_episode_steps)
 
         count, decided = 0, None
-        while count < self._max_episodes and (decided is None or count < at_least):
-            count += BATCH
+        while count < self._max_episodes and decided is None:
+            count = max(LEAST, count + BATCH)
             returns, reference = self._returns(name, count, play), self.agent(count)
-            if decided is None:
-                decided = test.decide(reference, returns, allowed_loss, alpha)
+            decided = test.decide(reference, returns, allowed_loss, alpha)
         verdict: Verdict = "undecided" if decided is None else "as good" if decided else "worse"
         return Comparison(verdict, tuple(returns), tuple(reference), self._confidence)
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from sb3_integral.actor import NumpyActor, actor_spec
 from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.actor.onnx_policy import OnnxPolicy
-from sb3_integral.deploy.compress.comparison import BATCH, Comparer, Comparison
+from sb3_integral.deploy.compress.comparison import Comparer, Comparison
 from sb3_integral.deploy.compress.goal import Goal
 from sb3_integral.deploy.compress.result import NotAsGoodError
 from sb3_integral.deploy.formats import FileOptions, write_file
@@ -54,7 +54,6 @@ def compare_file(
         _actor(kind, policy, options, folder),
         allowed_loss,
         1.0 - goal.confidence,
-        at_least=2 * BATCH,
     )
     text = (
         f"with {weights} weights: mean return {found.mean:.1f} over {len(found.returns)} episodes, "

@@ -83,10 +83,12 @@ class Compressed:
         chosen = self.chosen
         comparison = self.of_file or chosen.comparison
         share, low, high = self.kept(comparison)
+        is_larger = chosen.costs.parameters >= self.agent_parameters
         return (
             f"{format_sizes(self.sizes)} neurons, {chosen.costs.parameters:,} parameters in place of "
             f"{self.agent_parameters:,}; {chosen.latency_us:.1f} µs in place of {self.agent_us:.1f}; "
             f"keeps {share:.1%} of the return ({low:.1%} to {high:.1%}), {comparison.verdict}"
+            f"{'; the agent itself is not larger: export it' if is_larger else ''}"
         )
 
 
