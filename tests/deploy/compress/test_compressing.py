@@ -284,13 +284,24 @@ def test_a_file_with_quantised_weights_is_compared_as_it_is(
     assert written["quantized_file"]["verdict"] == "as good"
 
 
+class Images(Follow):
+    """The same, seen in the brightness of an image."""
+
+    def __init__(self) -> None:
+        super().__init__(spaces.Discrete(2))
+        self.observation_space = spaces.Box(0, 255, (36, 36, 1), np.uint8)
+
+    def _observe(self) -> Any:
+        self.seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return np.full((36, 36, 1), 127.0 * (1.0 + self.seen[0]), np.uint8)
+
+
 def test_what_a_format_can_not_hold_is_refused_before_the_work(tmp_path: Path) -> None:
-    # given an agent with a dictionary of observations, which C headers do not read
-    space = spaces.Discrete(2)
-    agent = PPO("MultiInputPolicy", Follow(space, is_dict=True), device="cpu")
+    # given an agent that sees images, which C headers do not read
+    agent = PPO("CnnPolicy", Images(), device="cpu")
     # when, then
     with pytest.raises(ValueError, match="vectors that dense layers read"):
-        sb3_integral.compress(agent, lambda: Follow(space, is_dict=True), tmp_path / "a.h", **SMALL)
+        sb3_integral.compress(agent, Images, tmp_path / "a.h", **SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
