@@ -69,6 +69,7 @@ def main(rounds: Annotated[int, typer.Option(help="Trainings of each kind.")] = 
             f"{np.median(ratios):.2f}",
             f"{ratios.min():.2f} to {ratios.max():.2f}",
         )
+        Console(width=120).print(f"{case.algorithm.__name__}: {np.median(ratios):.2f}")
     Console(width=120).print(table)
 
 

@@ -45,7 +45,8 @@ def init_from(
 ) -> IntegralActorCriticPolicy:
     """Give an integral policy the weights of a trained plain one, to be trained on from there.
 
-    As in :func:`make_integral`; partitions may nest. Corrections that depend on the scale stay.
+    As in :func:`make_integral`; partitions may nest. Corrections that depend on the scale stay, and what
+    critics know of the size.
 
     Args:
         integral: Changed in place, and returned; at full size it acts as the plain one then.
@@ -75,6 +76,7 @@ def init_from(
         if layer.bias is not None:
             state[f"{name}.bias"] = _stored(state[f"{name}.bias"], (layer.out_axis,))
     critic = {name for name in before if name.startswith("mlp_extractor.value_net.")}
+    critic = {name for name in critic if not name.endswith(".by_size")}  # that stays
     for name in (*state, *(critic - state.keys())):
         wanted, got = (tuple(of[name].shape) if name in of else "none" for of in (before, state))
         if wanted != got:

@@ -18,6 +18,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from torch import Tensor
 
 from sb3_integral import AnySizeCallback
+from sb3_integral.policies import init_from
 from sb3_integral.policies.any_size import SizeSequence
 from sb3_integral.policies.size_conditioning import SizedLinear
 
@@ -373,3 +374,18 @@ def test_a_callback_can_be_used_again_and_leaves_no_model_behind() -> None:
         assert type(model) is PPO
     del model
     gc.collect()
+
+
+def test_a_plain_agent_becomes_the_full_size_of_one_for_every_size() -> None:
+    """Given a plain agent, when a policy for every size is made of it, then it acts as before."""
+    agent = PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=64, seed=1, device="cpu").learn(128)
+    arguments: dict[str, Any] = {"n_steps": 64, "batch_size": 64, "seed": 0, "device": "cpu"}
+    model = PPO("IntegralMlpPolicy", "CartPole-v1", policy_kwargs={"any_size": True}, **arguments)
+    policy: Any = model.policy
+    init_from(policy, agent.policy)
+    observations = torch.randn(20, 4)
+    with torch.no_grad():
+        expected = agent.policy.get_distribution(observations).distribution.logits
+        got = policy.get_distribution(observations).distribution.logits
+    assert torch.allclose(got, expected, atol=1e-5)
+    model.learn(64, callback=AnySizeCallback(smallest=8))
