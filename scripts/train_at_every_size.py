@@ -183,7 +183,9 @@ def _returns(
 def write_table(root: Path, output: Path) -> None:
     """Add the rows of all runs in a folder to the table that is kept, and write it."""
     rows = [
-        row for path in sorted(root.glob(f"*/*/{ROWS}")) for row in json.loads(path.read_text("utf-8"))
+        row
+        for path in sorted(root.glob(f"*/*/{ROWS}"))
+        for row in json.loads(path.read_text(encoding="utf-8"))
     ]
     kept = pd.read_csv(output) if output.exists() else pd.DataFrame(columns=list(FIELDS))
     both = pd.concat([kept, pd.DataFrame(rows, columns=list(FIELDS))])
