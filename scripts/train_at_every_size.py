@@ -226,6 +226,13 @@ def train(
                 write_table(folder, output)
 
 
+def _cell(returns: pd.Series) -> str:
+    """Return the mean over seeds, with the standard deviation if there are several."""
+    if len(returns) < 2:
+        return "".join(f"{value:.0f}" for value in returns)
+    return f"{returns.mean():.0f} ± {returns.std(ddof=1):.0f}"
+
+
 @app.command()
 def table(output: Output = Path("results/online/runs.csv"), plot: Path | None = None) -> None:
     """Print the table, and draw return against size."""
@@ -236,7 +243,7 @@ def table(output: Output = Path("results/online/runs.csv"), plot: Path | None = 
         scratch = of_task[of_task["column"] == "scratch"]
         for column, own in of_task.groupby("column"):
             means = [own[own["n_hidden"] == size]["return_mean"] for size in SIZES]
-            cells = [f"{m.mean():.0f} ± {m.std(ddof=1):.0f}" if len(m) else "" for m in means]
+            cells = [_cell(m) for m in means]
             overall = np.mean([m.mean() for m in means if len(m)])
             shown.add_row(str(column), *cells, f"{overall:.0f}", str(own["seed"].nunique()))
         console.print(shown)
