@@ -67,7 +67,7 @@ class AnySizeCallback(StepsOfLearningCallback):
 
     Each environment acts at a size of its own, and each sample of a batch is computed at the size at
     which it was taken (on-policy), or at one that is drawn (off-policy, where any size learns from any
-    sample). A batch of mixed sizes costs what one of full size costs. Critics are told the size, and a
+    sample). A batch of mixed sizes is one pass of the full network. Critics are told the size, and a
     Gaussian policy has a standard deviation for each; see ``any_size`` of
     :class:`~sb3_integral.IntegralPolicy`, which the callback turns on. Other callbacks see the policy
     at full size.
