@@ -2,7 +2,7 @@
 
 Where partitions nest, the network of a size is the full one without the neurons beyond that size. So a
 batch of samples at different sizes is one pass of the full network whose hidden values are multiplied
-by a mask. It costs what a pass at full size costs.
+by a mask.
 """
 
 from __future__ import annotations

@@ -106,12 +106,12 @@ class AnySizeCallback(StepsOfLearningCallback):
                 f"{type(model).__name__} does not train at many sizes at once, expected an algorithm "
                 f"with batches of independent samples, such as PPO, TRPO, SAC or DQN"
             )
-        policy.make_any_size()
-        model.policy_kwargs = {**(model.policy_kwargs or {}), "any_size": True}
-        largest = max(policy.max_sizes)
+        largest = max(policy.max_sizes, default=1)
         smallest = max(1, largest // 8) if self.smallest is None else self.smallest
         if smallest > largest:
             raise ValueError(f"smallest must be at most the largest layer, {largest}, got {smallest}")
+        policy.make_any_size()
+        model.policy_kwargs = {**(model.policy_kwargs or {}), "any_size": True}
         policy.start_alike(smallest)
         n_drawn = getattr(model, "n_sizes_drawn", 0)
         self._sequence = SizeSequence(smallest, largest, self.end_share, n_drawn)
@@ -208,4 +208,5 @@ class AnySizeCallback(StepsOfLearningCallback):
     def _on_training_end(self) -> None:
         super()._on_training_end()
         if self._is_on_policy:
+            self._model().policy.single_sizes.clear()  # where training was stopped within a step
             self._model().rollout_buffer.__class__ = self._buffer_class

@@ -389,3 +389,25 @@ def test_a_plain_agent_becomes_the_full_size_of_one_for_every_size() -> None:
         got = policy.get_distribution(observations).distribution.logits
     assert torch.allclose(got, expected, atol=1e-5)
     model.learn(64, callback=AnySizeCallback(smallest=8))
+
+
+def test_a_callback_that_stops_at_a_time_limit_leaves_a_policy_that_values() -> None:
+    """Given training that stops where episodes are cut off, then values can be asked for afterwards."""
+
+    class Stop(Look):
+        def _on_step(self) -> bool:
+            return not any(self.locals["dones"])
+
+    model = pendulum(n_steps=256)
+    model.learn(2048, callback=[AnySizeCallback(), Stop()])
+    assert model.num_timesteps == 200 * 4
+    with torch.no_grad():
+        assert model.policy.predict_values(torch.zeros(5, 3)).shape == (5, 1)
+
+
+def test_a_wrong_size_leaves_the_policy_as_it_was() -> None:
+    model = pendulum()
+    with pytest.raises(ValueError, match="at most the largest layer"):
+        model.learn(64, callback=AnySizeCallback(smallest=65))
+    assert not model.policy.any_size
+    assert "any_size" not in model.policy_kwargs
