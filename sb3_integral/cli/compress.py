@@ -53,7 +53,7 @@ Frames = Annotated[
     int, option("Observations that the student sees as one, for agents with a memory.", min=1)
 ]
 Rounds = Annotated[int, option("Most rounds of teaching.", min=1)]
-Episodes = Annotated[int, option("Most episodes to test one size with.", min=16)]
+Episodes = Annotated[int, option("Most episodes to test one size with.", min=32)]
 Folder = Annotated[
     Path | None,
     option("Where the student, the report and unfinished work go.", show_default="<output>-compression"),

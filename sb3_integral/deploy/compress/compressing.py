@@ -102,7 +102,7 @@ def compress(
             take some. The file then reads that many observations behind each other, of zeros before the
             first one.
         max_rounds: Most rounds of teaching, each with twice the labels of the last.
-        max_episodes: Most episodes that one size is tested with.
+        max_episodes: Most episodes that one size is tested with; 32 are the least.
         max_seconds: No round of teaching begins after so many seconds.
         seed: Draws everything.
         on_progress: Told what is done next.
