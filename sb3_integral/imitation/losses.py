@@ -212,6 +212,11 @@ class ClippedSquaredError(MeanSquaredError):
         most = acts.masked_fill(acts >= high, torch.inf).float()
         return lambda mean: self._error(mean, mean.detach().maximum(least).minimum(most))
 
+    def distillation(self, output: Tensor, taught: Tensor) -> Tensor:
+        """See :meth:`OutputLoss.distillation`; what is taught is clipped as the environment does it."""
+        low, high = self.low.to(taught.device), self.high.to(taught.device)
+        return self.against(taught.maximum(low).minimum(high))(output)
+
 
 def paper_loss(action_space: spaces.Space) -> OutputLoss:  # type: ignore[type-arg]
     """Return the paper's loss for an action space: cross-entropy if discrete, else MSE.

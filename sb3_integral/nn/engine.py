@@ -10,8 +10,7 @@ the same plans.
 from __future__ import annotations
 
 import contextlib
-import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch.autograd import forward_ad
 
 from sb3_integral.nn.caching import ordinary_tensors
 from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors
+from sb3_integral.nn.tables import Table
 
 Parameters = tuple[Tensor, Tensor | None]
 """A discrete weight, as (out, in, ...), and its bias."""
@@ -45,44 +45,42 @@ def sample_layers(plans: Sequence[LayerPlan], tensors: Sequence[Tensors]) -> lis
         tensors: The tensors of each layer.
     """
     if needs_tracing() or any(plan.is_learned for plan in plans):
-        with _full_precision(tensors):
+        with full_precision(tensors):
             return _each(plans, tensors, Sampled.trace)
-    return sample_groups([[plans]], tensors)[0]
+    return sample_together([plans], [], tensors)[0]
 
 
-def sample_groups(
-    groups: Sequence[Sequence[Sequence[LayerPlan]]], tensors: Sequence[Tensors]
+def sample_together(
+    sizes: Sequence[Sequence[LayerPlan]], tables: Sequence[Table], tensors: Sequence[Tensors]
 ) -> list[list[Parameters]]:
-    """Return the weights and biases of dense layers that run several groups of sizes, differentiably.
-
-    The networks of a group are merged into one. Its first weight stacks the rows of their first weights.
-    Each later weight is block-diagonal.
+    """Return the weights and biases of several networks, differentiably, in one step of autograd.
 
     Args:
-        groups: The plan of each layer, at each size of each group.
+        sizes: The plan of each layer, at each size whose arrays are summed up one by one.
+        tables: Networks whose parameters are gathered by index.
         tensors: The tensors of each layer.
 
     Returns:
-        The parameters of each layer, for each group.
+        The parameters of each layer, at each size and for each table.
     """
-    flat = [tensor for of_layer in tensors for tensor in of_layer]
-    with _full_precision(tensors):
-        if not torch.is_grad_enabled() or not any(t is not None and t.requires_grad for t in flat):
-            return _by_group(iter(_compute(groups, tensors)), groups)
-        if len(groups) == len(groups[0]) == 1 and all(
-            len(function.terms) == 1 for plan in groups[0][0] for function in plan.functions
+    with full_precision(tensors):
+        flat = [tensor for of_layer in tensors for tensor in of_layer if tensor is not None]
+        if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in flat):
+            found = iter(_compute(sizes, tables, tensors))
+        elif not tables and all(
+            len(function.terms) == 1 for plans in sizes for plan in plans for function in plan.functions
         ):
-            return [_each(groups[0][0], tensors, Sampled.trace)]
-        places = [
-            (layer, source)
-            for layer in range(len(tensors))
-            for source in sorted({n for group in groups for at in group for n in at[layer].sources})
+            return [_each(plans, tensors, Sampled.trace) for plans in sizes]
+        else:
+            has_tensor = [[tensor is not None for tensor in of_layer] for of_layer in tensors]
+            found = iter(_FusedSampling.apply(sizes, tables, has_tensor, *flat))  # type: ignore[no-untyped-call]
+        return [
+            [(next(found), None if tensors[n][1] is None else next(found)) for n in range(len(tensors))]
+            for _ in range(len(sizes) + len(tables))
         ]
-        used = [tensors[layer][source] for layer, source in places]
-        return _by_group(iter(_FusedSampling.apply(groups, places, *used)), groups)  # type: ignore[no-untyped-call]
 
 
-def _full_precision(tensors: Sequence[Tensors]) -> AbstractContextManager[Any]:
+def full_precision(tensors: Sequence[Tensors]) -> AbstractContextManager[Any]:
     """Disable autocast, so that weights are computed in their own dtype."""
     kind = tensors[0][0].device.type
     is_on = torch.is_autocast_enabled(kind)
@@ -103,31 +101,22 @@ def _each(
     ]
 
 
-def _by_group(
-    found: Iterator[Tensor], groups: Sequence[Sequence[Sequence[LayerPlan]]]
-) -> list[list[Parameters]]:
-    return [
-        [(next(found), None if plan.bias is None else next(found)) for plan in group[0]]
-        for group in groups
-    ]
-
-
 def _compute(
-    groups: Sequence[Sequence[Sequence[LayerPlan]]],
+    sizes: Sequence[Sequence[LayerPlan]],
+    tables: Sequence[Table],
     tensors: Sequence[Tensors],
     compute: Callable[[Sampled, Tensors], Tensor] = Sampled.compute,
 ) -> list[Tensor]:
-    """Return the weight, and the bias if there is one, of each layer of each group."""
-    results = []
-    for group in groups:
-        for index, layer_tensors in enumerate(tensors):
-            for number in range(len(group[0][index].functions)):
-                blocks = [compute(at_size[index].functions[number], layer_tensors) for at_size in group]
-                if len(blocks) == 1:
-                    results.append(blocks[0])
-                else:
-                    is_diagonal = index > 0 and number == 0
-                    results.append(torch.block_diag(*blocks) if is_diagonal else torch.cat(blocks))
+    """Return weight and bias of each layer at each size, then the elements of each table."""
+    results = [
+        compute(function, layer)
+        for plans in sizes
+        for plan, layer in zip(plans, tensors, strict=True)
+        for function in plan.functions
+    ]
+    if tables:
+        flat = torch.cat([t.reshape(-1) for layer in tensors for t in layer if t is not None])
+        results += [parameter for table in tables for parameter in table.gather(flat)]
     return results
 
 
@@ -135,64 +124,62 @@ class _FusedSampling(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        groups: Sequence[Sequence[Sequence[LayerPlan]]],
-        places: Sequence[tuple[int, int]],
+        sizes: Sequence[Sequence[LayerPlan]],
+        tables: Sequence[Table],
+        has_tensor: Sequence[Sequence[bool]],
         *used: Tensor,
     ) -> tuple[Tensor, ...]:
-        ctx.groups, ctx.places = groups, places
+        ctx.sizes, ctx.tables, ctx.has_tensor = sizes, tables, has_tensor
         ctx.save_for_backward(*used)
         # Detached, because some are views of the inputs.
-        return tuple([result.detach() for result in _compute(groups, _by_layer(places, used))])
+        results = _compute(sizes, tables, _by_layer(has_tensor, used))
+        return tuple([result.detach() for result in results])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         used: tuple[Tensor, ...] = ctx.saved_tensors
-        layers = _by_layer(ctx.places, used)
+        layers = _by_layer(ctx.has_tensor, used)
         if torch.is_grad_enabled():
-            needed = ctx.needs_input_grad[2:]
-            results = _compute(ctx.groups, layers, Sampled.trace)
+            needed = ctx.needs_input_grad[3:]
+            results = _compute(ctx.sizes, ctx.tables, layers, Sampled.trace)
             wanted = [tensor for tensor, is_needed in zip(used, needed, strict=True) if is_needed]
             again = iter(
                 torch.autograd.grad(results, wanted, gradients, create_graph=True, allow_unused=True)
             )
-            return None, None, *[next(again) if is_needed else None for is_needed in needed]
+            return None, None, None, *[next(again) if is_needed else None for is_needed in needed]
+        n_functions = len(gradients) // (len(ctx.sizes) + len(ctx.tables))
+        of_network = [gradients[n : n + n_functions] for n in range(0, len(gradients), n_functions)]
         found: list[list[Tensor | None]] = [[None] * len(tensors) for tensors in layers]
+        if ctx.tables:
+            lengths = [tensor.numel() for tensor in used]
+            flat = used[0].new_zeros(sum(lengths))
+            for table, of_table in zip(ctx.tables, of_network[len(ctx.sizes) :], strict=True):
+                table.add_gradient(of_table, flat)
+            views = [part.view(t.shape) for part, t in zip(flat.split(lengths), used, strict=True)]
+            found = _by_layer(ctx.has_tensor, views)
         begun: list[set[tuple[int, int | None]]] = [set() for _ in layers]
-        position = len(gradients)
-        # The last group first, because autograd would add the gradients in this order.
-        for group in reversed(ctx.groups):
-            position -= sum(len(plan.functions) for plan in group[0])
-            here = position
-            for layer, tensors in enumerate(layers):
-                for number in range(len(group[0][layer].functions)):
-                    functions = [at_size[layer].functions[number] for at_size in group]
-                    blocks = _blocks(functions, gradients[here], layer > 0)
-                    for function, block in zip(functions, blocks, strict=True):
-                        function.add_gradient(block, tensors, found[layer], begun[layer])
-                    here += 1
-        return None, None, *[found[layer][source] for layer, source in ctx.places]
+        # The last size first, because autograd would add the gradients in this order.
+        for plans, of_size in reversed([*zip(ctx.sizes, of_network, strict=False)]):
+            remaining = iter(of_size)
+            for plan, tensors, of_layer, of_plan in zip(plans, layers, found, begun, strict=True):
+                for function in plan.functions:
+                    function.add_gradient(next(remaining), tensors, of_layer, of_plan)
+        # What no network uses has no gradient, so an optimizer leaves it as it is.
+        uses = [table.sources for table in ctx.tables]
+        uses += [[plan.sources for plan in plans] for plans in ctx.sizes]
+        of_used = [
+            gradient if any(source in network[layer] for network in uses) else None
+            for layer, (gradients, has) in enumerate(zip(found, ctx.has_tensor, strict=True))
+            for source, (gradient, is_there) in enumerate(zip(gradients, has, strict=True))
+            if is_there
+        ]
+        return None, None, None, *of_used
 
 
-def _blocks(functions: Sequence[Sampled], together: Tensor, is_diagonal: bool) -> list[Tensor]:
-    """Split the gradient of a merged weight or bias into a view for each size."""
-    if len(functions) == 1:
-        return [together]
-    offset, strides = together.storage_offset(), together.stride()
-    blocks = []
-    for function in functions:
-        shape = function.shape
-        blocks.append(together.as_strided(shape, strides, offset))
-        offset += sum(map(operator.mul, shape, strides)) if is_diagonal else shape[0] * strides[0]
-    return blocks
-
-
-def _by_layer(places: Sequence[tuple[int, int]], used: Sequence[Tensor]) -> Sequence[Tensors]:
-    """Return the tensors of each layer, None for those that are not used."""
-    layers: list[list[Any]] = [[] for _ in range(places[-1][0] + 1)]
-    for (layer, source), tensor in zip(places, used, strict=True):
-        layers[layer] += [None] * (source - len(layers[layer]))
-        layers[layer].append(tensor)
-    return layers
+def _by_layer(has_tensor: Sequence[Sequence[bool]], used: Sequence[Tensor]) -> list[list[Any]]:
+    """Return the tensors of each layer, None for those that it does not have."""
+    remaining = iter(used)
+    return [[next(remaining) if is_there else None for is_there in layer] for layer in has_tensor]
 
 
 class SampleCache:

@@ -6,8 +6,8 @@ A plan holds no parameter values, so it is valid as long as sizes, dtype and dev
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -168,6 +168,7 @@ class LayerPlan:
         is_view: Whether weight and bias are views of the parameters.
         is_identity: Whether they are the parameters themselves.
         is_learned: Whether the matrices depend on points that are being learned.
+        tables: Tables of indices that were made for networks whose first layer this is.
     """
 
     weight: Sampled
@@ -177,6 +178,7 @@ class LayerPlan:
     is_view: bool
     is_identity: bool
     is_learned: bool
+    tables: dict[Hashable, Any] = field(default_factory=dict)
 
     @classmethod
     def from_functions(cls, weight: Sampled, bias: Sampled | None) -> LayerPlan:

@@ -12,10 +12,17 @@ from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
 from sb3_integral.nn.axis import Axes
-from sb3_integral.nn.engine import Parameters, needs_tracing, sample_groups
+from sb3_integral.nn.engine import Parameters, needs_tracing, sample_together
 from sb3_integral.nn.linear import IntegralLinear
 from sb3_integral.nn.plan import Tensors
 from sb3_integral.nn.sizes import Size
+from sb3_integral.nn.tables import Plans, Table
+
+LARGEST_GATHERED = 4096
+"""The most weights of a layer that are gathered by index. For more of them strided sums are faster."""
+
+LARGEST_MERGED = 1024
+"""The most weights of a layer of a network that is merged with others."""
 
 ELEMENTWISE: tuple[type[nn.Module], ...] = (
     *(nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
@@ -34,9 +41,8 @@ def run_at_sizes(
 ) -> list[Any]:
     """Run modules one after the other, at each of several sizes, differentiably.
 
-    An MLP runs at its largest size, and at all others side by side as one network, for small networks
-    cost time rather than arithmetic; all weights are sampled in one step of autograd. Other modules
-    run size by size. The axes have their own sizes again afterwards.
+    An MLP runs at all small sizes as one stack of networks, for these cost time rather than arithmetic.
+    Other modules run size by size. The axes have their own sizes again afterwards.
 
     Args:
         inputs: What the first module takes.
@@ -55,23 +61,44 @@ def run_at_sizes(
     layers = [module for module in modules if type(module) is IntegralLinear]
     if not layers or not _is_mlp(modules) or needs_tracing():
         return [_run_at(size, inputs, modules, axes) for size in sizes]
-    plans = [[layer.plan(at) for layer in layers] for at in placements]
+    plans = [tuple([layer.plan(at) for layer in layers]) for at in placements]
     if any(plan.is_learned for at_size in plans for plan in at_size):
         return [_run_at(size, inputs, modules, axes) for size in sizes]
-    costs = [sum(math.prod(plan.weight.shape) for plan in at_size) for at_size in plans]
-    largest = costs.index(max(costs))
-    others = [index for index in range(len(sizes)) if index != largest]
-    groups = [group for group in ([largest], others) if group]
-    sampled = sample_groups(
-        [[plans[index] for index in group] for group in groups],
-        [layer.tensors() for layer in layers] if tensors is None else tensors(),
+    return _run_together(
+        inputs, modules, plans, [layer.tensors() for layer in layers] if tensors is None else tensors()
     )
+
+
+def _run_together(
+    inputs: Tensor,
+    modules: Sequence[nn.Module],
+    sizes: Sequence[Plans],
+    tensors: Sequence[Tensors],
+) -> list[Tensor]:
+    """Run an MLP at several sizes, whose parameters are computed in one step of autograd."""
+    costs = [_cost_of_gathering(plans) for plans in sizes]
+    by_cost = sorted(range(len(sizes)), key=costs.__getitem__)
+    # The largest runs alone. The others are sorted, so that few combinations have to be merged.
+    merged = [n for n in by_cost[:-1] if costs[n] <= LARGEST_MERGED]
+    strided = [[n] for n in by_cost if costs[n] > LARGEST_GATHERED or len(sizes) == 1]
+    gathered = [[n] for n in by_cost if n not in merged and [n] not in strided]
+    gathered += [merged] * bool(merged)
+    tables = [Table.from_plans([sizes[n] for n in group], tensors) for group in gathered]
+    networks = sample_together([sizes[n] for (n,) in strided], tables, tensors)
     outputs: dict[int, Tensor] = {}
-    for group, parameters in zip(groups, sampled, strict=True):
-        values = _run_side_by_side(inputs, modules, parameters)
-        widths = [plans[index][-1].weight.shape[0] for index in group]
+    for group, parameters in zip(strided + gathered, networks, strict=True):
+        values = _run(inputs, modules, parameters)
+        widths = [sizes[n][-1].weight.shape[0] for n in group]
         outputs |= zip(group, values.split(widths, dim=-1), strict=True)
-    return [outputs[index] for index in range(len(sizes))]
+    return [outputs[n] for n in range(len(sizes))]
+
+
+def _cost_of_gathering(plans: Plans) -> float:
+    """Return the weights of the largest layer; infinite if they are no parts of its tensors."""
+    functions = [function for plan in plans for function in plan.functions]
+    if any(function.has_matrices for function in functions):
+        return math.inf
+    return max(math.prod(function.shape) for function in functions)
 
 
 def has_hooks(modules: Iterable[nn.Module]) -> bool:
@@ -111,9 +138,7 @@ def _run_at(size: Size, inputs: Tensor, modules: Sequence[nn.Module], axes: Axes
         return inputs
 
 
-def _run_side_by_side(
-    inputs: Tensor, modules: Sequence[nn.Module], parameters: Sequence[Parameters]
-) -> Tensor:
+def _run(inputs: Tensor, modules: Sequence[nn.Module], parameters: Sequence[Parameters]) -> Tensor:
     remaining = iter(parameters)
     for module in modules:
         is_layer = type(module) is IntegralLinear

@@ -35,8 +35,9 @@ class RandomSizesConfig(Section):
         exponent: How fast the density of a power law falls.
         largest: The probability of the largest size under a power law.
         small: How many small sizes every step has in addition to the one that is drawn.
-        sandwich: Whether every step has the largest, the smallest and two random sizes instead, with
-            in-place distillation, as slimmable networks are trained.
+        sandwich: Whether every step has the largest, the smallest and two random sizes instead, as
+            universally slimmable networks are trained.
+        distill: Whether the others learn from the largest then, as those are, or from the expert.
     """
 
     distribution: Literal["uniform", "log-uniform", "power-law", "given"] = "power-law"
@@ -47,6 +48,7 @@ class RandomSizesConfig(Section):
     largest: Annotated[float, Field(ge=0.0, le=1.0)] = 0.15
     small: NonNegativeInt = 3
     sandwich: bool = False
+    distill: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> RandomSizesConfig:
@@ -91,7 +93,9 @@ class RandomSizesConfig(Section):
         """Return at which sizes the student is trained."""
         from sb3_integral.imitation import RandomSizes, Sandwich
 
-        return Sandwich(self.build()) if self.sandwich else RandomSizes(self.build(), self.small)
+        if self.sandwich:
+            return Sandwich(self.build(), distill=self.distill)
+        return RandomSizes(self.build(), self.small)
 
 
 class SmoothnessConfig(Section):

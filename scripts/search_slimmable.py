@@ -1,0 +1,184 @@
+"""The best training of a slimmable network, looked for as the integral student's own was.
+
+Every candidate clones the same demonstrations by the same loss, optimiser and steps, and is measured on
+transitions that it did not see: the squared error after clipping, at each size. All candidates have
+weights that nest and no corrections by scale, which is what makes a network slimmable.
+
+    sb3-integral run zoo_configs/halfcheetah.yml --stages 'seed-0/demonstrations'
+    python scripts/search_slimmable.py HalfCheetah-v4=runs/halfcheetah-standard/seed-0/demonstrations
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from rich.console import Console
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
+
+from sb3_integral import LogUniformSizes, PowerLawSizes, UniformSizes
+from sb3_integral.experiments.files import EPISODES
+from sb3_integral.imitation import (
+    Demonstrations,
+    RandomSizes,
+    Sandwich,
+    StudentArchitecture,
+    TrainingSizes,
+    clone,
+    load_demonstrations,
+)
+from sb3_integral.imitation.losses import actor_output
+from sb3_integral.nn import IntegralLayer
+from sb3_integral.policies import as_resizable
+
+SIZES = (100, 50, 30, 20, 10, 5)
+HELD_OUT = 0.1
+BATCH = 256
+
+
+class Candidate(NamedTuple):
+    """A way to train.
+
+    Attributes:
+        sizes: At which sizes.
+        learning_rate: In place of the default.
+        scale_levels: Of the corrections; none makes the student slimmable.
+        private_biases: Whether each scale has biases of its own and no weights of its own, as slimmable
+            networks have normalisation layers of their own for each width.
+    """
+
+    sizes: TrainingSizes | None = None
+    learning_rate: float | None = None
+    scale_levels: int | tuple[int, ...] = 0
+    private_biases: bool = False
+
+
+UNIFORM, LOG_UNIFORM, POWER = UniformSizes(5, 100), LogUniformSizes(5, 100), PowerLawSizes(5, 100)
+
+CANDIDATES = {
+    "sandwich, uniform, distilled": Candidate(Sandwich(UNIFORM)),
+    "sandwich, uniform": Candidate(Sandwich(UNIFORM, distill=False)),
+    "sandwich, log-uniform, distilled": Candidate(Sandwich(LOG_UNIFORM)),
+    "sandwich, log-uniform": Candidate(Sandwich(LOG_UNIFORM, distill=False)),
+    "sandwich, four log-uniform": Candidate(Sandwich(LOG_UNIFORM, n_random=4, distill=False)),
+    "one size, uniform": Candidate(RandomSizes(UNIFORM, small=0)),
+    "one size, log-uniform": Candidate(RandomSizes(LOG_UNIFORM, small=0)),
+    "the integral student's sizes": Candidate(RandomSizes(POWER)),
+    "the same, five small": Candidate(RandomSizes(POWER, small=5)),
+    "the same, half the rate": Candidate(RandomSizes(POWER), learning_rate=0.5),
+    "the same, twice the rate": Candidate(RandomSizes(POWER), learning_rate=2.0),
+    "the same, biases of each scale": Candidate(RandomSizes(POWER), scale_levels=9, private_biases=True),
+}
+"""Found by hand: which sizes are drawn, how many in a step, distillation, rate (as a factor), biases."""
+
+REFERENCES = {
+    "integral student (the default)": Candidate(RandomSizes(POWER), scale_levels=9),
+}
+"""What is no candidate, and is measured with them."""
+
+
+def main(
+    demonstrations: Annotated[
+        list[str], typer.Argument(help="ENVIRONMENT=FOLDER of a stage's demonstrations.")
+    ],
+    seeds: Annotated[list[int], typer.Option("--seed", help="Can be repeated.")] = [0, 1],  # noqa: B006
+    steps: Annotated[int, typer.Option(help="Steps of each training.")] = 8000,
+    out: Annotated[Path, typer.Option(help="CSV; what is there already is kept.")] = Path(
+        "results/search/slimmable.csv"
+    ),
+) -> None:
+    """Train every candidate, and print them from best to worst."""
+    done = pd.read_csv(out) if out.exists() else pd.DataFrame(columns=["env", "candidate", "seed"])
+    for given in demonstrations:
+        env_id, _, folder = given.partition("=")
+        taught, held_out = _split(load_demonstrations(Path(folder) / EPISODES))
+        for name, candidate in (CANDIDATES | REFERENCES).items():
+            for seed in seeds:
+                if ((done[["env", "candidate", "seed"]] == [env_id, name, seed]).all(axis=1)).any():
+                    continue
+                errors = _errors(env_id, candidate, taught, held_out, steps, seed)
+                rows = [
+                    {"env": env_id, "candidate": name, "seed": seed, "n_hidden": size, "error": error}
+                    for size, error in zip(SIZES, errors, strict=True)
+                ]
+                done = pd.concat([done, pd.DataFrame(rows)], ignore_index=True)
+                out.parent.mkdir(parents=True, exist_ok=True)
+                done.to_csv(out, index=False)
+    Console().print(ranking(done).to_string(float_format="%.3f"))
+
+
+def ranking(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the error at each size in units of the best candidate's, and the geometric mean of all."""
+    means = runs.groupby(["candidate", "env", "n_hidden"])["error"].mean().unstack("candidate")
+    best = means[[name for name in means if name in CANDIDATES]].min(axis=1)
+    logs = np.log(means.div(best, axis=0))
+    by_size = np.exp(logs.groupby("n_hidden").mean()).T[list(SIZES)]
+    by_size["all"] = np.exp(logs.mean())
+    return by_size.sort_values("all")
+
+
+def _split(demonstrations: Demonstrations) -> tuple[Demonstrations, Demonstrations]:
+    """Return what is taught and what is held out: the last episodes, which no student sees."""
+    cut = round(len(demonstrations) * (1.0 - HELD_OUT))
+    observations, actions = demonstrations.observations, demonstrations.actions
+    assert isinstance(observations, Tensor)
+    return (
+        dataclasses.replace(demonstrations, observations=observations[:cut], actions=actions[:cut]),
+        dataclasses.replace(demonstrations, observations=observations[cut:], actions=actions[cut:]),
+    )
+
+
+def _errors(
+    env_id: str,
+    candidate: Candidate,
+    taught: Demonstrations,
+    held_out: Demonstrations,
+    steps: int,
+    seed: int,
+) -> list[float]:
+    """Train a candidate and return its squared error after clipping at each size."""
+    torch.set_num_threads(1)
+    with gym.make(env_id) as env:
+        observation_space, action_space = env.observation_space, env.action_space
+    assert isinstance(action_space, gym.spaces.Box)
+    architecture = StudentArchitecture("integral", scale_levels=candidate.scale_levels)
+    student = architecture.build(observation_space, action_space, seed)
+    if candidate.private_biases:
+        _share_weights(student)
+    settings: dict[str, Any] = {"sizes": candidate.sizes, "seed": seed, "batch_size": BATCH}
+    if candidate.learning_rate is not None:
+        settings["learning_rate"] = candidate.learning_rate * 3e-3
+    # Whole passes, and the last one cut short by dropping transitions from it would change the schedule.
+    n_epochs = max(1, round(steps * BATCH / len(taught)))
+    clone(student, taught, n_epochs=n_epochs, **settings)
+    low, high = (torch.from_numpy(end) for end in (action_space.low, action_space.high))
+    errors = []
+    for size in SIZES:
+        with as_resizable(student).resized(size), torch.no_grad():
+            acted = actor_output(student, held_out.observations).maximum(low).minimum(high)
+            errors.append((acted - held_out.actions).square().mean().item())
+    return errors
+
+
+def _share_weights(student: ActorCriticPolicy) -> None:
+    """Keep the corrections of all weights at zero, so that only biases depend on the scale."""
+    for layer in student.modules():
+        if isinstance(layer, IntegralLayer) and layer.has_corrections:
+            is_bias = torch.zeros_like(layer.corrections.flat)
+            with torch.no_grad():
+                layer.corrections.flat.zero_()
+            ends = zip(layer.corrections.starts, layer.corrections.shapes, strict=True)
+            for start, shape in ends:
+                is_bias[start + shape.numel() : start + shape.numel() + shape[0]] = 1.0
+            layer.corrections.flat.register_hook(is_bias.mul)
+
+
+if __name__ == "__main__":
+    typer.run(main)
