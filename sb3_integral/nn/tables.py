@@ -27,6 +27,10 @@ Plans = tuple[LayerPlan, ...]
 """The plan of each layer of a network at one size."""
 
 
+Shapes = tuple[tuple[int, ...], ...]
+"""The shape of each weight and bias of a network."""
+
+
 class _Source(NamedTuple):
     """Where the elements of a network lie in its tensors, which are thought of as one flat tensor.
 
@@ -54,7 +58,7 @@ class Table:
     indices: Int[Tensor, "summands elements"]
     factors: Float[Tensor, "summands elements"]
     positions: Int[Tensor, " elements"] | None
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: Shapes
     sources: tuple[frozenset[int], ...]
 
     @classmethod
@@ -67,7 +71,9 @@ class Table:
         """
         n_terms = max(len(f.terms) for plans in sizes for plan in plans for f in plan.functions)
         parts = [_source(plans, n_terms, tensors) for plans in sizes]
-        sources = tuple([frozenset().union(*(plan.sources for plan in at)) for at in zip(*sizes)])
+        sources = tuple(
+            [frozenset().union(*(plan.sources for plan in at)) for at in zip(*sizes, strict=True)]
+        )
         if len(sizes) == 1:
             shapes = tuple([function.shape for plan in sizes[0] for function in plan.functions])
             return cls(*parts[0], None, shapes, sources)
@@ -115,8 +121,8 @@ def _make_source(plans: Plans, n_terms: int, tensors: Sequence[Tensors]) -> _Sou
             for number, term in enumerate(function.terms):
                 part = tuple(map(slice, term.shape))
                 whole = np.arange(math.prod(term.whole)).reshape(term.whole)
-                index[number, *part] = starts[term.source] + (term.offset or 0) + whole[part]
-                factor[number, *part] = term.factor
+                index[(number, *part)] = starts[term.source] + (term.offset or 0) + whole[part]
+                factor[(number, *part)] = term.factor
             indices.append(index.reshape(n_terms, -1))
             factors.append(factor.reshape(n_terms, -1))
     like = tensors[0][0]
@@ -131,7 +137,7 @@ def _merger(
 ) -> tuple[Tensor, tuple[tuple[int, ...], ...]]:
     """Return where the elements of several networks are in the merged one, and its shapes."""
     tables = sizes[0][0].tables
-    found: tuple[Tensor, tuple[tuple[int, ...], ...]] | None = tables.get(sizes)
+    found: tuple[Tensor, Shapes] | None = tables.get(sizes)
     if found is None:
         if len(tables) >= MAX_CACHED_MERGERS:
             tables.clear()
@@ -139,9 +145,7 @@ def _merger(
     return found
 
 
-def _make_merger(
-    sizes: tuple[Plans, ...], device: torch.device
-) -> tuple[Tensor, tuple[tuple[int, ...], ...]]:
+def _make_merger(sizes: tuple[Plans, ...], device: torch.device) -> tuple[Tensor, Shapes]:
     shapes: list[tuple[int, ...]] = []
     positions: list[list[np.ndarray]] = [[] for _ in sizes]
     start = 0
