@@ -23,7 +23,7 @@ from sb3_integral.experiments.report.tables import (
 
 COLUMNS = [
     Column("inn", "INN", "student"),
-    Column("inn_one_size", "INN, one size", "student"),
+    Column("one_size", "INN, one size", "student"),
     Column("nn_bicubic", "NN, bicubic", "baseline"),
     Column("nn_prune_l2", "NN, prune l2", "baseline"),
     Column("nn_svd", "NN, svd", "baseline"),
@@ -31,7 +31,7 @@ COLUMNS = [
 SCALE = Scale(-500.0, -80.0, "nn_bicubic")
 RETURNS = {
     "inn": [-80.0, -80.0, -82.0],
-    "inn_one_size": [-81.0, -120.0, -410.0],
+    "one_size": [-81.0, -120.0, -410.0],
     "nn_bicubic": [-80.0, -110.0, -500.0],
     "nn_prune_l2": [-80.0, -100.0, -480.0],
     "nn_svd": [-80.0, -130.0, -90.0],

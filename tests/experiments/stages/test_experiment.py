@@ -98,7 +98,7 @@ def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     stages = {stage.name: stage for stage in build_stages(config)}
 
     # then
-    resizing = {"inn", "slimmable", "inn_one_size"}
+    resizing = {"inn", "slimmable", "paper_inn"}
     work = {"demonstrations", "nn/student", "scratch/sweep"}
     work |= {f"{name}/{what}" for name in resizing for what in ("student", "sweep")}
     work |= {f"scratch/{size}" for size in config.sizes}
@@ -106,7 +106,7 @@ def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
     assert set(stages) == {"expert", "references", REPORT} | of_seeds | SHOWN
     columns = [column["name"] for column in stages[REPORT].inputs["columns"]]
-    assert columns[:4] == ["inn", "slimmable", "scratch", "inn_one_size"]
+    assert columns[:4] == ["inn", "slimmable", "scratch", "paper_inn"]
     assert len(columns) == 4 + len(RESIZE_METHODS)
 
 
@@ -302,6 +302,21 @@ def test_a_student_that_starts_from_another_is_made_after_it_and_of_it(stages_of
     assert names.index("seed-0/nn/student") < names.index("seed-0/inn/student")
     needs = [need.name for need in stages["seed-0/inn/student"].needed]
     assert needs == ["seed-0/demonstrations", "seed-0/nn/student"]
+    assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
+
+
+def test_a_start_from_the_initialisation_is_an_input_of_its_student_alone(stages_of):
+    def start(content):
+        content["students"]["inn"] |= {"start": "initialisation", "nested": False}
+
+    before, stages = stages_of(), stages_of(start)
+    student = stages["seed-0/inn/student"]
+    assert [need.name for need in student.needed] == ["seed-0/demonstrations"]
+    assert student.inputs["start"] == "initialisation"
+    assert "fast-tsp" in student.packages
+    # and no other has it, so none is made again
+    assert "start" not in before["seed-0/inn/student"].inputs
+    assert "fast-tsp" not in before["seed-0/inn/student"].packages
     assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
 
 
