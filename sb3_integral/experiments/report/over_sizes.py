@@ -75,7 +75,7 @@ def over_sizes_explanation(frame: pd.DataFrame) -> str:
         "0 lies in it, the difference can be chance. Its percentiles lie further out than the usual "
         "ones: of five seeds, those cover the truth in less than 90 % of cases, these in 92 % to 95 %."
     )
-    return text if n_runs >= 5 else f"{text} Of {n_runs} seeds they still are too narrow."
+    return text if n_runs >= 5 else f"{text} Of {n_runs} seeds these still are too narrow."
 
 
 def _interval(low: float, high: float) -> str:

@@ -53,7 +53,7 @@ def test_people_read_the_lead_and_its_interval():
         ["-NN", "0.500", "0.350", "[0.300, 0.400]"],
     ]
     assert "how much more INN has, with the 95 % bootstrap interval" in over_sizes_explanation(frame)
-    assert over_sizes_explanation(frame).endswith("Of 2 seeds they still are too narrow.")
+    assert over_sizes_explanation(frame).endswith("Of 2 seeds these still are too narrow.")
 
 
 def test_five_seeds_are_enough():
