@@ -21,7 +21,7 @@ MARKER = "provenance.json"
 
 KEPT = {
     "report": (".csv", ".md", ".png", ".yml", ".json"),
-    "figures": (".png",),
+    "figures": (".csv", ".png"),
     "video": (".gif",),  # without OpenGL there is none
 }
 """Which files of which stages are kept."""

@@ -1,4 +1,4 @@
-"""Statistics over independent runs: Welch's t-test, normalized scores, interquartile mean."""
+"""Statistics over independent runs: tests, normalized scores, means and their intervals."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+TAIL_RESAMPLES = 9999  # where percentiles far out are asked for
 
 
 class Moments(NamedTuple):
@@ -54,6 +55,20 @@ def welch_p_from_moments(first: Moments, second: Moments) -> float:
     return float(stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm, 1979).
+
+    Rejecting every null hypothesis whose corrected value is below α rejects a true one with a
+    probability below α, whatever depends on what. Values that are NaN stay so, and do not count.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    (known,) = np.nonzero(~np.isnan(p))
+    ascending = known[np.argsort(p[known], kind="stable")]
+    corrected = p[ascending] * np.arange(len(ascending), 0, -1)
+    p[ascending] = np.minimum(np.maximum.accumulate(corrected), 1.0)
+    return [float(value) for value in p]
+
+
 def normalized_score(value: float, random: float, reference: float) -> float:
     """Scale a return so that ``random`` becomes 0 and ``reference`` 1; NaN if these are equal."""
     span = reference - random
@@ -93,6 +108,60 @@ def interquartile_mean(*strata: Sequence[float], seed: int = 0) -> Interval:
         random_state=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(value, float(interval.low), float(interval.high))
+
+
+def difference_of_means(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Interval:
+    """Return the mean of one sample of runs minus that of another, with a 95 % bootstrap interval.
+
+    The runs of each sample are drawn again on their own. Percentiles of few resampled runs are too
+    narrow: five runs a sample cover the truth in 85 % to 90 % of cases. So percentiles further out are
+    taken, as far as Student's t with Welch's degrees of freedom is wider than the bootstrap's own
+    deviation (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015): five normal runs
+    cover it in 92 % to 95 %. BCa is no help, for it estimates a skewness of five runs. No resample lies
+    outside of the runs, so intervals of two or three runs stay too narrow.
+
+    Args:
+        first: Independent runs.
+        second: Other runs, independent of the first.
+        seed: Draws them.
+
+    Returns:
+        The interval is NaN where a sample is a single run, and all is NaN if a run is or there is none.
+    """
+    # In order, so that it does not matter how runs are numbered.
+    samples = [np.sort(np.asarray(sample, dtype=np.float64)) for sample in (first, second)]
+    fewest = min(map(len, samples))
+    if fewest == 0 or any(np.isnan(sample).any() for sample in samples):
+        return Interval(math.nan, math.nan, math.nan)
+    value = float(samples[0].mean() - samples[1].mean())
+    if fewest < 2:
+        return Interval(value, math.nan, math.nan)
+    errors = [Moments.from_runs(sample.tolist()).std ** 2 / len(sample) for sample in samples]
+    largest = max(errors)
+    if not largest:
+        return Interval(value, value, value)
+    from scipy import stats
+
+    shares = [error / largest for error in errors]
+    freedom = sum(shares) ** 2 / sum(e**2 / (len(s) - 1) for e, s in zip(shares, samples, strict=True))
+    wider = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(fewest / (fewest - 1))
+    interval = stats.bootstrap(
+        samples,
+        _difference,
+        n_resamples=TAIL_RESAMPLES,
+        confidence_level=1 - 2 * float(stats.norm.sf(wider)),
+        method="percentile",
+        vectorized=True,
+        random_state=np.random.default_rng(seed),
+    ).confidence_interval
+    return Interval(value, float(interval.low), float(interval.high))
+
+
+def _difference(
+    first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], axis: int
+) -> np.ndarray[Any, Any]:
+    difference: np.ndarray[Any, Any] = first.mean(axis=axis) - second.mean(axis=axis)
+    return difference
 
 
 def _trimmed_mean(*samples: np.ndarray[Any, Any], axis: int) -> np.ndarray[Any, Any]:

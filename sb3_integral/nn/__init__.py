@@ -32,7 +32,9 @@ from sb3_integral.nn.sizes import Size, as_size, as_sizes
 from sb3_integral.nn.smoothness import SmoothnessPenalty
 from sb3_integral.nn.spectrum import (
     cut_high_frequencies,
+    high_frequency_share,
     mean_spectrum,
+    relative_variation,
     total_variation,
     truncate_spectrum,
 )
@@ -73,11 +75,13 @@ __all__ = [
     "convert",
     "cut_high_frequencies",
     "from_torch_integral",
+    "high_frequency_share",
     "load_whole",
     "matrices_at",
     "mean_spectrum",
     "nested_order",
     "permute_axis",
+    "relative_variation",
     "run_at_sizes",
     "shortest_path",
     "to_integral_layers",

@@ -28,6 +28,31 @@ def total_variation(weight: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tens
     return weight.diff(dim=dim).abs().sum()
 
 
+def relative_variation(weight: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, ""]:
+    """Return the mean absolute difference of neighbours along a dimension, in mean absolute weights.
+
+    So it does not matter how large the weights are. It is 0 for a constant, 2 where only the sign
+    alternates, and √2 on average for independent normal weights. Without neighbours, or if all weights
+    are zero, it is NaN.
+    """
+    return weight.diff(dim=dim).abs().mean() / weight.abs().mean()
+
+
+def high_frequency_share(weight: Float[Tensor, "rows columns"]) -> Float[Tensor, ""]:
+    """Return the share of the power of a weight's rows in the upper half of frequencies.
+
+    These are the frequencies above a quarter of a cycle per column. The power is that of all rows
+    together. It is 0 for constant rows, 1 for an even number of columns that alternate around zero,
+    and about one half for independent weights; if all weights are zero, it is NaN.
+    """
+    power = torch.fft.fft(weight, dim=1).abs().square().sum(dim=0)
+    place = torch.arange(len(power), device=power.device)
+    # The upper places are the negative frequencies.
+    cycles = torch.minimum(place, len(power) - place)
+    share: Tensor = power[4 * cycles > len(power)].sum() / power.sum()
+    return share
+
+
 def truncate_spectrum(
     weight: Float[Tensor, "*shape"], keep: int, dim: int = 0
 ) -> Float[Tensor, "*shape"]:

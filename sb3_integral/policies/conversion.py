@@ -6,13 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import (
+    ActorCriticCnnPolicy,
+    ActorCriticPolicy,
+    MultiInputActorCriticPolicy,
+)
 from torch import Tensor, nn
 
 from sb3_integral.nn import Axis, IntegralLayer, convert, nested_order
 from sb3_integral.policies.actor_critic import IntegralActorCriticPolicy
 from sb3_integral.policies.layout import dense, find_gsde, find_layout, submodules
 from sb3_integral.policies.plain import constructor_arguments
+
+PLAIN_POLICIES = (ActorCriticPolicy, ActorCriticCnnPolicy, MultiInputActorCriticPolicy)
+"""The classes of PPO, A2C and TRPO."""
 
 
 def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralActorCriticPolicy:
@@ -29,7 +36,7 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
         ValueError: If it is of another class, or explores with gSDE.
         ImportError: If fast-tsp is wanted and not installed.
     """
-    _check_convertible(policy)
+    _check_convertible(policy, (ActorCriticPolicy,))
     state = _state_on_axes(policy, permute)
     with torch.random.fork_rng(devices=[]):
         integral = IntegralActorCriticPolicy(**constructor_arguments(policy, ActorCriticPolicy))
@@ -43,10 +50,11 @@ def make_integral(policy: ActorCriticPolicy, permute: bool = True) -> IntegralAc
 def init_from(
     integral: IntegralActorCriticPolicy, policy: ActorCriticPolicy, permute: bool = True
 ) -> IntegralActorCriticPolicy:
-    """Give an integral policy the weights of a trained plain one, to be trained on from there.
+    """Give an integral policy the weights of a plain one, to be trained on from there.
 
-    As in :func:`make_integral`; partitions may nest. Corrections that depend on the scale stay, and what
-    critics know of the size.
+    As in :func:`make_integral`; partitions may nest, and the plain policy may be a ``CnnPolicy`` or a
+    ``MultiInputPolicy``, whose channels keep their order. Corrections that depend on the scale stay, and
+    what critics know of the size.
 
     Args:
         integral: Changed in place, and returned; at full size it acts as the plain one then.
@@ -54,21 +62,25 @@ def init_from(
         permute: Whether neurons are ordered; needs fast-tsp.
 
     Raises:
-        ValueError: If the plain policy is not of :func:`make_integral`'s kind, or has other sizes,
-            another activation or another critic, or partitions nest and λ grids are not as large as
-            the layers.
+        ValueError: If the plain policy is not of PPO, A2C or TRPO, explores with gSDE, or has other
+            sizes, another activation or another critic, or partitions nest and λ grids are not as
+            large as the layers, or partitions of channels nest.
         ImportError: If fast-tsp is wanted and not installed.
     """
-    _check_convertible(policy)
+    _check_convertible(policy, PLAIN_POLICIES)
     before, axes = integral.state_dict(), list(integral.actor_axes)
+    n_channels = len(axes) - len(find_layout(integral).actors[0].hidden)
+    if any(axis.nested for axis in axes[:n_channels]):
+        raise ValueError("channels keep their order, expected partitions of theirs that do not nest")
+    axes = axes[n_channels:]
     if any(axis.nested and axis.grid_size != axis.max_size for axis in axes):
         raise ValueError("partitions that nest need a λ node for each neuron, expected no grid_size")
     kinds = [kind.activation_fn.__name__ for kind in (integral, policy)]
     theirs = [dense(policy, name).out_features for name in find_layout(policy).actors[0].hidden]
-    if list(integral.max_sizes) != theirs or kinds[0] != kinds[1]:
+    ours = [axis.max_size for axis in axes]
+    if ours != theirs or kinds[0] != kinds[1]:
         raise ValueError(
-            f"expected a plain policy of sizes {list(integral.max_sizes)} and {kinds[0]}, "
-            f"got {theirs} and {kinds[1]}"
+            f"expected a plain policy of sizes {ours} and {kinds[0]}, got {theirs} and {kinds[1]}"
         )
     state = _state_on_axes(policy, permute, axes)
     for name, layer in submodules(integral, IntegralLayer):
@@ -94,9 +106,10 @@ def _stored(values: Tensor, axes: Sequence[Axis | None]) -> Tensor:
     return values
 
 
-def _check_convertible(policy: ActorCriticPolicy) -> None:
-    if type(policy) is not ActorCriticPolicy:
-        raise ValueError(f"expected SB3's ActorCriticPolicy, got {type(policy).__name__}")
+def _check_convertible(policy: ActorCriticPolicy, kinds: Sequence[type[ActorCriticPolicy]]) -> None:
+    if type(policy) not in kinds:
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"expected SB3's {names}, got {type(policy).__name__}")
     if find_gsde(policy) is not None:
         raise ValueError("the noise of a policy with use_sde=True belongs to the order of its neurons")
 

@@ -10,6 +10,8 @@ from scipy import stats
 
 from sb3_integral.evaluation import (
     Moments,
+    difference_of_means,
+    holm,
     interquartile_mean,
     normalized_score,
     welch_p,
@@ -92,6 +94,96 @@ def test_the_test_from_moments_is_that_of_the_runs() -> None:
     p = welch_p_from_moments(Moments.from_runs(first), Moments.from_runs(second))
     assert p == welch_p(first, second)
     assert p == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+# Many tests
+
+
+def test_holms_correction_by_hand() -> None:
+    # given four: in order 0.005·4, 0.01·3, 0.03·2, 0.04·1, each at least as large as the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_what_could_not_be_tested_does_not_count() -> None:
+    corrected = holm([0.01, math.nan, 0.04])
+    assert corrected[0::2] == pytest.approx([0.02, 0.04])
+    assert math.isnan(corrected[1])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.randoms(use_true_random=False))
+def test_corrected_values_are_between_the_raw_ones_and_bonferronis_in_any_order(p_values, random):
+    # when
+    corrected = holm(p_values)
+    # then
+    for raw, value in zip(p_values, corrected, strict=True):
+        assert raw <= value <= min(1.0, raw * len(p_values))
+    assert max(corrected) >= max(p_values)
+    assert min(corrected) == min(1.0, min(p_values) * len(p_values))
+    # and they keep the order of the raw ones, and belong to them
+    ranked = [value for _, value in sorted(zip(p_values, corrected, strict=True))]
+    assert ranked == sorted(corrected)
+    pairs = list(zip(p_values, corrected, strict=True))
+    random.shuffle(pairs)
+    assert holm([raw for raw, _ in pairs]) == [value for _, value in pairs]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.999))
+def test_what_is_rejected_is_what_the_step_down_procedure_rejects(p_values, alpha):
+    # given Holm's own words: from the smallest, stop at the first that is not below α / (what is left)
+    rejected = 0
+    for left, p in zip(range(len(p_values), 0, -1), sorted(p_values), strict=True):
+        if p * left >= alpha:
+            break
+        rejected += 1
+    # then
+    assert sum(value < alpha for value in holm(p_values)) == rejected
+
+
+# The difference of two means
+
+
+def test_two_runs_minus_one_value_by_hand() -> None:
+    # given: percentiles far out of a resample's mean, which is 0, 1 or 2
+    assert difference_of_means([0.0, 2.0], [5.0, 5.0]) == (-4.0, -5.0, -3.0)
+
+
+def test_runs_that_do_not_vary_differ_by_what_they_differ() -> None:
+    assert difference_of_means([0.1, 0.1, 0.1], [0.4, 0.4]) == pytest.approx((-0.3, -0.3, -0.3))
+
+
+@given(scores, scores)
+def test_a_difference_turns_round_and_does_not_depend_on_order(first, second) -> None:
+    value, low, high = difference_of_means(first, second)
+    assert value == pytest.approx(np.mean(first) - np.mean(second))
+    assert min(first) - max(second) - 1e-9 <= low <= high <= max(first) - min(second) + 1e-9
+    assert difference_of_means(first[::-1], second[::-1]) == (value, low, high)
+    assert difference_of_means(second, first).value == pytest.approx(-value)
+
+
+@pytest.mark.parametrize("deviation", [0.2, 0.02])
+def test_the_difference_of_five_runs_is_covered_about_as_often_as_it_says(deviation: float) -> None:
+    # given five runs a sample of one mean, many times over
+    rng = np.random.default_rng(0)
+    firsts, seconds = rng.normal(1.0, 0.2, (150, 5)), rng.normal(1.0, deviation, (150, 5))
+    # when
+    intervals = [difference_of_means(*map(list, pair)) for pair in zip(firsts, seconds, strict=True)]
+    # then
+    covered = sum(low <= 0.0 <= high for _, low, high in intervals)
+    assert 0.89 * 150 <= covered < 0.99 * 150
+
+
+def test_a_difference_of_single_runs_has_no_interval() -> None:
+    value, low, high = difference_of_means([1.0], [0.25, 0.25])
+    assert value == 0.75
+    assert math.isnan(low)
+    assert math.isnan(high)
+
+
+@pytest.mark.parametrize("samples", [([], [1.0]), ([1.0, math.nan], [1.0, 2.0])])
+def test_without_runs_there_is_no_difference(samples: tuple[list[float], list[float]]) -> None:
+    assert all(map(math.isnan, difference_of_means(*samples)))
 
 
 # The interquartile mean

@@ -12,7 +12,9 @@ from sb3_integral.nn import (
     IntegralConv2d,
     IntegralLinear,
     cut_high_frequencies,
+    high_frequency_share,
     mean_spectrum,
+    relative_variation,
     total_variation,
     truncate_spectrum,
 )
@@ -47,6 +49,44 @@ def test_spectrum_is_the_mean_over_rows_of_amplitudes() -> None:
     # then
     expected = torch.tensor([6 / 3, (math.sqrt(8) + 2 + 2) / 3, 2 / 3])
     torch.testing.assert_close(spectrum, expected)
+
+
+def test_variation_is_relative_to_the_weights_by_hand() -> None:
+    # given weights of 10 / 6 on average, with neighbours 1, 0 and 5, and 1, 2, 2 and 3 apart
+    weight = torch.tensor([[1.0, 2.0, 4.0], [0.0, 2.0, -1.0]])
+    # then
+    assert float(relative_variation(weight)) == pytest.approx((6 / 3) / (10 / 6))
+    assert float(relative_variation(weight, dim=1)) == pytest.approx((8 / 4) / (10 / 6))
+    assert float(relative_variation(-30 * weight)) == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("row", "variation", "share"),
+    [
+        ([3.0, 3.0, 3.0, 3.0], 0.0, 0.0),
+        ([3.0, -3.0, 3.0, -3.0], 2.0, 1.0),
+        ([1.0, 1.0, -1.0, -1.0], 2 / 3, 0.0),  # a quarter of a cycle per column is not above it
+        ([2.0, 0.0, 2.0, 0.0], 2.0, 0.5),  # a constant, and as much that alternates
+    ],
+)
+def test_roughness_of_rows_by_hand(row: list[float], variation: float, share: float) -> None:
+    weight = torch.tensor([row, [2 * value for value in row]])
+    assert float(relative_variation(weight, dim=1)) == pytest.approx(variation, abs=1e-6)
+    assert float(high_frequency_share(weight)) == pytest.approx(share, abs=1e-6)
+
+
+def test_roughness_of_white_noise() -> None:
+    # given
+    noise = torch.randn(400, 100, generator=torch.Generator().manual_seed(0))
+    # then 49 of 100 frequencies are above a quarter of a cycle
+    assert float(high_frequency_share(noise)) == pytest.approx(0.49, abs=0.01)
+    for dim in (0, 1):
+        assert float(relative_variation(noise, dim)) == pytest.approx(math.sqrt(2), abs=0.02)
+
+
+def test_weights_of_zero_have_no_roughness() -> None:
+    for number in (relative_variation, high_frequency_share):
+        assert math.isnan(float(number(torch.zeros(3, 4))))
 
 
 def test_total_variation_is_the_sum_of_steps() -> None:

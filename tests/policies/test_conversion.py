@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral import IntegralActorCriticPolicy
+from sb3_integral.imitation import StudentArchitecture
 from sb3_integral.policies import init_from, make_integral
+
+IMAGES = spaces.Box(0, 255, (3, 40, 40), np.uint8)
 
 
 def variation(policy: ActorCriticPolicy) -> float:
@@ -72,6 +78,39 @@ def test_it_begins_at_a_trained_policy_and_acts_as_that(
     integral = make_policy(actions, seed=1, **arguments)
     assert init_from(integral, plain) is integral
     torch.testing.assert_close(outputs(integral, observations), outputs(plain, observations))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Dict({"a": spaces.Box(-1, 1, (3,)), "b": spaces.Discrete(2)}), IMAGES],
+    ids=["dictionaries", "images"],
+)
+def test_it_begins_at_a_policy_of_dictionaries_or_images(space):
+    pytest.importorskip("fast_tsp")
+    # given policies with other weights
+    integral, plain = (
+        StudentArchitecture(kind, (16, 12), nested=False).build(space, spaces.Discrete(3), seed)
+        for seed, kind in enumerate(("integral", "plain"))
+    )
+    # when
+    init_from(integral, plain)
+    # then
+    observations, _ = plain.obs_to_tensor(batch_space(space, 2).sample())
+    with torch.no_grad():
+        got, expected = (
+            policy.get_distribution(observations).distribution.logits for policy in (integral, plain)
+        )
+    torch.testing.assert_close(got, expected)
+    assert variation(integral) < variation(plain)
+
+
+def test_channels_that_nest_are_refused():
+    integral, plain = (
+        StudentArchitecture(kind, (16, 12)).build(IMAGES, spaces.Discrete(3), 0)
+        for kind in ("integral", "plain")
+    )
+    with pytest.raises(ValueError, match="channels keep their order"):
+        init_from(integral, plain)
 
 
 def test_neurons_that_are_alike_lie_side_by_side_where_partitions_nest(make_policy):

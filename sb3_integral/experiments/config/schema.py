@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PrivateAttr, ValidationError, model_
 from sb3_integral.escaping import one_line
 from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
 from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
-from sb3_integral.experiments.config.students import CloningSection, StudentConfig
+from sb3_integral.experiments.config.students import INITIALISATION, CloningSection, StudentConfig
 from sb3_integral.experiments.config.values import Count, Name, Section, one_of
 
 if TYPE_CHECKING:
@@ -197,6 +197,10 @@ class ExperimentConfig(Section):
                 raise ValueError(f"{what} must differ from each other, got {list(values)}")
         if not any(student.kind == "integral" for student in self.students.values()):
             raise ValueError("expected at least one integral student")
+        if INITIALISATION in self.students:
+            raise ValueError(
+                f"a student cannot be called {INITIALISATION!r}, which `start` has another meaning for"
+            )
         for name, student in self.students.items():
             try:
                 self.cloning_of(student)
@@ -234,11 +238,14 @@ class ExperimentConfig(Section):
                 names[name] = labels[read] = student
 
     def _check_start(self, name: str, student: StudentConfig) -> None:
-        if student.start is None:
+        if student.start in (None, INITIALISATION):
             return
         plain = self.students.get(student.start)
         if plain is None or plain.kind != "plain":
-            raise ValueError(f"{name}.start must name a plain student, got {student.start!r}")
+            raise ValueError(
+                f"{name}.start must name a plain student, got {student.start!r}; "
+                f"or it is {INITIALISATION!r}"
+            )
         for what in ("hidden_sizes", "activation", "standardize"):
             value, other = getattr(student, what), getattr(plain, what)
             if value != other:

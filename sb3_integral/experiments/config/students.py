@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sb3_integral.imitation import SizeDistribution, StudentArchitecture, TrainingSizes
     from sb3_integral.nn import SmoothnessPenalty
 
+INITIALISATION = "initialisation"
+"""What a student starts from that has the weights of an untrained plain network, permuted."""
+
 SMALLEST_RANDOM_SIZE = 5
 """The smallest size that is drawn in training, unless the configuration says otherwise."""
 
@@ -130,7 +133,9 @@ class StudentConfig(Section):
             the default.
         random_sizes: The sizes at which an integral student is trained; null for the full size only.
         smoothness: Penalties on how fast the weights of an integral student vary along an axis.
-        start: The plain student whose trained and permuted weights an integral student begins with.
+        start: What an integral student begins with: the trained and permuted weights of the plain
+            student of that name, or with ``initialisation``, which no student can be called, those of
+            an untrained plain network, permuted, as the paper's INN does.
         cloning: Settings that differ from the experiment's :class:`CloningSection` for this student.
         resize: The methods by which a plain student is resized; ``all`` stands for every known one.
     """

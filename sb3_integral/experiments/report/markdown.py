@@ -8,11 +8,35 @@ import pandas as pd
 
 from sb3_integral.escaping import markdown
 from sb3_integral.experiments.report import text
-from sb3_integral.experiments.report.tables import COMPRESSION_TOLERANCE, Scale, columns_of, rows_by_size
+from sb3_integral.experiments.report.over_sizes import over_sizes_cells, over_sizes_explanation
+from sb3_integral.experiments.report.roughness import ROUGHNESS_EXPLANATION, roughness_cells
+from sb3_integral.experiments.report.tables import (
+    COMPRESSION_TOLERANCE,
+    SIGNIFICANT,
+    Scale,
+    columns_of,
+    rows_by_size,
+)
 
 
-def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introduction: str) -> str:
-    """Return the tables of returns, scores and p-values, below a heading and a paragraph of Markdown."""
+def markdown_report(
+    table: pd.DataFrame,
+    over_sizes: pd.DataFrame,
+    scale: Scale,
+    heading: str,
+    introduction: str,
+    weights: pd.DataFrame | None = None,
+) -> str:
+    """Return all tables, below a heading and a paragraph of Markdown.
+
+    Args:
+        table: The content of ``table.csv``.
+        over_sizes: The content of ``over_sizes.csv``.
+        scale: What scores refer to.
+        heading: Plain text.
+        introduction: The paragraph.
+        weights: The content of ``weights.csv``, if there is one.
+    """
     columns = columns_of(table)
     leader, *others = columns
     reference = next(column.label for column in columns if column.name == scale.column)
@@ -39,18 +63,31 @@ def markdown_report(table: pd.DataFrame, scale: Scale, heading: str, introductio
         f"return of random actions; 1 is {scale.reference:.1f}, that of {markdown(reference)} at full "
         "size, where every way to resize a plain network is the network itself; mean over seeds.",
         *(_table(sizes, text.cells(table, group, text.score)) for group in groups),
+        "## Mean over sizes",
+        markdown(over_sizes_explanation(over_sizes)),
+        _table(over_sizes_cells(over_sizes).assign(network=over_sizes["label"].map(markdown))),
     ]
     if others:
         explanation = (
             f"Welch's t-test of returns against {markdown(leader.label)}; - where neither sample varies."
         )
-        parts += ["## p-values", explanation, _table(sizes, text.cells(table, others, text.p_value))]
+        if n_tests := table["welch_p"].notna().sum():
+            explanation += (
+                f" In brackets: after Holm's correction for all {n_tests} p-values of this table. Where "
+                f"that is below {SIGNIFICANT}, returns differ: the probability that this is wrong even "
+                f"once in the table is below {100 * SIGNIFICANT:.0f} %."
+            )
+        p_values = text.cells(table, others, text.corrected_p_value)
+        parts += ["## p-values", explanation, _table(sizes, p_values)]
     if unequal:
         removed_cells = text.cells(table, unequal, lambda row: text.number(row["compression_pct"]))
         parts += [
             "## Parameters removed, where it is not the percentage above",
             _table(sizes, removed_cells),
         ]
+    if weights is not None:
+        cells = roughness_cells(weights).assign(network=weights["label"].map(markdown))
+        parts += ["## Weights of the second layer", ROUGHNESS_EXPLANATION, _table(cells)]
     return "\n\n".join(parts) + "\n"
 
 

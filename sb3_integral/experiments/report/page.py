@@ -22,14 +22,29 @@ from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
 from sb3_integral.experiments.report.moving import MOVING
+from sb3_integral.experiments.report.over_sizes import (
+    over_sizes_cells,
+    over_sizes_explanation,
+    read_over_sizes,
+)
 from sb3_integral.experiments.report.plot import highlighted_columns
-from sb3_integral.experiments.report.tables import Row, best_baselines, columns_of, rows_by_size
+from sb3_integral.experiments.report.roughness import (
+    ROUGHNESS_EXPLANATION,
+    read_roughness,
+    roughness_cells,
+)
+from sb3_integral.experiments.report.tables import (
+    SIGNIFICANT,
+    Row,
+    best_baselines,
+    columns_of,
+    rows_by_size,
+)
 from sb3_integral.experiments.report.text import cells, number, paper_cells, size_cells, spread
 from sb3_integral.experiments.report.write import PLOT
 
 PAGE = "page"  # name of the stage that writes it
 
-SIGNIFICANT = 0.05
 GOOD_SCORE = 0.95
 
 NO_MOVING = (
@@ -56,6 +71,8 @@ def write_page(
     experiment again.
     """
     results = load_results(report_folder)
+    over_sizes = read_over_sizes(report_folder)
+    roughness = read_roughness(figures_folder)
     provenance = json.loads((report_folder / PROVENANCE).read_text(encoding="utf-8"))
     left_out = json.loads((figures_folder / weights.NOTE).read_text(encoding="utf-8"))
     if (video_folder / video.NOTE).is_file():
@@ -86,6 +103,10 @@ def write_page(
         returns=return_table(results.table),
         scores=score_table(results.table),
         significant=SIGNIFICANT,
+        over_sizes=over_sizes_cells(over_sizes),
+        over_sizes_explanation=over_sizes_explanation(over_sizes),
+        roughness=None if roughness is None else roughness_cells(roughness),
+        roughness_explanation=ROUGHNESS_EXPLANATION,
         weights=_inlined(folder / weights.WEIGHTS, "image/png"),
         spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,
@@ -139,7 +160,7 @@ def score_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the scores as text, a row for each size; a star marks differences from the leader."""
 
     def text(row: Row) -> str:
-        return number(row["score_mean"], ".2f") + (" *" if row["welch_p"] < SIGNIFICANT else "")
+        return number(row["score_mean"], ".2f") + (" *" if row["welch_p_holm"] < SIGNIFICANT else "")
 
     return _cells(table, text)
 

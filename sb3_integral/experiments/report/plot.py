@@ -22,7 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, distinguishable by colour-blind readers; as many as curves that stand out."""
 
 OTHERS_COLOUR = "#9A9A9A"
-PAPER_COLOURS = {"paper_inn": COLOURS[0], "paper_nn": "#777777"}
+PAPER_COLOURS = dict(zip(PAPER_LABELS.values(), (COLOURS[0], "#777777"), strict=True))
+"""By the labels of the paper's curves, which no student can be called."""
 
 
 def highlighted_columns(table: pd.DataFrame) -> dict[str, str]:
@@ -44,8 +45,8 @@ def curves(results: Results, measure: Measure = "return") -> pd.DataFrame:
 
     Returns:
         The columns of the table with the ``role`` of the curve (``highlighted``, ``others`` or
-        ``paper``), the ``mean`` that is drawn, and the ends of its band, ``low`` and ``high``: one
-        standard deviation of returns, or the bootstrap interval of scores.
+        ``paper``, whose label is its column), the ``mean`` that is drawn, and the ends of its band,
+        ``low`` and ``high``: one standard deviation of returns, or the bootstrap interval of scores.
     """
     table = results.table
     role = np.where(table["column"].isin(highlighted_columns(table)), "highlighted", "others")
@@ -61,7 +62,7 @@ def curves(results: Results, measure: Measure = "return") -> pd.DataFrame:
             paper, random = paper_table(results.env), results.references.get("random", 0.0)
             span = paper.set_index("n_hidden")["nn_ar"].get(paper["n_hidden"].max(), np.nan) - random
             mean, std = (mean - random) / span, std / abs(span)
-        printed = known[["n_hidden", "compression_pct"]].assign(column=name, label=label, role="paper")
+        printed = known[["n_hidden", "compression_pct"]].assign(column=label, label=label, role="paper")
         printed = printed.assign(return_std=std, mean=mean, low=mean - std, high=mean + std).dropna()
         frames += [printed] if len(printed) else []
     return pd.concat(frames, ignore_index=True)
@@ -104,17 +105,17 @@ def plot_results(path: Path, results: Sequence[Results], measure: Measure = "ret
 
 def _draw(axes: PlotAxes, results: Results, colours: Mapping[str, str], measure: Measure) -> None:
     rows = curves(results, measure).sort_values("n_hidden", kind="stable")
-    order = [*highlighted_columns(results.table), *PAPER_LABELS]
+    order = [*highlighted_columns(results.table), *PAPER_COLOURS]
     for place, name in enumerate(order):
         curve = rows[rows["column"] == name]
         # The first is what the plot is about: no other curve hides it.
         style: dict[str, Any] = {"color": colours[name], "zorder": 4 - place / len(order)}
         line: dict[str, Any] = {"marker": "o", "markersize": 4, "linewidth": 1.6 if place else 2.4}
-        if name in PAPER_LABELS:
+        if name in PAPER_COLOURS:
             line = {"linestyle": "--", "linewidth": 1.1}
         label = plotted_text(curve["label"].iloc[0]) if len(curve) else None
         axes.plot(curve["n_hidden"], curve["mean"], label=label, **line, **style)
-        alpha = 0.07 if name in PAPER_LABELS else 0.18
+        alpha = 0.07 if name in PAPER_COLOURS else 0.18
         axes.fill_between(
             curve["n_hidden"], curve["low"], curve["high"], alpha=alpha, linewidth=0, **style
         )

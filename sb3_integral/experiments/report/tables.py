@@ -15,7 +15,8 @@ layer, N:
 - ``n_runs``, and ``return_mean`` and ``return_std`` over the runs' mean returns;
 - ``score_mean``, and the interquartile mean ``score_iqm`` with its 95 % bootstrap interval from
   ``score_low`` to ``score_high``;
-- ``welch_p``: Welch's t-test against the leader at the same N;
+- ``welch_p``: Welch's t-test against the leader at the same N, and ``welch_p_holm``: the same after
+  Holm's correction for all p-values of the table;
 - ``paper_inn_mean``, ``paper_inn_std``, ``paper_nn_mean``, ``paper_nn_std`` and ``paper_welch_p``: the
   paper's figures for this environment and N, in every row of that N.
 """
@@ -32,6 +33,7 @@ import pandas as pd
 
 from sb3_integral.evaluation import (
     Moments,
+    holm,
     interquartile_mean,
     normalized_score,
     welch_p,
@@ -52,6 +54,9 @@ PAPER = {
 
 PAPER_LABELS = {"paper_inn": "INN, paper", "paper_nn": "NN, paper"}
 """The labels of the paper's two networks, by the beginning of their columns' names."""
+
+SIGNIFICANT = 0.05
+"""Below this, a p-value after Holm's correction counts as a difference."""
 
 COMPRESSION_TOLERANCE = 0.05
 """Percentage points by which a network may be larger than the leader and still count as of its size."""
@@ -134,8 +139,10 @@ def build_table(runs: pd.DataFrame, columns: Sequence[Column], paper: pd.DataFra
                 "welch_p": float("nan") if column is columns[0] else welch_p(leader, returns),
             }
         )
+    table = pd.DataFrame(rows)
+    table["welch_p_holm"] = holm(table["welch_p"].tolist())
     printed = paper.set_index("n_hidden").rename(columns=PAPER)[list(PAPER.values())]
-    return pd.DataFrame(rows).join(printed.astype(float), on="n_hidden")
+    return table.join(printed.astype(float), on="n_hidden")
 
 
 def combined_scores(runs: Sequence[pd.DataFrame], columns: Sequence[Column]) -> pd.DataFrame:

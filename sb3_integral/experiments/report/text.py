@@ -68,3 +68,9 @@ def score(row: Row) -> str:
 def p_value(row: Row) -> str:
     """Return a row's p-value."""
     return number(row["welch_p"], ".1e")
+
+
+def corrected_p_value(row: Row) -> str:
+    """Return a row's p-value, and in brackets the corrected one, where it has one."""
+    raw, corrected = p_value(row), number(row["welch_p_holm"], ".1e")
+    return raw if MISSING in (raw, corrected) else f"{raw} ({corrected})"

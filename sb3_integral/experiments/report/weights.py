@@ -1,4 +1,4 @@
-"""The students' weights in pictures: heat maps (Fig. 4 of the paper) and spectra (Fig. 5)."""
+"""The students' weights: heat maps (Fig. 4 of the paper), spectra (Fig. 5), and how rough they are."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sb3_integral.escaping import matplotlib as plotted_text
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.files import STUDENT
 from sb3_integral.experiments.report.plot import COLOURS
+from sb3_integral.experiments.report.roughness import ROUGHNESS, write_roughness
 from sb3_integral.nn.spectrum import mean_spectrum
 from sb3_integral.policies.kinds import is_integral, is_resizable
 from sb3_integral.policies.layout import dense, find_layout
@@ -33,7 +34,7 @@ NOTE = "left_out.json"  # why a figure is not there: sentences
 def draw_figures(
     folder: Path, report: Report, student_folders: Sequence[Path], *, env_id: str, labels: list[str]
 ) -> None:
-    """Draw the weights of the second hidden layer of some students, and their spectra."""
+    """Draw the weights of the second hidden layer of some students, and measure how rough they are."""
     venv = make_vec_env(env_id)
     weights: dict[str, Tensor] = {}
     left_out = []
@@ -49,6 +50,7 @@ def draw_figures(
         plot_weights(folder / WEIGHTS, weights)
         report(0.5)
         plot_spectra(folder / SPECTRUM, weights)
+        write_roughness(folder / ROUGHNESS, weights)
     (folder / NOTE).write_text(json.dumps(left_out, indent=2) + "\n", encoding="utf-8")
 
 

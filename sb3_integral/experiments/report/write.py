@@ -1,6 +1,7 @@
 """The tables, the plot and the record of an experiment.
 
-What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`.
+What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`,
+:mod:`sb3_integral.experiments.report.over_sizes` and :mod:`sb3_integral.experiments.report.roughness`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from sb3_integral.experiments.files import REFERENCES
 from sb3_integral.experiments.report import tables
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
 from sb3_integral.experiments.report.markdown import markdown_report
+from sb3_integral.experiments.report.over_sizes import OVER_SIZES, mean_over_sizes
 from sb3_integral.experiments.report.plot import plot_results
+from sb3_integral.experiments.report.roughness import read_roughness
 from sb3_integral.experiments.report.tables import paper_table
 
 REPORT = "report"  # name of the stage that writes it
@@ -40,15 +43,17 @@ def write_report(
     report: Report,
     references_folder: Path,
     sweep_folders: Sequence[Path],
+    figures_folder: Path,
     *,
     config: dict[str, Any],
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
 ) -> None:
-    """Write ``table.csv``, ``runs.csv``, ``table.md``, ``reward_vs_size.png``, and how they were made.
+    """Write the tables as CSV and Markdown, ``reward_vs_size.png``, and how they were made.
 
-    There is a sweep per column and seed, seeds within columns. The hyperparameters are the expert's, if
-    it was trained here; ``columns`` has the fields of each ``Column``.
+    There is a sweep per column and seed, seeds within columns. The folder of figures is that of
+    ``draw_figures``. The hyperparameters are the expert's, if it was trained here; ``columns`` has the
+    fields of each ``Column``.
     """
     all_columns = [tables.Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
@@ -56,10 +61,12 @@ def write_report(
     scale = tables.score_scale(runs, all_columns, references["random"]["mean"])
     runs = tables.with_scores(runs, scale)
     table = tables.build_table(runs, all_columns, paper_table(config["env"]))
+    over_sizes = mean_over_sizes(runs, all_columns)
 
     runs.to_csv(folder / RUNS, index=False, encoding="utf-8")
-    escaped = table.assign(label=table["label"].map(escaping.csv))
-    escaped.to_csv(folder / TABLE, index=False, encoding="utf-8")
+    for name, frame in ((TABLE, table), (OVER_SIZES, over_sizes)):
+        escaped = frame.assign(label=frame["label"].map(escaping.csv))
+        escaped.to_csv(folder / name, index=False, encoding="utf-8")
     means = {name: entry["mean"] for name, entry in references.items()}
     plot_results(folder / PLOT, [Results(config["env"], table, means)])
     provenance = {
@@ -72,8 +79,10 @@ def write_report(
         "threads_per_stage": 1,
         **_stages(references_folder.parent),
     }
+    introduction = _introduction(config, references)
+    roughness = read_roughness(figures_folder)
     texts = {
-        "table.md": markdown_report(table, scale, config["env"], _introduction(config, references)),
+        "table.md": markdown_report(table, over_sizes, scale, config["env"], introduction, roughness),
         CONFIGURATION: yaml.safe_dump({**config, "expert_hyperparams": hyperparams}, sort_keys=False),
         PROVENANCE: json.dumps(provenance, indent=2) + "\n",
     }

@@ -10,7 +10,7 @@ from sb3_integral.experiments.stages.expert import expert_stage
 from sb3_integral.experiments.stages.references import references_stage
 from sb3_integral.experiments.stages.sweep import sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
-from sb3_integral.experiments.stages.visuals import visual_stages
+from sb3_integral.experiments.stages.visuals import figures_stage, visual_stages
 
 
 def build_stages(config: ExperimentConfig) -> list[Stage]:
@@ -50,13 +50,15 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         {"name": column, "label": label, "kind": kind}
         for (_, column, label, _), kind in zip(swept, kinds, strict=True)
     ]
+    first_students = {name: students[name, config.seeds[0]][0] for name in config.students}
+    figures = figures_stage(config, first_students)
     hyperparams = expert.inputs.get("hyperparams")
     report = Stage(
         REPORT,
         write_report,
         {"config": config.record(), "hyperparams": hyperparams, "columns": columns},
-        {"references_folder": references, "sweep_folders": of_report},
+        {"references_folder": references, "sweep_folders": of_report, "figures_folder": figures},
         packages=("numpy", "scipy", "pandas"),
     )
-    first_students = {name: students[name, config.seeds[0]][0] for name in config.students}
-    return [*stages, *of_report, report, *visual_stages(config, report, first_students)]
+    shown = visual_stages(config, report, figures, first_students)
+    return [*stages, *of_report, figures, report, *shown]

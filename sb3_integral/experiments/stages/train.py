@@ -11,7 +11,12 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
-from sb3_integral.experiments.config.students import CloningSection, RandomSizesConfig, SmoothnessConfig
+from sb3_integral.experiments.config.students import (
+    INITIALISATION,
+    CloningSection,
+    RandomSizesConfig,
+    SmoothnessConfig,
+)
 from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
@@ -46,8 +51,11 @@ def student_stage(
         inputs["expert"] = config.expert.algo
         needs["expert_folder"] = demonstrations.needs["expert_folder"]
         packages.append("sb3-contrib")
-    if student.start is not None:
+    if student.start == INITIALISATION:
+        inputs["start"] = INITIALISATION
+    elif student.start is not None:
         needs["start_folder"] = student_stage(config, student.start, seed, demonstrations)
+    if student.start is not None:
         packages.append("fast-tsp")
     return Stage(
         f"seed-{seed}/{name}/{'student' if size is None else size}",
@@ -73,13 +81,15 @@ def train_student(
     smoothness: dict[str, Any] | None = None,
     expert: str | None = None,
     expert_folder: Path | None = None,
+    start: str | None = None,
     start_folder: Path | None = None,
 ) -> None:
     """Clone the expert into one student.
 
     The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
     :class:`CloningSection` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
-    its distribution is cloned, and ``start_folder`` if the student begins with a plain one's weights.
+    its distribution is cloned. ``start_folder`` is given if the student begins with the weights of a
+    trained plain one, and ``start`` if it begins with those of an untrained one.
     """
     training = CloningSection.model_validate(cloning).filled_in()
     n_epochs = training.pop("epochs")
@@ -91,9 +101,14 @@ def train_student(
     if expert is not None and expert_folder is not None:
         trained = load_expert(expert_folder, env_id, expert, make_vec_env(env_id))
         targets = trained.distribution(demonstrations.observations)
+    plain = None
     if start_folder is not None:
-        integral = cast(IntegralActorCriticPolicy, policy)
-        init_from(integral, cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces)))
+        plain = cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces))
+    elif start is not None:
+        untrained = StudentArchitecture(**{**architecture, "kind": "plain"})
+        plain = untrained.build(*spaces, seed=weights_seed)
+    if plain is not None:
+        init_from(cast(IntegralActorCriticPolicy, policy), plain)
     epochs = count(1)
     clone(
         policy,

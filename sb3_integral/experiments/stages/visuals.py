@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sb3_integral.experiments.config.schema import ExperimentConfig
+from sb3_integral.experiments.config.students import INITIALISATION
 from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.report.moving import MOVING_ENVIRONMENTS, write_moving_page
 from sb3_integral.experiments.report.page import PAGE, small_size, write_page
@@ -15,16 +16,30 @@ SHOWN_METHODS = ("bicubic-rescaled", "bicubic")
 """How the plain network of the video is resized: the first of these that the experiment has."""
 
 
-def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str, Stage]) -> list[Stage]:
-    """Return the stages that show an experiment, by its report and the first seed's students."""
-    drawn = {n: student.label for n, student in config.students.items() if student.kind != "scratch"}
-    figures = Stage(
+def figures_stage(config: ExperimentConfig, students: Mapping[str, Stage]) -> Stage:
+    """Return the stage that draws and measures weights, of the first seed's students.
+
+    They are the plain network, the INN as in the paper, which starts from an initialisation, and the
+    leader: of each the first, where there is one.
+    """
+    students_by_name = config.students.items()
+    plain = [name for name, student in students_by_name if student.kind == "plain"]
+    papers = [name for name, student in students_by_name if student.start == INITIALISATION]
+    integral = [name for name, student in students_by_name if student.kind == "integral"]
+    names = [*dict.fromkeys((*plain[:1], *papers[:1], *integral[:1]))]
+    return Stage(
         "figures",
         draw_figures,
-        {"labels": [*drawn.values()]},
-        {"student_folders": tuple(students[name] for name in drawn)},
+        {"labels": [config.students[name].label for name in names]},
+        {"student_folders": tuple(students[name] for name in names)},
         config.environment,
     )
+
+
+def visual_stages(
+    config: ExperimentConfig, report: Stage, figures: Stage, students: Mapping[str, Stage]
+) -> list[Stage]:
+    """Return the other stages that show an experiment, by its report and the first seed's students."""
     shown = _shown(config)
     agents = [
         {"label": f"{label}, N = {size}", "method": method, "size": size}
@@ -45,7 +60,7 @@ def visual_stages(config: ExperimentConfig, report: Stage, students: Mapping[str
         {"report_folder": report, "figures_folder": figures, "video_folder": video, **moving},
         paths={"command": config.command},
     )
-    return [figures, video, *moving.values(), page]
+    return [video, *moving.values(), page]
 
 
 def _moving(config: ExperimentConfig, students: Mapping[str, Stage]) -> dict[str, Stage]:

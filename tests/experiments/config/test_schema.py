@@ -177,6 +177,13 @@ WRONG = [
     ),
     ("students.nn.smoothness", {}, "students.nn", "a plain student has no functions along an axis"),
     ("students.inn.start", "inn", "experiment", "inn.start must name a plain student, got 'inn'"),
+    ("students.nn.start", "initialisation", "students.nn", "a plain student has no functions along"),
+    (
+        "students.initialisation",
+        {"label": "other", "kind": "plain", "hidden_sizes": [16, 16], "resize": ["svd"]},
+        "experiment",
+        "a student cannot be called 'initialisation'",
+    ),
     ("students.inn.start", "mlp", "experiment", "inn.start must name a plain student, got 'mlp'"),
     ("cloning.loss", "huber", "cloning.loss", "unknown loss 'huber'; known are clipped, distribution"),
     ("students.inn.random_sizes.low", 0, "students.inn.random_sizes.low", "greater than 0 (got 0)"),

@@ -41,6 +41,21 @@ def test_what_a_student_is_made_of_can_be_named(content, write_config):
     assert config.cloning_of(student).loss == "distribution"
 
 
+def test_the_default_students_have_the_paper_s_inn_whatever_a_preset_says(write_config):
+    # given a preset with other epochs
+    config = load_config(write_config({"env": "CartPole-v1"}), "quick")
+    # when
+    student = config.students["paper_inn"]
+    cloning = config.cloning_of(student)
+    # then
+    assert (config.cloning.epochs, cloning.epochs) == (60, 30)
+    assert (cloning.loss, cloning.learning_rate, cloning.schedule) == ("paper", 0.001, "constant")
+    assert student.random_sizes.build() == UniformSizes(50, 100)
+    assert student.random_sizes.small == 0
+    assert (student.architecture().activation, student.architecture().nested) == ("relu", False)
+    assert student.start == "initialisation"
+
+
 def test_all_stands_for_every_resize_method(content, write_config):
     content["students"]["nn"]["resize"] = "all"
     config = load_config(write_config(content))

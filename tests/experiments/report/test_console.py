@@ -12,6 +12,7 @@ from rich.console import Console
 
 from sb3_integral.experiments.report.console import console_table
 from sb3_integral.experiments.report.markdown import markdown_report
+from sb3_integral.experiments.report.over_sizes import mean_over_sizes
 from sb3_integral.experiments.report.tables import (
     Column,
     Scale,
@@ -23,7 +24,7 @@ from sb3_integral.experiments.report.tables import (
 
 COLUMNS = [
     Column("inn", "INN", "student"),
-    Column("inn_one_size", "INN, one size", "student"),
+    Column("one_size", "INN, one size", "student"),
     Column("nn_bicubic", "NN, bicubic", "baseline"),
     Column("nn_prune_l2", "NN, prune l2", "baseline"),
     Column("nn_svd", "NN, svd", "baseline"),
@@ -31,7 +32,7 @@ COLUMNS = [
 SCALE = Scale(-500.0, -80.0, "nn_bicubic")
 RETURNS = {
     "inn": [-80.0, -80.0, -82.0],
-    "inn_one_size": [-81.0, -120.0, -410.0],
+    "one_size": [-81.0, -120.0, -410.0],
     "nn_bicubic": [-80.0, -110.0, -500.0],
     "nn_prune_l2": [-80.0, -100.0, -480.0],
     "nn_svd": [-80.0, -130.0, -90.0],
@@ -39,7 +40,7 @@ RETURNS = {
 SIZES = (100, 30, 5)
 
 
-def make_table(env_id: str = "Acrobot-v1", columns: list[Column] = COLUMNS) -> pd.DataFrame:
+def make_runs(columns: list[Column] = COLUMNS) -> pd.DataFrame:
     """Three runs that lie 2 apart; svd at size 5 removes less than the others."""
     rows = []
     for column in columns:
@@ -50,8 +51,19 @@ def make_table(env_id: str = "Acrobot-v1", columns: list[Column] = COLUMNS) -> p
             for seed, offset in enumerate((-2.0, 0.0, 2.0)):
                 rows.append((column.name, seed, size, compression, 30, mean + offset, 1.0))
     names = ["column", "seed", "n_hidden", "compression_pct", "n_episodes", "return_mean", "return_std"]
-    runs = pd.DataFrame(rows, columns=names)
-    return build_table(with_scores(runs, SCALE), columns, paper_table(env_id))
+    return with_scores(pd.DataFrame(rows, columns=names), SCALE)
+
+
+def make_table(env_id: str = "Acrobot-v1", columns: list[Column] = COLUMNS) -> pd.DataFrame:
+    return build_table(make_runs(columns), columns, paper_table(env_id))
+
+
+def report_of(
+    columns: list[Column] = COLUMNS, heading: str = "Acrobot-v1", table: pd.DataFrame | None = None
+) -> str:
+    over_sizes = mean_over_sizes(make_runs(columns), columns)
+    table = make_table(columns=columns) if table is None else table
+    return markdown_report(table, over_sizes, SCALE, heading, "Three runs.")
 
 
 def printed(table: pd.DataFrame, width: int) -> list[str]:
@@ -167,8 +179,8 @@ def test_labels_cannot_move_the_cursor():
 
 def test_every_column_is_in_every_table():
     # when
-    text = markdown_report(make_table(), SCALE, "Acrobot-v1", "Three runs.")
-    students, baselines, student_scores, scores, p_values, _ = cells(text)
+    text = report_of()
+    students, baselines, student_scores, scores, over_sizes, p_values, _ = cells(text)
     # then
     paper = ["N", "removed %", "INN, paper", "NN, paper"]
     assert students[0] == [*paper, "INN", "INN, one size"]
@@ -176,31 +188,38 @@ def test_every_column_is_in_every_table():
     assert student_scores[0] == [*paper[:2], "INN", "INN, one size"]
     assert scores[0] == [*paper[:2], "NN, bicubic", "NN, prune l2", "NN, svd"]
     assert p_values[0] == [*paper[:2], *(column.label for column in COLUMNS[1:])]
+    assert [row[0] for row in over_sizes[2:]] == [column.label for column in COLUMNS]
     assert all(len(block) == 2 + len(SIZES) for block in (students, baselines, scores, p_values))
     assert text.startswith("# Acrobot-v1\n\nThree runs.\n\n")
 
 
 def test_people_read_rounded_numbers_beside_the_papers():
-    text = markdown_report(make_table(), SCALE, "Acrobot-v1", "")
-    students, _, student_scores, scores, p_values, _ = cells(text)
+    text = report_of()
+    students, _, student_scores, scores, over_sizes, p_values, _ = cells(text)
     assert students[3] == ["30", "88.9", "-82 ± 17", "-495 ± 11", "-80.0 ± 2.0", "-120.0 ± 2.0"]
     # 0 at -500 and 1 at -80, so 2 is 0.005 and -120 is 380 of 420.
     assert student_scores[3][3] == "0.90 [0.90, 0.91]"
     assert scores[4][2] == "0.00 [-0.00, 0.00]".replace("-0.00", "0.00")
-    assert p_values[2][3:] == ["1.0e+00"] * 3
+    # of twelve p-values, the others of which are larger
+    assert p_values[2][3:] == ["1.0e+00 (1.0e+00)"] * 3
+    assert "Holm's correction for all 12 p-values of this table. Where that is below 0.05," in text
+    # -81, -120 and -410 are scores of 419, 380 and 90 of 420, and the leader has 420, 420 and 418
+    assert over_sizes[3][:3] == ["INN, one size", "0.706", "0.293"]
+    assert over_sizes[2][1:] == ["0.998", "-", "-"]
+    assert re.fullmatch(r"\[0\.2\d\d, 0\.\d{3}\]", over_sizes[3][3])
     assert "0 is -500.0, the return of random actions; 1 is -80.0, that of NN, bicubic" in text
 
 
 def test_what_is_larger_than_its_row_says_is_told():
-    *_, removed = cells(markdown_report(make_table(), SCALE, "Acrobot-v1", ""))
+    *_, removed = cells(report_of())
     assert removed[0] == ["N", "removed %", "NN, svd"]
     assert removed[4] == ["5", "99.2", "95.0"]
-    assert len(cells(markdown_report(make_table(columns=COLUMNS[:4]), SCALE, "", ""))) == 5
+    assert len(cells(report_of(COLUMNS[:4]))) == 6
 
 
 def test_what_does_not_exist_is_a_dash():
-    table = make_table().assign(welch_p=np.nan, score_iqm=np.nan)
-    _, _, student_scores, _, p_values, _ = cells(markdown_report(table, SCALE, "", ""))
+    table = make_table().assign(welch_p=np.nan, welch_p_holm=np.nan, score_iqm=np.nan)
+    _, _, student_scores, _, _, p_values, _ = cells(report_of(table=table))
     assert student_scores[2][2:] == ["-", "-"]
     assert p_values[2][2:] == ["-"] * 4
 
@@ -209,7 +228,7 @@ def test_labels_cannot_break_a_table():
     # given
     columns = [Column("inn", "a|b\nc | d", "student"), Column("nn_bicubic", "<b>&\x1b|", "baseline")]
     # when
-    text = markdown_report(make_table(columns=columns), SCALE, "a\n# b|", "Three runs.")
+    text = report_of(columns, "a\n# b|")
     # then every row has as many cells as its heading
     for block in (block for block in text.split("\n\n") if block.startswith("|")):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1

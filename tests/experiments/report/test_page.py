@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -19,6 +20,7 @@ from sb3_integral.experiments.report.page import (
     small_size,
     write_page,
 )
+from sb3_integral.experiments.report.roughness import ROUGHNESS, write_roughness
 from sb3_integral.imitation import StudentArchitecture
 
 COMMAND = "sb3-integral run mine/tiny.yml --preset quick"
@@ -27,7 +29,7 @@ LINE_BREAKER = "</script><script>document.title = 'broken'</script>"
 
 
 @pytest.fixture
-def write(table, content, tmp_path, ignore_progress):
+def write(table, over_sizes, content, tmp_path, ignore_progress):
     """Write a page of a table, and return its folder."""
 
     def write(table=table, *, pictures=True, left_out=(), moving=None):
@@ -36,6 +38,8 @@ def write(table, content, tmp_path, ignore_progress):
         for folder in folders.values():
             folder.mkdir(exist_ok=True)
         table.to_csv(folders["report"] / "table.csv", index=False)
+        of_table = over_sizes.assign(label=table["label"].unique())
+        of_table.to_csv(folders["report"] / "over_sizes.csv", index=False)
         (folders["report"] / "experiment.yml").write_text(yaml.safe_dump(content))
         provenance = {
             "references": {name: {"mean": mean} for name, mean in REFERENCES.items()},
@@ -49,6 +53,7 @@ def write(table, content, tmp_path, ignore_progress):
         if pictures:
             for place in ("figures/weights.png", "figures/spectrum.png", "video/agents.gif"):
                 Image.new("RGB", (30, 20), "red").save(tmp_path / place)
+            write_roughness(folders["figures"] / ROUGHNESS, {"INN": torch.ones(3, 4)})
         else:
             (folders["video"] / "no_video.txt").write_text("install libegl1\n")
         needs = (folders["report"], folders["figures"], folders["video"], moving)
@@ -114,7 +119,8 @@ def test_returns_stand_beside_the_papers(table):
     assert "-5,000.0 ± 12.5" in last
 
 
-def test_scores_that_differ_from_the_leaders_are_marked(table):
+def test_scores_that_differ_from_the_leaders_after_the_correction_are_marked(table):
+    # given p-values of 0.04 before it, and of 0.2 after it, where they are not 0.01 and 0.04
     scores = score_table(table).iloc[-1]
     assert scores["INN"] == "0.61"
     assert scores["NN, trained at that size"] == "0.83"
@@ -145,6 +151,8 @@ def test_a_page_needs_no_other_file_and_no_network(write):
     assert all(link.startswith("data:") for link in links.found)
     assert not re.search(r"@import|url\(", page)
     assert len(page) < 1_000_000
+    for said in ("Mean over sizes", "INN minus it", "How rough they are"):
+        assert said in page
     for said in (COMMAND, "torch", "2.13", "seed-0/demonstrations"):
         assert said in page
 
@@ -169,6 +177,7 @@ def test_what_could_not_be_drawn_is_said(write):
     assert "NN has one hidden layer." in page
     assert "install libegl1" in page
     assert "<img" not in page
+    assert "How rough they are" not in page
 
 
 def test_pictures_lie_beside_the_page(write):

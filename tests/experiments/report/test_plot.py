@@ -9,6 +9,7 @@ from sb3_integral.experiments.report.load import Results
 from sb3_integral.experiments.report.plot import (
     COLOURS,
     OTHERS_COLOUR,
+    curves,
     highlighted_columns,
     plot_results,
 )
@@ -43,6 +44,16 @@ def without_paper(table):
 
 def test_students_and_the_rescaled_baseline_stand_out_in_the_tables_order(table):
     assert list(highlighted_columns(table)) == ["inn", "scratch", "nn_bicubic_rescaled"]
+
+
+def test_a_student_can_be_called_as_the_papers_figures_are(table):
+    # given a student in a column of the name that the paper's columns begin with
+    named = table.assign(column=table["column"].replace("scratch", "paper_inn"))
+    # when
+    drawn = curves(Results("CartPole-v1", named, {}))
+    # then
+    assert drawn.loc[drawn["column"] == "paper_inn", "mean"].tolist() == [495.0, 490.0, 400.0]
+    assert drawn.loc[drawn["role"] == "paper", "column"].tolist() == ["INN, paper", "NN, paper"]
 
 
 def test_without_it_the_first_baseline_stands_out(table):

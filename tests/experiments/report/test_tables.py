@@ -151,6 +151,7 @@ def test_there_is_a_row_for_each_column_and_size_in_order(table):
         "score_low",
         "score_high",
         "welch_p",
+        "welch_p_holm",
         "paper_inn_mean",
         "paper_inn_std",
         "paper_nn_mean",
@@ -186,6 +187,16 @@ def test_p_values_are_those_of_welchs_test_against_the_first_column(table):
     p_small = 2 * stats.t.sf((80 - 30) / math.sqrt(a + b), (a + b) ** 2 / (a**2 / 2 + b**2 / 2))
     assert of(table, "nn_bicubic", "welch_p") == pytest.approx([p_full, p_small])
     assert all(map(math.isnan, of(table, "inn", "welch_p")))
+
+
+def test_p_values_are_corrected_for_all_of_the_table(table):
+    # given two: the smaller counts twice, the larger once, and not less than the other
+    full, small = of(table, "nn_bicubic", "welch_p")
+    assert small < full
+    # then
+    corrected = [max(full, 2 * small), 2 * small]
+    assert of(table, "nn_bicubic", "welch_p_holm") == pytest.approx(corrected)
+    assert all(map(math.isnan, of(table, "inn", "welch_p_holm")))
 
 
 @given(

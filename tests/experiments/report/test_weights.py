@@ -6,6 +6,7 @@ import gymnasium as gym
 import matplotlib.image
 import torch
 
+from sb3_integral.experiments.report.roughness import read_roughness
 from sb3_integral.experiments.report.weights import NOTE, SPECTRUM, WEIGHTS, draw_figures, second_layer
 from sb3_integral.imitation import StudentArchitecture
 
@@ -56,6 +57,8 @@ def test_figures_are_drawn_of_the_students_that_have_one(save_students, ignore_p
     # then
     for name in (WEIGHTS, SPECTRUM):
         assert matplotlib.image.imread(tmp_path / name).std() > 0.05
+    # and measured
+    assert read_roughness(tmp_path)["label"].tolist() == ["INN", "NN"]
     (sentence,) = json.loads((tmp_path / NOTE).read_text())
     assert sentence.startswith("shallow NN has one hidden layer")
 

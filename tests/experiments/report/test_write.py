@@ -4,9 +4,12 @@ import json
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from sb3_integral.evaluation import SweepEpisode
+from sb3_integral.experiments.report.over_sizes import mean_over_sizes
+from sb3_integral.experiments.report.roughness import ROUGHNESS, write_roughness
 from sb3_integral.experiments.report.tables import (
     Column,
     build_table,
@@ -63,13 +66,17 @@ def experiment(tmp_path):
 @pytest.fixture
 def written(experiment, tmp_path, ignore_progress):
     references, sweeps = experiment
-    folder = tmp_path / "report"
+    folder, figures = tmp_path / "report", tmp_path / "figures"
     folder.mkdir()
+    figures.mkdir()
+    weights = {"INN": torch.ones(4, 4), "=NN": torch.tensor([[1.0, -1.0, 1.0, -1.0]])}
+    write_roughness(figures / ROUGHNESS, weights)
     write_report(
         folder,
         ignore_progress,
         references,
         sweeps,
+        figures,
         config={
             "env": "CartPole-v1",
             "seeds": [0, 1, 2],
@@ -86,6 +93,7 @@ def test_a_report_has_the_table_the_plot_and_what_made_them(written):
     names = sorted(path.name for path in written.iterdir())
     assert names == [
         "experiment.yml",
+        "over_sizes.csv",
         "provenance.json",
         "reward_vs_size.png",
         "runs.csv",
@@ -103,6 +111,8 @@ def test_the_csv_files_hold_runs_and_table_unrounded(written, experiment):
     pd.testing.assert_frame_equal(pd.read_csv(written / "runs.csv"), scored)
     table = build_table(scored, COLUMNS, paper_table("CartPole-v1"))
     pd.testing.assert_frame_equal(pd.read_csv(written / "table.csv"), table)
+    over_sizes = mean_over_sizes(scored, COLUMNS)
+    pd.testing.assert_frame_equal(pd.read_csv(written / "over_sizes.csv"), over_sizes)
 
 
 def test_the_markdown_file_says_what_was_measured(written):
@@ -112,6 +122,11 @@ def test_the_markdown_file_says_what_was_measured(written):
     assert "Seeds 0, 1, 2; 3 episodes per seed and size." in text
     assert "Welch's t-test of returns against INN" in text
     assert "| 110.0 ± 10.0 |" in text
+    assert "## Mean over sizes" in text
+    assert "INN minus it" in text
+    # and how rough weights are, as the figures' stage measured it
+    (row,) = [line for line in text.splitlines() if "=NN" in line]
+    assert row.replace(" ", "") == "|=NN|2.000|-|1.000|"
 
 
 def test_the_experiment_is_kept_with_its_hyperparameters(written):

@@ -10,7 +10,7 @@ from sb3_integral.experiments.report.write import REPORT
 from sb3_integral.experiments.stages.experiment import build_stages
 from sb3_integral.resize import RESIZE_METHODS
 
-SHOWN = {"figures", "video", "moving", "page"}
+SHOWN = {"video", "moving", "page"}
 """Stages that test_visuals.py is about."""
 
 
@@ -61,7 +61,8 @@ DEMONSTRATIONS = {name for name in SMALL if name.endswith("/demonstrations")}
 
 def test_stages_need_what_they_read(stages_of):
     needs = {name: {need.name for need in stage.needed} for name, stage in stages_of().items()}
-    assert needs == {**SMALL, REPORT: {"references", *SWEEPS}}
+    figures = {"seed-0/nn/student", "seed-0/inn/student"}
+    assert needs == {**SMALL, "figures": figures, REPORT: {"references", "figures", *SWEEPS}}
 
 
 def test_the_report_reads_sweeps_by_column_then_seed(stages_of):
@@ -73,6 +74,7 @@ def test_the_report_reads_sweeps_by_column_then_seed(stages_of):
         "seed-1/nn/sweep-bicubic",
         "seed-0/nn/sweep-bicubic-rescaled",
         "seed-1/nn/sweep-bicubic-rescaled",
+        "figures",
     ]
 
 
@@ -98,15 +100,15 @@ def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     stages = {stage.name: stage for stage in build_stages(config)}
 
     # then
-    resizing = {"inn", "slimmable", "inn_one_size"}
+    resizing = {"inn", "slimmable", "paper_inn"}
     work = {"demonstrations", "nn/student", "scratch/sweep"}
     work |= {f"{name}/{what}" for name in resizing for what in ("student", "sweep")}
     work |= {f"scratch/{size}" for size in config.sizes}
     work |= {f"nn/sweep-{method}" for method in RESIZE_METHODS}
     of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
-    assert set(stages) == {"expert", "references", REPORT} | of_seeds | SHOWN
+    assert set(stages) == {"expert", "references", "figures", REPORT} | of_seeds | SHOWN
     columns = [column["name"] for column in stages[REPORT].inputs["columns"]]
-    assert columns[:4] == ["inn", "slimmable", "scratch", "inn_one_size"]
+    assert columns[:4] == ["inn", "slimmable", "scratch", "paper_inn"]
     assert len(columns) == 4 + len(RESIZE_METHODS)
 
 
@@ -160,12 +162,12 @@ def test_nothing_is_made_again_for_the_same_configuration(remade):
     assert remade(lambda content: None) == set()
 
 
-def test_labels_cost_no_more_than_a_report(remade):
+def test_labels_cost_no_more_than_figures_and_a_report(remade):
     def change(content):
         content["students"]["inn"]["label"] = "integral"
         content["students"]["nn"]["label"] = "plain"
 
-    assert remade(change) == {REPORT}
+    assert remade(change) == {"figures", REPORT}
 
 
 def test_the_name_of_the_experiment_costs_no_more_than_a_report(remade):
@@ -174,7 +176,7 @@ def test_the_name_of_the_experiment_costs_no_more_than_a_report(remade):
 
 def test_epochs_cost_the_students_but_not_the_expert(remade):
     changed = remade(lambda content: content["cloning"].update(epochs=2))
-    assert changed == STUDENTS | SWEEPS | {REPORT}
+    assert changed == STUDENTS | SWEEPS | {"figures", REPORT}
 
 
 def test_sizes_cost_the_sweeps_but_not_the_students(remade):
@@ -188,17 +190,17 @@ def test_evaluation_episodes_cost_the_sweeps_but_not_the_students(remade):
 
 def test_one_student_costs_no_other(remade):
     changed = remade(lambda content: content["students"]["inn"]["random_sizes"].update(low=5))
-    assert changed == {name for name in STUDENTS | SWEEPS if "/inn/" in name} | {REPORT}
+    assert changed == {name for name in STUDENTS | SWEEPS if "/inn/" in name} | {"figures", REPORT}
 
 
 def test_demonstrations_cost_the_students_but_not_the_expert(remade):
     changed = remade(lambda content: content["demonstrations"].update(episodes=21))
-    assert changed == DEMONSTRATIONS | STUDENTS | SWEEPS | {REPORT}
+    assert changed == DEMONSTRATIONS | STUDENTS | SWEEPS | {"figures", REPORT}
 
 
 @pytest.mark.parametrize("key", ["seed", "n_timesteps"])
 def test_another_expert_costs_everything(remade, key):
-    assert remade(lambda content: content["expert"].update({key: 7})) == {*SMALL, REPORT}
+    assert remade(lambda content: content["expert"].update({key: 7})) == {*SMALL, "figures", REPORT}
 
 
 def test_hyperparameters_of_the_environment_cost_everything_and_others_nothing(
@@ -305,6 +307,21 @@ def test_a_student_that_starts_from_another_is_made_after_it_and_of_it(stages_of
     assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
 
 
+def test_a_start_from_the_initialisation_is_an_input_of_its_student_alone(stages_of):
+    def start(content):
+        content["students"]["inn"] |= {"start": "initialisation", "nested": False}
+
+    before, stages = stages_of(), stages_of(start)
+    student = stages["seed-0/inn/student"]
+    assert [need.name for need in student.needed] == ["seed-0/demonstrations"]
+    assert student.inputs["start"] == "initialisation"
+    assert "fast-tsp" in student.packages
+    # and no other has it, so none is made again
+    assert "start" not in before["seed-0/inn/student"].inputs
+    assert "fast-tsp" not in before["seed-0/inn/student"].packages
+    assert stages["seed-0/nn/student"].key == before["seed-0/nn/student"].key
+
+
 def test_a_student_of_the_expert_s_distribution_needs_the_expert(stages_of):
     def clone_the_distribution(content):
         content["students"]["inn"]["cloning"] = {"loss": "distribution"}
@@ -322,7 +339,7 @@ def test_a_penalty_costs_its_student_only(remade):
         content["students"]["inn"]["smoothness"] = {"spectral": 0.1}
 
     made = {f"seed-{seed}/inn/{what}" for seed in (0, 1) for what in ("student", "sweep")}
-    assert remade(smooth) == {*made, "report"}
+    assert remade(smooth) == {*made, "figures", REPORT}
 
 
 def test_the_code_of_a_wrapper_of_the_users_costs_everything(

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_integral.experiments.files import EPISODES, STUDENT, SWEEP
+from sb3_integral.experiments.report.weights import second_layer
 from sb3_integral.experiments.stages.demonstrations import collect_demonstrations
 from sb3_integral.experiments.stages.expert import ensure_expert, load_expert, train_expert
 from sb3_integral.experiments.stages.sweep import sweep_sizes
 from sb3_integral.experiments.stages.train import train_student
 from sb3_integral.imitation import load_demonstrations
+from sb3_integral.nn import total_variation
 from sb3_integral.policies.serialization import load_policy
 
 
@@ -157,6 +160,46 @@ def test_a_student_can_have_every_ingredient_at_once(expert: tuple[str, Path], t
     observations = load_demonstrations(tmp_path / "demonstrations" / EPISODES).observations.numpy()
     of_first, of_second = (p.predict(observations, deterministic=True)[0] for p in (first, second))
     np.testing.assert_allclose(of_second, of_first, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale_levels", [None, 0])
+def test_a_student_starts_from_an_untrained_plain_network_with_its_neurons_in_order(
+    expert: tuple[str, Path], tmp_path: Path, scale_levels: int | None
+) -> None:
+    pytest.importorskip("fast_tsp")
+    # given
+    env_id, _ = expert
+    _collect(expert, tmp_path / "demonstrations")
+    architecture = {"kind": "integral", "hidden_sizes": (12, 12), "activation": "relu", "nested": False}
+    venv = make_vec_env(env_id)
+    spaces = (venv.observation_space, venv.action_space)
+    students = {}
+    # when two are hardly trained
+    for name, start in (("plain order", {}), ("permuted", {"start": "initialisation"})):
+        folder = tmp_path / name
+        folder.mkdir()
+        train_student(
+            folder,
+            _report,
+            tmp_path / "demonstrations",
+            env_id=env_id,
+            architecture={**architecture, "scale_levels": scale_levels},
+            random_sizes={"distribution": "uniform", "low": 6, "high": 12, "small": 0},
+            cloning={"epochs": 1, "batch_size": 16, "learning_rate": 1e-9},
+            seed=0,
+            **start,
+        )
+        students[name] = load_policy(folder / STUDENT, *spaces)
+    # then they are one network, whose neurons are in another order in which weights vary less
+    observations = load_demonstrations(tmp_path / "demonstrations" / EPISODES).observations.numpy()
+    actions = [student.predict(observations, deterministic=True)[0] for student in students.values()]
+    np.testing.assert_allclose(*actions, atol=1e-4)
+    weights = [second_layer(student) for student in students.values()]
+    # the weights were drawn from the same seed
+    drawn, permuted = (weight.flatten().sort().values for weight in weights)
+    torch.testing.assert_close(permuted, drawn, atol=1e-5, rtol=0)
+    varying = [float(total_variation(weight) + total_variation(weight, 1)) for weight in weights]
+    assert varying[1] < 0.95 * varying[0]
 
 
 def test_an_expert_is_trained_once(tmp_path: Path) -> None:

@@ -59,8 +59,23 @@ def test_the_page_names_the_file_that_the_experiment_was_read_from(content, writ
 
 def test_figures_are_of_the_first_seeds_students(stages_of):
     figures = stages_of()["figures"]
-    assert [need.name for need in figures.needed] == ["seed-0/inn/student", "seed-0/nn/student"]
-    assert figures.inputs["labels"] == ["INN", "NN"]
+    assert [need.name for need in figures.needed] == ["seed-0/nn/student", "seed-0/inn/student"]
+    assert figures.inputs["labels"] == ["NN", "INN"]
+
+
+def test_figures_have_the_paper_s_inn_between_the_plain_network_and_the_leader(content, stages_of):
+    # given more students than there are panels
+    inn = content["students"]["inn"]
+    content["students"] |= {
+        "other": {**inn, "label": "other"},
+        "paper_inn": {**inn, "label": "INN as in the paper", "start": "initialisation"},
+        "limit": {"label": "limit", "kind": "scratch", "hidden_sizes": [16, 16]},
+    }
+    # when, then
+    assert stages_of()["figures"].inputs["labels"] == ["NN", "INN as in the paper", "INN"]
+    # and none is drawn twice
+    del content["students"]["inn"], content["students"]["other"]
+    assert stages_of()["figures"].inputs["labels"] == ["NN", "INN as in the paper"]
 
 
 def test_the_video_shows_the_leader_at_two_sizes_and_a_resized_plain_network(stages_of):
