@@ -119,10 +119,10 @@ def _make_source(plans: Plans, n_terms: int, tensors: Sequence[Tensors]) -> _Sou
             index = np.zeros((n_terms, *function.shape), dtype=np.int64)
             factor = np.zeros((n_terms, *function.shape))
             for number, term in enumerate(function.terms):
-                part = tuple(map(slice, term.shape))
+                part = tuple([slice(length) for length in term.shape])
                 whole = np.arange(math.prod(term.whole)).reshape(term.whole)
-                index[(number, *part)] = starts[term.source] + (term.offset or 0) + whole[part]
-                factor[(number, *part)] = term.factor
+                index[number][part] = starts[term.source] + (term.offset or 0) + whole[part]
+                factor[number][part] = term.factor
             indices.append(index.reshape(n_terms, -1))
             factors.append(factor.reshape(n_terms, -1))
     like = tensors[0][0]
