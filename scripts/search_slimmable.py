@@ -71,7 +71,8 @@ CANDIDATES = {
     "one size, uniform": Candidate(RandomSizes(UNIFORM, small=0)),
     "one size, log-uniform": Candidate(RandomSizes(LOG_UNIFORM, small=0)),
     "the integral student's sizes": Candidate(RandomSizes(POWER)),
-    "the same, five small": Candidate(RandomSizes(POWER, small=5)),
+    "the same, three small": Candidate(RandomSizes(POWER, small=3)),
+    "the same, log-uniform": Candidate(RandomSizes(LOG_UNIFORM)),
     "the same, half the rate": Candidate(RandomSizes(POWER), learning_rate=0.5),
     "the same, twice the rate": Candidate(RandomSizes(POWER), learning_rate=2.0),
     "the same, biases of each scale": Candidate(RandomSizes(POWER), scale_levels=9, private_biases=True),
@@ -155,7 +156,6 @@ def _errors(
     settings: dict[str, Any] = {"sizes": candidate.sizes, "seed": seed, "batch_size": BATCH}
     if candidate.learning_rate is not None:
         settings["learning_rate"] = candidate.learning_rate * 3e-3
-    # Whole passes, and the last one cut short by dropping transitions from it would change the schedule.
     n_epochs = max(1, round(steps * BATCH / len(taught)))
     clone(student, taught, n_epochs=n_epochs, **settings)
     low, high = (torch.from_numpy(end) for end in (action_space.low, action_space.high))

@@ -42,7 +42,7 @@ class RandomSizes:
     """
 
     distribution: SizeDistribution | None = None
-    small: int = 3
+    small: int = 6
 
     def __post_init__(self) -> None:
         """Check the number of sizes."""

@@ -49,7 +49,7 @@ class RandomSizesConfig(Section):
     high: Count | None = None
     exponent: Annotated[float, Field(gt=1.0)] = 1.5
     largest: Annotated[float, Field(ge=0.0, le=1.0)] = 0.15
-    small: NonNegativeInt = 3
+    small: NonNegativeInt = 6
     sandwich: bool = False
     distill: bool = True
 
