@@ -181,6 +181,11 @@ class ExperimentConfig(Section):
         """Return the settings with which a student is cloned."""
         return CloningSection.model_validate({**self.cloning.model_dump(), **student.cloning})
 
+    def training_of(self, student: StudentConfig) -> dict[str, Any]:
+        """Return all settings with which a student is cloned, and its own share of the passes."""
+        settings = self.cloning_of(student).filled_in()
+        return {**settings, "epochs": max(1, round(student.epochs_share * settings["epochs"]))}
+
     def record(self) -> dict[str, Any]:
         """Return the configuration for a reader of the results, with no path in it."""
         paths = {"hyperparams", "model", "vecnormalize"}

@@ -137,6 +137,8 @@ class StudentConfig(Section):
             student of that name, or with ``initialisation``, which no student can be called, those of
             an untrained plain network, permuted, as the paper's INN does.
         cloning: Settings that differ from the experiment's :class:`CloningSection` for this student.
+        epochs_share: The share of the passes over the demonstrations that this student makes, so that
+            several networks can have the budget of one.
         resize: The methods by which a plain student is resized; ``all`` stands for every known one.
     """
 
@@ -154,6 +156,7 @@ class StudentConfig(Section):
     smoothness: SmoothnessConfig | None = None
     start: Name | None = None
     cloning: dict[str, Any] = Field(default_factory=dict)
+    epochs_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     resize: Annotated[
         tuple[Annotated[str, one_of(RESIZE_METHODS, "resize method")], ...],
         BeforeValidator(lambda value: tuple(RESIZE_METHODS) if value == "all" else value),

@@ -35,7 +35,7 @@ def student_stage(
 ) -> Stage:
     """Declare the stage that trains a student, or a network of one size in its place."""
     student = config.students[name]
-    sizes, cloning = student.random_sizes, config.cloning_of(student).filled_in()
+    sizes, cloning = student.random_sizes, config.training_of(student)
     # What a student does not have is not among its inputs, so a new ingredient changes no other student.
     inputs: dict[str, Any] = {
         "architecture": asdict(student.architecture(size)),

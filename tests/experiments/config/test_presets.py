@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sb3_integral.experiments.config.load import ConfigError, load_config
+from sb3_integral.experiments.config.names import RESIZE_METHODS
 from sb3_integral.experiments.config.presets import apply_preset, merge
 from sb3_integral.experiments.stages.experiment import build_stages
 
-PRESETS = ("quick", "standard", "students", "paper")
+PRESETS = ("quick", "standard", "resized", "paper")
 
 contents = st.recursive(
     st.none() | st.integers() | st.lists(st.integers(), max_size=3),
@@ -96,7 +97,7 @@ def test_a_preset_that_nobody_chose_is_the_files_default(scaled, write_config, d
             "seeds",
             [0],
             "tiny",
-            "unknown preset 'tiny'; known are quick, standard, students, paper, huge",
+            "unknown preset 'tiny'; known are quick, standard, resized, paper, huge",
         ),
         ("default_preset", "tiny", None, "unknown preset 'tiny'"),
         ("presets", [1], None, "`presets` must map names to partial configurations, got [1]"),
@@ -148,12 +149,13 @@ def test_the_files_own_keys_win_over_the_defaults_presets():
     "name", ["acrobot", "lunarlander", "halfcheetah", "halfcheetah_v5", "ant", "ant_v5"]
 )
 def test_the_shipped_configurations_have_the_scales_that_are_promised(root, name):
-    quick, standard, students, paper = (
+    quick, standard, resized, paper = (
         load_config(root / "zoo_configs" / f"{name}.yml", preset) for preset in PRESETS
     )
     assert len(standard.seeds) >= 5
-    assert students.demonstrations == standard.demonstrations
-    assert students.students["nn"].resize == ("bicubic",)
+    assert resized.demonstrations == standard.demonstrations
+    assert len(standard.students["nn"].resize) < len(resized.students["nn"].resize)
+    assert set(resized.students["nn"].resize) == set(RESIZE_METHODS)
     assert standard.evaluation.episodes == 30
     assert paper.seeds == tuple(range(10))
     assert (paper.demonstrations.episodes, paper.cloning.epochs) == (10_000, 30)
@@ -162,5 +164,5 @@ def test_the_shipped_configurations_have_the_scales_that_are_promised(root, name
     assert len(quick.seeds) <= 2
     assert quick.demonstrations.episodes < standard.demonstrations.episodes
     # The expert is the same at every scale, so it is trained once.
-    keys = {build_stages(config)[0].key for config in (quick, standard, students, paper)}
+    keys = {build_stages(config)[0].key for config in (quick, standard, resized, paper)}
     assert len(keys) == 1

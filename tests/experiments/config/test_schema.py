@@ -79,7 +79,7 @@ def test_a_configuration_needs_no_more_than_names_sizes_and_students(content, wr
     config = load_config(write_config(content))
     assert config.demonstrations.episodes == 500  # of the preset that nobody had to choose
     cloning = config.cloning.filled_in()
-    assert (config.cloning.epochs, cloning["epochs"], cloning["learning_rate"]) == (40, 40, 0.003)
+    assert (config.cloning.epochs, cloning["epochs"], cloning["learning_rate"]) == (20, 20, 0.003)
     assert config.evaluation.deterministic
 
 

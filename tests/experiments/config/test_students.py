@@ -61,3 +61,21 @@ def test_all_stands_for_every_resize_method(content, write_config):
     config = load_config(write_config(content))
     assert config.students["nn"].resize == tuple(RESIZE_METHODS)
     assert config.students["nn"].resize[0] == "bicubic"
+
+
+@pytest.mark.parametrize(("share", "epochs"), [(1.0, 20), (0.3, 6), (0.001, 1)])
+def test_a_student_can_make_a_share_of_the_passes(content, write_config, share, epochs):
+    # given
+    content["cloning"] = {"epochs": 20}
+    content["students"]["scratch"] = {"kind": "scratch", "label": "small", "hidden_sizes": [16, 16], "epochs_share": share}
+    # when
+    config = load_config(write_config(content))
+    # then
+    assert config.training_of(config.students["scratch"])["epochs"] == epochs
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_of_the_passes_is_a_part_of_them(content, write_config, share):
+    content["students"]["inn"]["epochs_share"] = share
+    with pytest.raises(ValueError, match="epochs_share"):
+        load_config(write_config(content))
