@@ -1,8 +1,9 @@
 """The best training of a slimmable network, looked for as the integral student's own was.
 
-Every candidate clones the same demonstrations by the same loss, optimiser and steps, and is measured on
-transitions that it did not see: the squared error after clipping, at each size. All candidates have
-weights that nest and no corrections by scale, which is what makes a network slimmable.
+Every candidate clones the same demonstrations by the same loss, optimiser and steps. It is measured at
+each size: by the squared error after clipping, on transitions that it did not see, and by its return.
+All candidates have weights that nest and no weights of their own for a scale, which is what makes a
+network slimmable. The integral student is measured with them.
 
     sb3-integral run zoo_configs/halfcheetah.yml --stages 'seed-0/demonstrations'
     python scripts/search_slimmable.py HalfCheetah-v4=runs/halfcheetah-standard/seed-0/demonstrations
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 import pandas as pd
 import torch
 import typer
@@ -23,9 +23,10 @@ from rich.console import Console
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
-from sb3_integral import LogUniformSizes, PowerLawSizes, UniformSizes
+from sb3_integral import LogUniformSizes, PowerLawSizes, UniformSizes, evaluate_resize_sweep
 from sb3_integral.experiments.files import EPISODES
 from sb3_integral.imitation import (
+    CloningConfig,
     Demonstrations,
     RandomSizes,
     Sandwich,
@@ -91,6 +92,10 @@ def main(
     ],
     seeds: Annotated[list[int], typer.Option("--seed", help="Can be repeated.")] = [0, 1],  # noqa: B006
     steps: Annotated[int, typer.Option(help="Steps of each training.")] = 8000,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A candidate's name; all by default. Can be repeated.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="For the return at each size.")] = 20,
     out: Annotated[Path, typer.Option(help="CSV; what is there already is kept.")] = Path(
         "results/search/slimmable.csv"
     ),
@@ -101,28 +106,33 @@ def main(
         env_id, _, folder = given.partition("=")
         taught, held_out = _split(load_demonstrations(Path(folder) / EPISODES))
         for name, candidate in (CANDIDATES | REFERENCES).items():
+            if only and name not in only:
+                continue
             for seed in seeds:
                 if ((done[["env", "candidate", "seed"]] == [env_id, name, seed]).all(axis=1)).any():
                     continue
-                errors = _errors(env_id, candidate, taught, held_out, steps, seed)
-                rows = [
-                    {"env": env_id, "candidate": name, "seed": seed, "n_hidden": size, "error": error}
-                    for size, error in zip(SIZES, errors, strict=True)
-                ]
-                done = pd.concat([done, pd.DataFrame(rows)], ignore_index=True)
+                student = _trained(env_id, candidate, taught, steps, seed)
+                rows = pd.DataFrame({"env": env_id, "candidate": name, "seed": seed, "n_hidden": SIZES})
+                rows["error"] = _errors(student, held_out)
+                sweep = evaluate_resize_sweep(as_resizable(student), env_id, SIZES, episodes, seed=seed)
+                returns = pd.DataFrame(sweep).groupby("size")["episode_return"].mean()
+                rows["return_mean"] = rows["n_hidden"].map(returns)
+                done = pd.concat([done, rows], ignore_index=True)
                 out.parent.mkdir(parents=True, exist_ok=True)
                 done.to_csv(out, index=False)
-    Console().print(ranking(done).to_string(float_format="%.3f"))
+    for what in ("error", "return_mean"):
+        Console().print(f"{what}, in units of the best candidate at full size", relative(done, what))
 
 
-def ranking(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the error at each size in units of the best candidate's, and the geometric mean of all."""
-    means = runs.groupby(["candidate", "env", "n_hidden"])["error"].mean().unstack("candidate")
-    best = means[[name for name in means if name in CANDIDATES]].min(axis=1)
-    logs = np.log(means.div(best, axis=0))
-    by_size = np.exp(logs.groupby("n_hidden").mean()).T[list(SIZES)]
-    by_size["all"] = np.exp(logs.mean())
-    return by_size.sort_values("all")
+def relative(runs: pd.DataFrame, what: str) -> str:
+    """Return a table of a measure at each size, in units of the best at full size, and of its mean."""
+    means = runs.groupby(["candidate", "env", "n_hidden"])[what].mean().unstack("candidate")
+    full = means.xs(SIZES[0], level="n_hidden")
+    best = full.min(axis=1) if what == "error" else full.max(axis=1)
+    by_size = means.div(best, axis=0, level="env").groupby("n_hidden").mean().T[list(SIZES)]
+    by_size["all"] = by_size.mean(axis=1)
+    ordered = by_size.sort_values("all", ascending=what == "error")
+    return str(ordered.to_string(float_format="%.3f"))
 
 
 def _split(demonstrations: Demonstrations) -> tuple[Demonstrations, Demonstrations]:
@@ -136,29 +146,29 @@ def _split(demonstrations: Demonstrations) -> tuple[Demonstrations, Demonstratio
     )
 
 
-def _errors(
-    env_id: str,
-    candidate: Candidate,
-    taught: Demonstrations,
-    held_out: Demonstrations,
-    steps: int,
-    seed: int,
-) -> list[float]:
-    """Train a candidate and return its squared error after clipping at each size."""
+def _trained(
+    env_id: str, candidate: Candidate, taught: Demonstrations, steps: int, seed: int
+) -> ActorCriticPolicy:
+    """Train a candidate."""
     torch.set_num_threads(1)
     with gym.make(env_id) as env:
         observation_space, action_space = env.observation_space, env.action_space
-    assert isinstance(action_space, gym.spaces.Box)
     architecture = StudentArchitecture("integral", scale_levels=candidate.scale_levels)
     student = architecture.build(observation_space, action_space, seed)
     if candidate.private_biases:
         _share_weights(student)
     settings: dict[str, Any] = {"sizes": candidate.sizes, "seed": seed, "batch_size": BATCH}
     if candidate.learning_rate is not None:
-        settings["learning_rate"] = candidate.learning_rate * 3e-3
+        settings["learning_rate"] = candidate.learning_rate * CloningConfig().learning_rate
     n_epochs = max(1, round(steps * BATCH / len(taught)))
-    clone(student, taught, n_epochs=n_epochs, **settings)
-    low, high = (torch.from_numpy(end) for end in (action_space.low, action_space.high))
+    return clone(student, taught, n_epochs=n_epochs, **settings)
+
+
+def _errors(student: ActorCriticPolicy, held_out: Demonstrations) -> list[float]:
+    """Return a student's squared error after clipping at each size."""
+    space = student.action_space
+    assert isinstance(space, gym.spaces.Box)
+    low, high = torch.from_numpy(space.low), torch.from_numpy(space.high)
     errors = []
     for size in SIZES:
         with as_resizable(student).resized(size), torch.no_grad():
