@@ -82,6 +82,12 @@ CANDIDATES = {
 
 REFERENCES = {
     "integral student (the default)": Candidate(RandomSizes(POWER), scale_levels=9),
+    "integral student, sandwich, log-uniform": Candidate(
+        Sandwich(LOG_UNIFORM, distill=False), scale_levels=9
+    ),
+    "integral student, sandwich, six log-uniform": Candidate(
+        Sandwich(LOG_UNIFORM, n_random=6, distill=False), scale_levels=9
+    ),
 }
 """What is no candidate, and is measured with them."""
 
