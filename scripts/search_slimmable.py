@@ -187,13 +187,10 @@ def _share_weights(student: ActorCriticPolicy) -> None:
     """Keep the corrections of all weights at zero, so that only biases depend on the scale."""
     for layer in student.modules():
         if isinstance(layer, IntegralLayer) and layer.has_corrections:
-            is_bias = torch.zeros_like(layer.corrections.flat)
-            with torch.no_grad():
-                layer.corrections.flat.zero_()
-            ends = zip(layer.corrections.starts, layer.corrections.shapes, strict=True)
-            for start, shape in ends:
-                is_bias[start + shape.numel() : start + shape.numel() + shape[0]] = 1.0
-            layer.corrections.flat.register_hook(is_bias.mul)
+            for level, shape in zip(layer.corrections.levels, layer.corrections.shapes, strict=True):
+                is_bias = torch.zeros_like(level)
+                is_bias[shape.numel() :] = 1.0
+                level.register_hook(is_bias.mul)
 
 
 if __name__ == "__main__":
