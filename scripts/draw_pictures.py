@@ -97,13 +97,22 @@ def corrections() -> Figure:
     return figure
 
 
+def _resized(folder: str) -> pd.DataFrame:
+    """Return the scores of all ways to resize a plain network, from the preset that has them all."""
+    results = ROOT / "results"
+    kept = results / "resized" / folder
+    table = pd.read_csv((kept if kept.exists() else results / folder) / "table.csv")
+    rows = table.pivot(index="n_hidden", columns="label", values="score_mean").sort_index()
+    return rows[[label for label in rows if label.startswith("NN, ")]]
+
+
 def scores() -> Figure:
     """Draw score against size, without the columns that are no fair comparison."""
     figure, panels = plt.subplots(1, 4, figsize=(11, 3.1), layout="constrained", sharey=True)
     for axes, (folder, title) in zip(panels, PANELS.items(), strict=True):
         table = pd.read_csv(ROOT / "results" / folder / "table.csv")
         rows = table.pivot(index="n_hidden", columns="label", values="score_mean").sort_index()
-        others = rows[[label for label in rows if label.startswith("NN, ")]]
+        others = _resized(folder)
         axes.plot(
             others.max(axis=1),
             color=INK,
