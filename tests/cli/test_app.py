@@ -18,6 +18,7 @@ from sb3_integral.cli.app import app
 
 REPORT = (
     "experiment.yml",
+    "over_sizes.csv",
     "provenance.json",
     "reward_vs_size.png",
     "runs.csv",
