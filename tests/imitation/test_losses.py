@@ -245,3 +245,18 @@ def test_actions_are_no_distributions(task):
 def test_several_discrete_actions_have_no_divergence():
     with pytest.raises(ValueError, match=r"no loss for MultiBinary\(2\)"):
         LOSSES["distribution"](spaces.MultiBinary(2))
+
+
+@pytest.mark.parametrize(
+    ("taught", "output", "expected"),
+    [
+        (3.0, 2.0, 0.0),  # both act at the bound
+        (3.0, 0.5, 0.25),  # as far from the bound as from what is taught after clipping
+        (3.0, -2.0, 9.0),  # beyond the wrong bound: the whole error
+        (0.5, 0.25, 0.0625),
+    ],
+)
+def test_what_is_distilled_is_clipped_as_the_environment_does_it(taught, output, expected):
+    loss = clipped_loss(spaces.Box(-1.0, 1.0, (1,)))
+    error = loss.distillation(torch.tensor([[output]]), torch.tensor([[taught]]))
+    assert error.item() == pytest.approx(expected)

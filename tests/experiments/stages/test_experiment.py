@@ -94,22 +94,22 @@ def test_only_a_method_that_looks_at_observations_reads_the_demonstrations(stage
 
 def test_the_shipped_acrobot_experiment_has_every_student_of_every_seed(root):
     # given
-    config = load_config(root / "zoo_configs" / "acrobot.yml")
+    config = load_config(root / "zoo_configs" / "acrobot.yml", "resized")
 
     # when
     stages = {stage.name: stage for stage in build_stages(config)}
 
     # then
     resizing = {"inn", "slimmable", "paper_inn"}
-    work = {"demonstrations", "nn/student", "scratch/sweep"}
+    work = {"demonstrations", "nn/student", "scratch/sweep", "family/sweep"}
     work |= {f"{name}/{what}" for name in resizing for what in ("student", "sweep")}
-    work |= {f"scratch/{size}" for size in config.sizes}
+    work |= {f"{name}/{size}" for name in ("scratch", "family") for size in config.sizes}
     work |= {f"nn/sweep-{method}" for method in RESIZE_METHODS}
     of_seeds = {f"seed-{seed}/{name}" for seed in config.seeds for name in work}
     assert set(stages) == {"expert", "references", "figures", REPORT} | of_seeds | SHOWN
     columns = [column["name"] for column in stages[REPORT].inputs["columns"]]
-    assert columns[:4] == ["inn", "slimmable", "scratch", "paper_inn"]
-    assert len(columns) == 4 + len(RESIZE_METHODS)
+    assert columns[:5] == ["inn", "slimmable", "scratch", "family", "paper_inn"]
+    assert len(columns) == 5 + len(RESIZE_METHODS)
 
 
 def test_a_network_from_scratch_is_trained_at_each_size(stages_of):
@@ -237,7 +237,7 @@ def test_every_seed_has_keys_of_its_own(stages_of):
 
 def test_baselines_can_have_episodes_of_their_own_but_for_the_first(root):
     # given
-    config = load_config(root / "zoo_configs" / "acrobot.yml", "standard")
+    config = load_config(root / "zoo_configs" / "acrobot.yml", "resized")
 
     # when
     stages = {stage.name: stage for stage in build_stages(config)}
