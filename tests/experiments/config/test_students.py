@@ -67,7 +67,8 @@ def test_all_stands_for_every_resize_method(content, write_config):
 def test_a_student_can_make_a_share_of_the_passes(content, write_config, share, epochs):
     # given
     content["cloning"] = {"epochs": 20}
-    content["students"]["scratch"] = {"kind": "scratch", "label": "small", "hidden_sizes": [16, 16], "epochs_share": share}
+    scratch = {"kind": "scratch", "label": "small", "hidden_sizes": [16, 16]}
+    content["students"]["scratch"] = {**scratch, "epochs_share": share}
     # when
     config = load_config(write_config(content))
     # then
