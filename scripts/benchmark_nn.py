@@ -205,7 +205,7 @@ def students(console: Console, pairs: int) -> None:
                 *(f"{result[name][1]:.2f}" for name in ("default", "uncorrected")),
             )
     console.print(
-        "\nA step of cloning with the default student (nested, corrections, four sizes in every step), "
+        "\nA step of cloning with the default student (nested, corrections, seven sizes in every step), "
         "ratio to the plain student"
     )
     console.print(table)
