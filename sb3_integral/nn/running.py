@@ -41,7 +41,7 @@ def run_at_sizes(
 ) -> list[Any]:
     """Run modules one after the other, at each of several sizes, differentiably.
 
-    An MLP runs at all small sizes as one stack of networks, for these cost time rather than arithmetic.
+    An MLP runs at all small sizes as one block-diagonal network, for these cost time and not arithmetic.
     Other modules run size by size. The axes have their own sizes again afterwards.
 
     Args:

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors
 
-MAX_CACHED_MERGERS = 1024
-"""Combinations of sizes whose positions in the merged network are cached: some 10 kB each."""
+MAX_CACHED_MERGERS = 256
+"""Combinations of sizes whose positions in the merged network are cached: some 30 kB each."""
 
 Plans = tuple[LayerPlan, ...]
 """The plan of each layer of a network at one size."""
