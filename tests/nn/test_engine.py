@@ -95,6 +95,18 @@ def test_layers_without_biases_are_sampled_too() -> None:
     torch.testing.assert_close(network.lam_flat.grad, slow.lam_flat.grad)
 
 
+def test_all_sizes_are_sampled_in_one_step_of_autograd() -> None:
+    network = IntegralMLP(3, [6, 6], 2, nested=True, scale_levels=2).double()
+    outputs = network.forward_at_sizes(batch(), [2, 3, 5])
+    sampling = {
+        step
+        for output in outputs
+        for step in steps_of(output)
+        if type(step).__name__ == "_FusedSamplingBackward"
+    }
+    assert len(sampling) == 1
+
+
 def test_more_small_sizes_take_no_more_steps_of_autograd() -> None:
     # given
     network = IntegralMLP(3, [6, 6], 2, nested=True, scale_levels=2).double()
