@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sb3_integral.cli.console import fail
 from sb3_integral.cli.progress import ProgressDisplay
-from sb3_integral.experiments.config.load import load_config
+from sb3_integral.experiments.config.load import load_configs
 from sb3_integral.experiments.engine.executor import Executor
 from sb3_integral.experiments.engine.forecast import Forecast, forecast, past_stages, wall_seconds
 from sb3_integral.experiments.engine.local import LocalExecutor
@@ -58,7 +58,7 @@ def run_experiments(
     try:
         with _stopping_on_signals():
             for path in paths:  # a mistake in a file is told before torch is loaded
-                load_config(path, preset)
+                load_configs(path, preset)
             from sb3_integral.experiments.load import load_experiments
 
             plans += load_experiments(paths, preset, runs, patterns, fresh=fresh)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sb3_integral.experiments.config.load import ConfigError, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_configs
+from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.stages.experiment import build_stages
@@ -26,7 +27,7 @@ def load_experiments(
 
     Args:
         paths: The files.
-        preset: The scale; None takes each file's own default.
+        preset: The scale; None takes each file's own defaults, each of which is an experiment.
         runs: Where results go: one folder for each experiment.
         patterns: Which stages are to be made, with what they need; none for all.
         fresh: Whether no stage is taken from other experiments in that folder.
@@ -36,9 +37,10 @@ def load_experiments(
             two would write to the same folder.
         ValueError: If a pattern matches no stage.
     """
-    plans = [_load(path, preset, runs) for path in paths]
+    configs = [(path, config) for path in paths for config in load_configs(path, preset)]
+    plans = [_plan(path, config, runs) for path, config in configs]
     roots = [plan.root for plan in plans]
-    for path, root in zip(paths, roots, strict=True):
+    for (path, _), root in zip(configs, roots, strict=True):
         if roots.count(root) > 1:
             raise ConfigError(
                 f"{path} is not the only one that writes to {root}; give it another `name`"
@@ -49,8 +51,7 @@ def load_experiments(
     return [plan.selected(patterns) for plan in plans] if patterns else plans
 
 
-def _load(path: Path, preset: str | None, runs: Path) -> Plan:
-    config = load_config(path, preset)
+def _plan(path: Path, config: ExperimentConfig, runs: Path) -> Plan:
     environment = config.environment
     try:
         with environment.registered() as spec:

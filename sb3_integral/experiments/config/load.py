@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from sb3_integral.experiments.config.presets import apply_preset
+from sb3_integral.experiments.config.presets import apply_preset, default_presets
 from sb3_integral.experiments.config.schema import ExperimentConfig, ExpertConfig
 
 
@@ -23,9 +23,19 @@ class ConfigError(ValueError):
 
 
 def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
-    """Read and check a configuration at one scale; the expert's files are relative to it.
+    """Read and check a configuration at one scale; the first of the file's own if none is named.
 
-    Modules that register environments are found beside the file, and in the current folder.
+    Raises:
+        ConfigError: As :func:`load_configs`.
+    """
+    return load_configs(path, preset)[0]
+
+
+def load_configs(path: Path, preset: str | None = None) -> list[ExperimentConfig]:
+    """Read and check a file at one scale, or at each that it names as its ``default_preset``.
+
+    The expert's files are relative to it. Modules that register environments are found beside the file,
+    and in the current folder.
 
     Raises:
         ConfigError: If the file is not there, is not YAML, or holds a value that is not allowed, if
@@ -33,7 +43,8 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
     """
     content = _read(path)
     try:
-        config = ExperimentConfig.model_validate(apply_preset(content, preset))
+        presets = default_presets(content) if preset is None else [preset]
+        configs = [ExperimentConfig.model_validate(apply_preset(content, name)) for name in presets]
     except ValidationError as error:
         problems = (
             f"{'.'.join(map(str, problem['loc'])) or 'experiment'}: "
@@ -43,9 +54,13 @@ def load_config(path: Path, preset: str | None = None) -> ExperimentConfig:
         raise ConfigError.from_problem(path, "\n  ".join(problems)) from error
     except ValueError as error:
         raise ConfigError.from_problem(path, error) from error
-    config = config.model_copy(update={"expert": _with_files(config, path)}).read_from(path)
-    _check_environment(config, path)
-    return config
+    configs = [
+        config.model_copy(update={"expert": _with_files(config, path)}).read_from(path)
+        for config in configs
+    ]
+    for config in configs:
+        _check_environment(config, path)
+    return configs
 
 
 def _with_files(config: ExperimentConfig, path: Path) -> ExpertConfig:

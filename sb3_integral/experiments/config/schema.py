@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, NonNegativeInt, PrivateAttr, ValidationError, model_validator
 
 from sb3_integral.escaping import one_line
+from sb3_integral.experiments.config.conditions import (
+    Condition,
+    PerturbationConfig,
+    WeightFormatConfig,
+)
 from sb3_integral.experiments.config.hyperparams import shipped_hyperparams
 from sb3_integral.experiments.config.names import ALGORITHMS, SUCCESS_CRITERIA
 from sb3_integral.experiments.config.students import INITIALISATION, CloningSection, StudentConfig
@@ -111,12 +116,28 @@ class EvaluationConfig(Section):
             the first; by default as many as for a student.
         n_envs: Environments stepped at once.
         deterministic: Whether the student takes its most likely action.
+        perturb: Perturbations of the environment, under each of which every network is tested again.
+        quantise: Formats of weights, in each of which every network is tested again.
     """
 
     episodes: Count = 30
     baseline_episodes: Count | None = None
     n_envs: Count = 15
     deterministic: bool = True
+    perturb: tuple[PerturbationConfig, ...] = ()
+    quantise: tuple[WeightFormatConfig, ...] = ()
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All conditions under which networks are tested again."""
+        return (*self.perturb, *self.quantise)
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> EvaluationConfig:
+        names = [condition.name for condition in self.conditions]
+        if len(set(names)) != len(names):
+            raise ValueError(f"conditions must differ from each other, got {names}")
+        return self
 
     def settings(self, baseline: bool) -> dict[str, Any]:
         """Return the settings for a student, or for a baseline."""
@@ -191,6 +212,9 @@ class ExperimentConfig(Section):
         paths = {"hyperparams", "model", "vecnormalize"}
         config = self.model_dump(mode="json", exclude={"expert": paths})
         config["cloning"] = self.cloning.filled_in()
+        for key in ("perturb", "quantise"):
+            if not config["evaluation"][key]:
+                del config["evaluation"][key]
         if self.expert.model is not None:
             config["expert"]["model"] = self.expert.model.name
         return config

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import product
+
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
+from sb3_integral.experiments.report.conditions import CONDITIONS, NONE, write_conditions
 from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stages.demonstrations import demonstrations_stage
 from sb3_integral.experiments.stages.expert import expert_stage
@@ -29,7 +33,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     swept.sort(key=lambda entry: entry[0] != leader)
     stages = [expert, references]
     students: dict[tuple[str, int], tuple[Stage, ...]] = {}
-    sweeps: dict[tuple[str, int], Stage] = {}
+    sweeps: dict[tuple[str, str, int], Stage] = {}
     for seed in config.seeds:
         demonstrations = demonstrations_stage(config, seed, expert)
         stages.append(demonstrations)
@@ -40,11 +44,13 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
                 student_stage(config, name, seed, demonstrations, size) for size in sizes
             )
             stages += students[name, seed]
-        for name, column, _, method in swept:
-            sweeps[column, seed] = sweep_stage(
-                config, name, method, seed, students[name, seed], demonstrations
-            )
-    of_report = tuple(sweeps[column, seed] for _, column, *_ in swept for seed in config.seeds)
+        for condition in (None, *config.evaluation.conditions):
+            label = NONE if condition is None else condition.name
+            for name, column, _, method in swept:
+                sweeps[label, column, seed] = sweep_stage(
+                    config, name, method, seed, students[name, seed], demonstrations, condition
+                )
+    of_report = tuple(sweeps[NONE, column, seed] for _, column, *_ in swept for seed in config.seeds)
     kinds = ["student" if method is None else "baseline" for *_, method in swept]
     columns = [
         {"name": column, "label": label, "kind": kind}
@@ -61,4 +67,27 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         packages=("numpy", "scipy", "pandas"),
     )
     shown = visual_stages(config, report, figures, first_students)
-    return [*stages, *of_report, figures, report, *shown]
+    conditions = _conditions_stages(config, columns, references, sweeps)
+    return [*stages, *of_report, *conditions, figures, report, *shown]
+
+
+def _conditions_stages(
+    config: ExperimentConfig,
+    columns: list[dict[str, str]],
+    references: Stage,
+    sweeps: Mapping[tuple[str, str, int], Stage],
+) -> list[Stage]:
+    """Return the sweeps under conditions and the stage of their table; none without conditions."""
+    if not config.evaluation.conditions:
+        return []
+    conditions = [NONE, *(condition.name for condition in config.evaluation.conditions)]
+    keys = product(conditions, [column["name"] for column in columns], config.seeds)
+    ordered = tuple(sweeps[key] for key in keys)
+    table = Stage(
+        CONDITIONS,
+        write_conditions,
+        {"seeds": list(config.seeds), "columns": columns, "conditions": conditions},
+        {"references_folder": references, "sweep_folders": ordered},
+        packages=("numpy", "scipy", "pandas"),
+    )
+    return [*(sweep for sweep in ordered if sweep.inputs.get("condition")), table]

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sb3_integral.experiments.config.load import ConfigError, load_config
+from sb3_integral.experiments.config.load import ConfigError, load_config, load_configs
 from sb3_integral.experiments.config.names import RESIZE_METHODS
 from sb3_integral.experiments.config.presets import apply_preset, merge
 from sb3_integral.experiments.stages.experiment import build_stages
@@ -90,6 +90,15 @@ def test_a_preset_that_nobody_chose_is_the_files_default(scaled, write_config, d
     assert load_config(write_config(scaled)).preset == expected
 
 
+def test_a_file_can_name_several_presets_each_of_which_is_an_experiment(scaled, write_config):
+    # given a file with two defaults
+    path = write_config({**scaled, "default_preset": ["huge", "quick"]})
+
+    # then both are taken, in that order, unless the user names one
+    assert [config.folder for config in load_configs(path)] == ["small-huge", "small-quick"]
+    assert [config.folder for config in load_configs(path, "paper")] == ["small-paper"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "preset", "said"),
     [
@@ -100,6 +109,20 @@ def test_a_preset_that_nobody_chose_is_the_files_default(scaled, write_config, d
             "unknown preset 'tiny'; known are quick, standard, resized, paper, huge",
         ),
         ("default_preset", "tiny", None, "unknown preset 'tiny'"),
+        ("default_preset", ["quick", "tiny"], None, "unknown preset 'tiny'"),
+        (
+            "default_preset",
+            ["quick", "quick"],
+            None,
+            "a list of names that differ, got ['quick', 'quick']",
+        ),
+        (
+            "default_preset",
+            [3],
+            None,
+            "must be a preset's name, or a list of names that differ, got [3]",
+        ),
+        ("default_preset", {"a": 1}, None, "must be a preset's name, or a list"),
         ("presets", [1], None, "`presets` must map names to partial configurations, got [1]"),
         ("presets", {"quick": 3}, None, "must map names to partial configurations, got {'quick': 3}"),
         ("preset", "quick", None, "`preset` is chosen when a file is used"),
