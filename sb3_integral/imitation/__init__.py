@@ -29,6 +29,7 @@ from sb3_integral.imitation.losses import (  # noqa: E402
     paper_loss,
 )
 from sb3_integral.imitation.observations import check_student_spaces  # noqa: E402
+from sb3_integral.imitation.quantization_aware import QuantizationAware  # noqa: E402
 from sb3_integral.imitation.students import (  # noqa: E402
     ACTIVATIONS,
     StudentArchitecture,
@@ -72,6 +73,7 @@ __all__ = [
     "MinReturn",
     "Penalized",
     "PowerLawSizes",
+    "QuantizationAware",
     "RandomSizes",
     "Sandwich",
     "SizeDistribution",

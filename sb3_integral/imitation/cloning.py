@@ -23,9 +23,10 @@ from sb3_integral.imitation.batches import TensorBatches
 from sb3_integral.imitation.demonstrations import Demonstrations
 from sb3_integral.imitation.integral_losses import LossAtSizes, Penalized
 from sb3_integral.imitation.losses import LOSSES, LossCalculator, OutputLoss
+from sb3_integral.imitation.quantization_aware import QuantizationAware
 from sb3_integral.imitation.training_sizes import FullSize, TrainingSizes, sizes_for
 from sb3_integral.nn import SmoothnessPenalty, as_size
-from sb3_integral.policies import StandardizeCombinedExtractor, StandardizeExtractor
+from sb3_integral.policies import StandardizeCombinedExtractor, StandardizeExtractor, WeightFormat
 
 SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "constant": lambda optimizer, n_batches: LambdaLR(optimizer, lambda step: 1.0),
@@ -53,6 +54,8 @@ class CloningConfig:
             :class:`RandomSizes`, :class:`Sandwich`, or None, which stands for ``RandomSizes()``. A
             plain student has one size.
         smoothness: Added to an integral student's loss.
+        weights: How the actor's weights are rounded in training, for a student that is to be
+            :func:`~sb3_integral.policies.quantized` in this way; its own weights stay float32.
         seed: Orders the batches and draws the sizes.
 
     Raises:
@@ -66,6 +69,7 @@ class CloningConfig:
     loss: LossCalculator | str = "clipped"
     sizes: TrainingSizes | None = None
     smoothness: SmoothnessPenalty | None = None
+    weights: WeightFormat | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -209,6 +213,8 @@ def _trainer(
         loss = loss.in_units(scale.unit) if isinstance(loss, OutputLoss) else loss
     if not isinstance(sizes, FullSize):
         loss = LossAtSizes(loss, sizes, np.random.default_rng(sizes_seed))
+    if config.weights is not None:
+        loss = QuantizationAware(loss, config.weights)
     if config.smoothness is not None:
         loss = Penalized(loss, config.smoothness)
     trainer.loss_calculator = loss  # type: ignore[assignment]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -19,6 +19,9 @@ from sb3_integral.nn.plan import LayerPlan, Sampled, Tensors, Term
 from sb3_integral.nn.scale import ScaleCorrections
 
 Discrete = TypeVar("Discrete", bound="nn.Linear | nn.Conv2d")
+
+WeightFunction = Callable[[Tensor], Tensor]
+"""From a discrete weight to the one that a layer computes with, in training that rounds weights."""
 
 Placements = Mapping[Axis, Placement]
 """Placements that override the current ones, by axis."""
@@ -58,12 +61,16 @@ class IntegralLayer(nn.Module):
 
     Where all its axes nest, the layer may have corrections that depend on the scale; see
     :meth:`add_scale_corrections`.
+
+    Attributes:
+        weight_function: What :meth:`forward` does with the weight that was sampled; None for nothing.
     """
 
     weight: Tensor
     bias: Tensor | None
 
     in_repeat: int = 1
+    weight_function: WeightFunction | None = None
     # A plain tuple, so that the axes are not registered here: an axis belongs to the network.
     _axes: tuple[Axis | None, Axis | None]
     _plans: dict[tuple[object, ...], LayerPlan]
@@ -308,7 +315,8 @@ class IntegralLayer(nn.Module):
 
     def _current_parameters(self) -> Parameters:
         found = None if torch.compiler.is_compiling() else PRESAMPLED.get().get(self)
-        return self.discrete_parameters() if found is None else found
+        weight, bias = self.discrete_parameters() if found is None else found
+        return (weight if self.weight_function is None else self.weight_function(weight)), bias
 
     def share(self, owner: nn.Module, name: str, start: int, shape: torch.Size) -> None:
         """Delete a parameter that is now part of a network's flat parameter.

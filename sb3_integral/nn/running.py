@@ -79,7 +79,10 @@ def _run_together(
     costs = [_cost_of_gathering(plans) for plans in sizes]
     by_cost = sorted(range(len(sizes)), key=costs.__getitem__)
     # The largest runs alone. The others are sorted, so that few combinations have to be merged.
-    merged = [n for n in by_cost[:-1] if costs[n] <= LARGEST_MERGED]
+    # A weight function has to see the weight of one size.
+    layers = [module for module in modules if type(module) is IntegralLinear]
+    is_separate = any(layer.weight_function is not None for layer in layers)
+    merged = [n for n in by_cost[:-1] if costs[n] <= LARGEST_MERGED and not is_separate]
     strided = [[n] for n in by_cost if costs[n] > LARGEST_GATHERED or len(sizes) == 1]
     gathered = [[n] for n in by_cost if n not in merged and [n] not in strided]
     gathered += [merged] * bool(merged)
@@ -141,6 +144,10 @@ def _run_at(size: Size, inputs: Tensor, modules: Sequence[nn.Module], axes: Axes
 def _run(inputs: Tensor, modules: Sequence[nn.Module], parameters: Sequence[Parameters]) -> Tensor:
     remaining = iter(parameters)
     for module in modules:
-        is_layer = type(module) is IntegralLinear
-        inputs = F.linear(inputs, *next(remaining)) if is_layer else module(inputs)
+        if type(module) is not IntegralLinear:
+            inputs = module(inputs)
+            continue
+        weight, bias = next(remaining)
+        function = module.weight_function
+        inputs = F.linear(inputs, weight if function is None else function(weight), bias)
     return inputs

@@ -13,6 +13,7 @@ from sb3_integral.policies.conversion import init_from, make_integral
 from sb3_integral.policies.fine_tuning import fine_tuning_model
 from sb3_integral.policies.integral import IntegralPolicy
 from sb3_integral.policies.kinds import Resizable
+from sb3_integral.policies.quantization import actor_bytes, quantized
 from sb3_integral.policies.random_sizes import (
     GivenSizes,
     LogUniformSizes,
@@ -24,6 +25,7 @@ from sb3_integral.policies.registration import register_policies
 from sb3_integral.policies.resizable import ResizablePolicy, as_resizable
 from sb3_integral.policies.rollout_sizes import RandomSizeCallback
 from sb3_integral.policies.standardize import StandardizeCombinedExtractor, StandardizeExtractor
+from sb3_integral.policies.weight_format import WeightFormat
 
 __all__ = [
     "AnySizeCallback",
@@ -41,10 +43,13 @@ __all__ = [
     "StandardizeCombinedExtractor",
     "StandardizeExtractor",
     "UniformSizes",
+    "WeightFormat",
+    "actor_bytes",
     "as_resizable",
     "fine_tuning_model",
     "init_from",
     "make_integral",
+    "quantized",
     "register_policies",
 ]
 

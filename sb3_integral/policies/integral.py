@@ -352,7 +352,7 @@ class IntegralPolicy(BasePolicy):
             ValueError: If a size is not a positive integer or their number is wrong.
         """
         kept, full = (
-            actor_parameter_count(self, self._discrete_state(s))
+            actor_parameter_count(self, self.discrete_state(s))
             for s in (self.sizes if size is None else size, self.max_sizes)
         )
         return 100.0 * (1.0 - kept / full)
@@ -369,13 +369,13 @@ class IntegralPolicy(BasePolicy):
         Raises:
             ValueError: If a size is not a positive integer or their number is wrong.
         """
-        state = self._discrete_state(self.sizes if size is None else size)
+        state = self.discrete_state(size)
         return build_plain_policy(self, self.plain_class(), state)
 
     @torch.no_grad()
-    def _discrete_state(self, size: Size) -> dict[str, Tensor]:
-        """Return the state dict of the ordinary policy of a size."""
-        sizes = as_sizes(size, len(self.actor_axes))
+    def discrete_state(self, size: Size | None = None) -> dict[str, Tensor]:
+        """Return the state dict of the ordinary policy of a size, its standardisation not folded."""
+        sizes = self.sizes if size is None else as_sizes(size, len(self.actor_axes))
         with self._lock:
             if sizes == self.sizes:
                 return self._current_discrete_state()

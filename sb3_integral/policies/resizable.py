@@ -90,7 +90,7 @@ class ResizablePolicy:
         return self._current.policy
 
     def _resized(self, sizes: tuple[int, ...]) -> _Resized:
-        state = self._state(sizes)
+        state = self.discrete_state(sizes)
         return _Resized(sizes, build_plain_policy(self.full_policy, type(self.full_policy), state))
 
     def resize(self, size: Size) -> ResizablePolicy:
@@ -148,9 +148,10 @@ class ResizablePolicy:
         )
 
     @torch.no_grad()
-    def _state(self, sizes: tuple[int, ...]) -> dict[str, Tensor]:
-        """Return the state dict of the policy with its actor, and what follows it, resized."""
+    def discrete_state(self, size: Size | None = None) -> dict[str, Tensor]:
+        """Return the state dict of the policy of a size, its standardisation not folded."""
         policy = self.full_policy
+        sizes = self.sizes if size is None else as_sizes(size, len(self.max_sizes))
         state = dict(policy.state_dict())
         for net in find_layout(policy).actors:
             *resized, last = self.method(_layers(policy, net), sizes)

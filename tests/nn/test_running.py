@@ -147,3 +147,27 @@ def test_a_wrong_size_is_refused_and_the_axes_keep_theirs() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0"):
         run_at_sizes(torch.randn(4, 3, dtype=torch.float64), modules, axes, [3, 0])
     assert axes.sizes == (8, 6)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_a_weight_function_sees_the_weight_of_each_size(is_small: bool) -> None:
+    # given
+    modules, axes = _mlp(dtype=torch.float32)
+    sizes, inputs, seen = [2, 5, 3] if is_small else [8], torch.randn(7, 3), []
+
+    def function(weight: Tensor) -> Tensor:
+        seen.append(tuple(weight.shape))
+        return weight / weight.detach().abs().max()
+
+    for layer in (modules[0], modules[2], modules[4]):
+        layer.weight_function = function  # type: ignore[assignment]
+
+    # when
+    outputs = run_at_sizes(inputs, modules, axes, sizes)
+
+    # then
+    assert sorted(seen) == sorted(
+        shape for size in sizes for shape in ((size, 3), (min(size, 8), size), (2, size))
+    )
+    for got, wanted in zip(outputs, _size_by_size(modules, axes, sizes, inputs), strict=True):
+        torch.testing.assert_close(got, wanted)
