@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
+from sb3_integral.experiments.config.conditions import WeightFormatConfig
 from sb3_integral.experiments.config.names import (
     ACTIVATIONS,
     KERNELS,
@@ -136,6 +137,8 @@ class StudentConfig(Section):
         start: What an integral student begins with: the trained and permuted weights of the plain
             student of that name, or with ``initialisation``, which no student can be called, those of
             an untrained plain network, permuted, as the paper's INN does.
+        weights: How the weights are rounded in training, for a student that is to be quantised; null for
+            not at all.
         cloning: Settings that differ from the experiment's :class:`CloningSection` for this student.
         epochs_share: The share of the passes over the demonstrations that this student makes, so that
             several networks can have the budget of one.
@@ -155,6 +158,7 @@ class StudentConfig(Section):
     random_sizes: RandomSizesConfig | None = None
     smoothness: SmoothnessConfig | None = None
     start: Name | None = None
+    weights: WeightFormatConfig | None = None
     cloning: dict[str, Any] = Field(default_factory=dict)
     epochs_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     resize: Annotated[

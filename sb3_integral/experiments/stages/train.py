@@ -23,7 +23,7 @@ from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
 from sb3_integral.experiments.stages.spaces import spaces_of
 from sb3_integral.imitation import FullSize, StudentArchitecture, clone, load_demonstrations
-from sb3_integral.policies import IntegralActorCriticPolicy, init_from
+from sb3_integral.policies import IntegralActorCriticPolicy, WeightFormat, init_from
 from sb3_integral.policies.serialization import load_policy, save_policy
 
 PACKAGES = ("torch", "numpy", "stable-baselines3", "imitation")
@@ -47,6 +47,8 @@ def student_stage(
     packages = list(PACKAGES)
     if student.smoothness is not None:
         inputs["smoothness"] = student.smoothness.model_dump(mode="json")
+    if student.weights is not None:
+        inputs["weights"] = student.weights.model_dump(mode="json")
     if cloning["loss"] == "distribution":
         inputs["expert"] = config.expert.algo
         needs["expert_folder"] = demonstrations.needs["expert_folder"]
@@ -79,6 +81,7 @@ def train_student(
     cloning: dict[str, Any],
     seed: int,
     smoothness: dict[str, Any] | None = None,
+    weights: dict[str, Any] | None = None,
     expert: str | None = None,
     expert_folder: Path | None = None,
     start: str | None = None,
@@ -87,7 +90,7 @@ def train_student(
     """Clone the expert into one student.
 
     The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
-    :class:`CloningSection` and :class:`SmoothnessConfig`. The expert's algorithm and folder are given if
+    :class:`CloningSection`, :class:`SmoothnessConfig` and :class:`WeightFormat`. The expert's algorithm and folder are given if
     its distribution is cloned. ``start_folder`` is given if the student begins with the weights of a
     trained plain one, and ``start`` if it begins with those of an untrained one.
     """
@@ -117,6 +120,7 @@ def train_student(
         **training,
         sizes=FullSize() if sizes is None else sizes.training_sizes(),
         smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
+        weights=None if weights is None else WeightFormat(**weights),
         targets=targets,
         seed=derived_seed(seed, "cloning"),
         on_epoch_end=lambda: report(next(epochs) / n_epochs),
