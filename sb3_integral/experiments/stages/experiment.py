@@ -7,6 +7,7 @@ from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.report.write import REPORT, write_report
 from sb3_integral.experiments.stages.demonstrations import demonstrations_stage
 from sb3_integral.experiments.stages.expert import expert_stage
+from sb3_integral.experiments.stages.later_tasks import later_tasks
 from sb3_integral.experiments.stages.references import references_stage
 from sb3_integral.experiments.stages.sweep import sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
@@ -17,7 +18,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     """Return an experiment's stages, those that others need first; the last is the page.
 
     Raises:
-        ValueError: If the expert's file of hyperparameters has no entry for the environment.
+        ValueError: If the expert's file of hyperparameters has no entry for an environment.
     """
     expert = expert_stage(config)
     references = references_stage(config, expert)
@@ -50,15 +51,21 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
         {"name": column, "label": label, "kind": kind}
         for (_, column, label, _), kind in zip(swept, kinds, strict=True)
     ]
+    later = later_tasks(config, references, students, sweeps, swept)
     first_students = {name: students[name, config.seeds[0]][0] for name in config.students}
     figures = figures_stage(config, first_students)
     hyperparams = expert.inputs.get("hyperparams")
     report = Stage(
         REPORT,
         write_report,
-        {"config": config.record(), "hyperparams": hyperparams, "columns": columns},
-        {"references_folder": references, "sweep_folders": of_report, "figures_folder": figures},
+        {"config": config.record(), "hyperparams": hyperparams, "columns": columns, **later.inputs},
+        {
+            "references_folder": references,
+            "sweep_folders": of_report,
+            "figures_folder": figures,
+            **later.needs,
+        },
         packages=("numpy", "scipy", "pandas"),
     )
     shown = visual_stages(config, report, figures, first_students)
-    return [*stages, *of_report, figures, report, *shown]
+    return [*stages, *of_report, *later.stages, figures, report, *shown]
