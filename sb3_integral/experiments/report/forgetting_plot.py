@@ -36,7 +36,7 @@ def plot_forgetting(path: Path, runs: pd.DataFrame, table: pd.DataFrame) -> None
         ends = rows["backward_transfer_low"], rows["backward_transfer_high"]
         right.fill_between(rows["n_hidden"], *ends, alpha=0.15, linewidth=0, **style)
     environment = plotted_text(first["env"].iloc[0])
-    left.set(title=f"{environment}, after {last + 1} tasks (dotted: after it)", ylabel="score")
+    left.set(title=f"{environment} after {last + 1} tasks (dotted: after the first)", ylabel="score")
     right.set(title="what later tasks did to earlier ones", ylabel="backward transfer")
     right.axhline(0.0, color="0.4", linewidth=0.8, linestyle=":")
     for axes in (left, right):
