@@ -11,7 +11,7 @@ from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.environment import DEFAULT_MAX_EPISODE_STEPS
 from sb3_integral.experiments.engine.plan import Plan
 from sb3_integral.experiments.stages.experiment import build_stages
-from sb3_integral.experiments.stages.spaces import spaces_of
+from sb3_integral.experiments.stages.spaces import Spaces, spaces_of
 from sb3_integral.imitation import check_student_spaces
 
 
@@ -52,19 +52,38 @@ def load_experiments(
 
 
 def _plan(path: Path, config: ExperimentConfig, runs: Path) -> Plan:
-    environment = config.environment
-    try:
-        with environment.registered() as spec:
-            check_student_spaces(*spaces_of(spec.id))
-    except Exception as error:  # it is the environment's own code
-        raise ConfigError.from_problem(path, f"env: {config.env} cannot be used: {error}") from error
+    first = _checked_spaces(path, "env", config)
+    for task in config.tasks()[1:]:
+        spaces = _checked_spaces(path, "then", task)
+        if spaces != first:
+            raise ConfigError.from_problem(
+                path,
+                f"then: {task.env} has {_words(spaces)}, expected those of {config.env}, "
+                f"{_words(first)}",
+            )
     try:
         stages = build_stages(config)
     except ValueError as error:
         raise ConfigError.from_problem(path, error) from error
-    note = (
-        f"{config.env} has no time limit: episodes are cut after {DEFAULT_MAX_EPISODE_STEPS} "
+    notes = tuple(
+        f"{task.env} has no time limit: episodes are cut after {DEFAULT_MAX_EPISODE_STEPS} "
         f"steps; `max_episode_steps` in the configuration sets another limit"
+        for task in config.tasks()
+        if not task.environment.has_time_limit()
     )
-    notes = () if environment.has_time_limit() else (note,)
     return Plan(runs / config.folder, tuple(stages), notes=notes)
+
+
+def _checked_spaces(path: Path, key: str, config: ExperimentConfig) -> Spaces:
+    """Return the spaces of observations and actions of an environment that can be cloned."""
+    try:
+        with config.environment.registered() as spec:
+            spaces = spaces_of(spec.id)
+            check_student_spaces(*spaces)
+            return spaces
+    except Exception as error:  # it is the environment's own code
+        raise ConfigError.from_problem(path, f"{key}: {config.env} cannot be used: {error}") from error
+
+
+def _words(spaces: Spaces) -> str:
+    return "observations {} and actions {}".format(*spaces)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from sb3_integral.nn import Size
 from sb3_integral.nn.copying import copied
-from sb3_integral.policies.kinds import is_integral, is_of_sb3
+from sb3_integral.policies.kinds import Resizable, is_integral, is_of_sb3
 from sb3_integral.policies.layout import find_actor, policy_of
 from sb3_integral.policies.plain import build_plain_policy
 from sb3_integral.policies.resizable import ResizablePolicy
 from sb3_integral.policies.standardize import StandardizeExtractor
 from sb3_integral.policies.weight_format import BYTES_OF_FLOAT, WeightFormat
 
-Source = BaseAlgorithm | BasePolicy | ResizablePolicy
+Source = BaseAlgorithm | BasePolicy | Resizable
 """Whose actor is quantised: a model, its policy, or the wrapper that resizes a plain one."""
 
 

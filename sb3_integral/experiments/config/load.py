@@ -59,7 +59,8 @@ def load_configs(path: Path, preset: str | None = None) -> list[ExperimentConfig
         for config in configs
     ]
     for config in configs:
-        _check_environment(config, path)
+        for key, task in zip(("env", *["then"] * len(config.then)), config.tasks(), strict=True):
+            _check_environment(key, task, path)
     return configs
 
 
@@ -75,7 +76,7 @@ def _with_files(config: ExperimentConfig, path: Path) -> ExpertConfig:
     return config.expert.model_copy(update=files)
 
 
-def _check_environment(config: ExperimentConfig, path: Path) -> None:
+def _check_environment(key: str, config: ExperimentConfig, path: Path) -> None:
     environment = config.environment
     for folder in (path.parent.resolve(), Path.cwd()):
         # A file that names no module of its own gives no reason to import from its folder.
@@ -85,7 +86,7 @@ def _check_environment(config: ExperimentConfig, path: Path) -> None:
         with environment.registered():
             pass
     except ValueError as error:
-        raise ConfigError.from_problem(path, f"env: {error}") from error
+        raise ConfigError.from_problem(path, f"{key}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

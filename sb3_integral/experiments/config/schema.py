@@ -29,6 +29,9 @@ ModuleName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 EnvironmentName = Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:)?[\w./-]+$")]
 """An id of Gymnasium's, with or without the module that registers it: ``Env-v0``, ``module:Env-v0``."""
 
+MOST_LATER_TASKS = 5
+"""How many environments can be learned after the first."""
+
 RESERVED_LABELS = ("INN, paper", "NN, paper")  # the labels of the paper's curves in plots
 
 
@@ -153,6 +156,8 @@ class ExperimentConfig(Section):
         name: Name of the folder that the results go to, with the preset's behind it.
         preset: The scale that was chosen for it.
         env: The environment: an id that Gymnasium knows, or ``module:Env-v0``, which imports the module.
+        then: Environments with the spaces of ``env`` that the same students learn after it, one after
+            another; by default none. Each has an expert of its own, which is trained as ``expert`` says.
         gym_packages: Modules that register environments when they are imported, as rl-zoo3 has it.
         max_episode_steps: A time limit, in place of the environment's own.
         seeds: One independent run of demonstrations, students and evaluation for each.
@@ -163,6 +168,7 @@ class ExperimentConfig(Section):
     name: Name
     preset: Name
     env: EnvironmentName
+    then: Annotated[tuple[EnvironmentName, ...], Field(max_length=MOST_LATER_TASKS)] = ()
     gym_packages: tuple[ModuleName, ...] = ()
     max_episode_steps: Count | None = None
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]
@@ -198,6 +204,10 @@ class ExperimentConfig(Section):
 
         return Environment.from_name(self.env, self.gym_packages, self.max_episode_steps)
 
+    def tasks(self) -> list[ExperimentConfig]:
+        """Return the configuration of each environment on its own, in the order they are learned in."""
+        return [self.model_copy(update={"env": env, "then": ()}) for env in (self.env, *self.then)]
+
     def cloning_of(self, student: StudentConfig) -> CloningSection:
         """Return the settings with which a student is cloned."""
         return CloningSection.model_validate({**self.cloning.model_dump(), **student.cloning})
@@ -211,6 +221,8 @@ class ExperimentConfig(Section):
         """Return the configuration for a reader of the results, with no path in it."""
         paths = {"hyperparams", "model", "vecnormalize"}
         config = self.model_dump(mode="json", exclude={"expert": paths})
+        if not self.then:  # one environment leaves no trace of what there could be
+            del config["then"]
         config["cloning"] = self.cloning.filled_in()
         for key in ("perturb", "quantise"):
             if not config["evaluation"][key]:
@@ -226,6 +238,7 @@ class ExperimentConfig(Section):
                 raise ValueError(f"{what} must differ from each other, got {list(values)}")
         if not any(student.kind == "integral" for student in self.students.values()):
             raise ValueError("expected at least one integral student")
+        self._check_then()
         if INITIALISATION in self.students:
             raise ValueError(
                 f"a student cannot be called {INITIALISATION!r}, which `start` has another meaning for"
@@ -246,6 +259,15 @@ class ExperimentConfig(Section):
                 )
         self._check_columns()
         return self
+
+    def _check_then(self) -> None:
+        if self.then and self.expert.model is not None:
+            raise ValueError(
+                "`then` has an expert trained in each environment, expected no `expert.model`"
+            )
+        ids = [name.rpartition(":")[2] for name in (self.env, *self.then)]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"`env` and `then` must name environments that differ, got {ids}")
 
     def _check_columns(self) -> None:
         """Check that no two columns of the table have one name, or one label."""

@@ -83,4 +83,4 @@ def wall_seconds(forecasts: Sequence[Forecast], workers: int) -> float:
 def _kinds(function: str, environment: Mapping[str, str] | None, name: str) -> tuple[Kind, Kind]:
     """Return a stage's kinds: by function, then the more specific one: the same stage of any seed."""
     place = "" if environment is None else environment["id"]
-    return (function, place), (function, place, re.sub(r"^seed-\d+/", "", name))
+    return (function, place), (function, place, re.sub(r"(^|/)seed-\d+/", r"\1", name))

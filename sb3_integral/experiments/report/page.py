@@ -20,6 +20,7 @@ from sb3_integral.escaping import script
 from sb3_integral.experiments.engine.stage import Report
 from sb3_integral.experiments.report import video, weights
 from sb3_integral.experiments.report.chart import reward_chart
+from sb3_integral.experiments.report.forgetting_plot import FORGETTING_PLOT
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, load_results
 from sb3_integral.experiments.report.moving import MOVING
 from sb3_integral.experiments.report.over_sizes import (
@@ -82,6 +83,7 @@ def write_page(
         left_out.append(NO_MOVING)
     for source in (
         report_folder / PLOT,
+        report_folder / FORGETTING_PLOT,
         *(figures_folder / name for name in (weights.WEIGHTS, weights.SPECTRUM)),
         *(video_folder / name for name in (video.GIF, video.MP4)),
         *([] if moving is None else [moving]),
@@ -107,6 +109,7 @@ def write_page(
         over_sizes_explanation=over_sizes_explanation(over_sizes),
         roughness=None if roughness is None else roughness_cells(roughness),
         roughness_explanation=ROUGHNESS_EXPLANATION,
+        forgetting=_inlined(folder / FORGETTING_PLOT, "image/png"),
         weights=_inlined(folder / weights.WEIGHTS, "image/png"),
         spectrum=_inlined(folder / weights.SPECTRUM, "image/png"),
         left_out=left_out,

@@ -68,8 +68,8 @@ def _smallest(means: np.ndarray, sizes: np.ndarray, kept: float) -> int | None:
 def kept_shares(runs: pd.DataFrame, column: str, random_return: float) -> pd.DataFrame:
     """Return the share of the return at full size above random actions that runs keep.
 
-    It has a row per seed and a column per size. Full size is the mean over seeds, so that a run that went
-    wrong has a low share at every size.
+    It has a row per seed and a column per size. Full size is the mean over seeds, so that a run that
+    went wrong has a low share at every size.
     """
     returns = runs[runs["column"] == column].pivot(
         index="seed", columns="n_hidden", values="return_mean"

@@ -1,7 +1,8 @@
 """The tables, the plot and the record of an experiment.
 
 What the tables hold is written in :mod:`sb3_integral.experiments.report.tables`,
-:mod:`sb3_integral.experiments.report.over_sizes` and :mod:`sb3_integral.experiments.report.roughness`.
+:mod:`sb3_integral.experiments.report.over_sizes`, :mod:`sb3_integral.experiments.report.roughness` and
+:mod:`sb3_integral.experiments.report.forgetting`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sb3_integral.experiments.engine.stage import RECORD, Report
 from sb3_integral.experiments.engine.versions import versions_of
 from sb3_integral.experiments.files import REFERENCES
 from sb3_integral.experiments.report import tables
+from sb3_integral.experiments.report.forgetting import write_forgetting
 from sb3_integral.experiments.report.load import CONFIGURATION, PROVENANCE, RUNS, TABLE, Results
 from sb3_integral.experiments.report.markdown import markdown_report
 from sb3_integral.experiments.report.over_sizes import OVER_SIZES, mean_over_sizes
@@ -48,12 +50,17 @@ def write_report(
     config: dict[str, Any],
     hyperparams: dict[str, Any] | None,
     columns: list[dict[str, Any]],
+    tasks: Sequence[str] = (),
+    learners: Sequence[dict[str, Any]] = (),
+    task_references: Sequence[Path] = (),
+    task_sweeps: Sequence[Path] = (),
 ) -> None:
     """Write the tables as CSV and Markdown, ``reward_vs_size.png``, and how they were made.
 
     There is a sweep per column and seed, seeds within columns. The folder of figures is that of
     ``draw_figures``. The hyperparameters are the expert's, if it was trained here; ``columns`` has the
-    fields of each ``Column``.
+    fields of each ``Column``. Where environments are learned one after another, there are the four
+    others too, and forgetting is measured: see :func:`write_forgetting`.
     """
     all_columns = [tables.Column(**column) for column in columns]
     references = json.loads((references_folder / REFERENCES).read_text(encoding="utf-8"))
@@ -79,6 +86,11 @@ def write_report(
         "threads_per_stage": 1,
         **_stages(references_folder.parent),
     }
+    if tasks:
+        learned = [tables.Column(**learner) for learner in learners]
+        provenance["task_references"] = write_forgetting(
+            folder, task_references, task_sweeps, tasks, learned, config["seeds"]
+        )
     introduction = _introduction(config, references)
     roughness = read_roughness(figures_folder)
     texts = {

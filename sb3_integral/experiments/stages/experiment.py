@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import product
-
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
-from sb3_integral.experiments.report.conditions import CONDITIONS, NONE, write_conditions
 from sb3_integral.experiments.report.write import REPORT, write_report
+from sb3_integral.experiments.stages.conditions import conditions_stages
 from sb3_integral.experiments.stages.demonstrations import demonstrations_stage
 from sb3_integral.experiments.stages.expert import expert_stage
+from sb3_integral.experiments.stages.later_tasks import later_tasks
 from sb3_integral.experiments.stages.references import references_stage
 from sb3_integral.experiments.stages.sweep import sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
@@ -21,7 +19,7 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     """Return an experiment's stages, those that others need first; the last is the page.
 
     Raises:
-        ValueError: If the expert's file of hyperparameters has no entry for the environment.
+        ValueError: If the expert's file of hyperparameters has no entry for an environment.
     """
     expert = expert_stage(config)
     references = references_stage(config, expert)
@@ -33,61 +31,44 @@ def build_stages(config: ExperimentConfig) -> list[Stage]:
     swept.sort(key=lambda entry: entry[0] != leader)
     stages = [expert, references]
     students: dict[tuple[str, int], tuple[Stage, ...]] = {}
-    sweeps: dict[tuple[str, str, int], Stage] = {}
+    sweeps: dict[tuple[str, int], Stage] = {}
+    demonstrations: dict[int, Stage] = {}
     for seed in config.seeds:
-        demonstrations = demonstrations_stage(config, seed, expert)
-        stages.append(demonstrations)
+        demonstrations[seed] = demonstrations_stage(config, seed, expert)
+        stages.append(demonstrations[seed])
         # A student that starts from another one is made after it.
         for name in sorted(config.students, key=lambda name: config.students[name].start is not None):
             sizes = config.sizes if config.students[name].kind == "scratch" else [None]
             students[name, seed] = tuple(
-                student_stage(config, name, seed, demonstrations, size) for size in sizes
+                student_stage(config, name, seed, demonstrations[seed], size) for size in sizes
             )
             stages += students[name, seed]
-        for condition in (None, *config.evaluation.conditions):
-            label = NONE if condition is None else condition.name
-            for name, column, _, method in swept:
-                sweeps[label, column, seed] = sweep_stage(
-                    config, name, method, seed, students[name, seed], demonstrations, condition
-                )
-    of_report = tuple(sweeps[NONE, column, seed] for _, column, *_ in swept for seed in config.seeds)
+        for name, column, _, method in swept:
+            sweeps[column, seed] = sweep_stage(
+                config, name, method, seed, students[name, seed], demonstrations[seed]
+            )
+    of_report = tuple(sweeps[column, seed] for _, column, *_ in swept for seed in config.seeds)
     kinds = ["student" if method is None else "baseline" for *_, method in swept]
     columns = [
         {"name": column, "label": label, "kind": kind}
         for (_, column, label, _), kind in zip(swept, kinds, strict=True)
     ]
+    later = later_tasks(config, references, students, sweeps, swept)
     first_students = {name: students[name, config.seeds[0]][0] for name in config.students}
     figures = figures_stage(config, first_students)
     hyperparams = expert.inputs.get("hyperparams")
     report = Stage(
         REPORT,
         write_report,
-        {"config": config.record(), "hyperparams": hyperparams, "columns": columns},
-        {"references_folder": references, "sweep_folders": of_report, "figures_folder": figures},
+        {"config": config.record(), "hyperparams": hyperparams, "columns": columns, **later.inputs},
+        {
+            "references_folder": references,
+            "sweep_folders": of_report,
+            "figures_folder": figures,
+            **later.needs,
+        },
         packages=("numpy", "scipy", "pandas"),
     )
     shown = visual_stages(config, report, figures, first_students)
-    conditions = _conditions_stages(config, columns, references, sweeps)
-    return [*stages, *of_report, *conditions, figures, report, *shown]
-
-
-def _conditions_stages(
-    config: ExperimentConfig,
-    columns: list[dict[str, str]],
-    references: Stage,
-    sweeps: Mapping[tuple[str, str, int], Stage],
-) -> list[Stage]:
-    """Return the sweeps under conditions and the stage of their table; none without conditions."""
-    if not config.evaluation.conditions:
-        return []
-    conditions = [NONE, *(condition.name for condition in config.evaluation.conditions)]
-    keys = product(conditions, [column["name"] for column in columns], config.seeds)
-    ordered = tuple(sweeps[key] for key in keys)
-    table = Stage(
-        CONDITIONS,
-        write_conditions,
-        {"seeds": list(config.seeds), "columns": columns, "conditions": conditions},
-        {"references_folder": references, "sweep_folders": ordered},
-        packages=("numpy", "scipy", "pandas"),
-    )
-    return [*(sweep for sweep in ordered if sweep.inputs.get("condition")), table]
+    conditions = conditions_stages(config, columns, swept, references, students, demonstrations, sweeps)
+    return [*stages, *of_report, *conditions, *later.stages, figures, report, *shown]

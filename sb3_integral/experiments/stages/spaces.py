@@ -7,8 +7,11 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
+Spaces = tuple[spaces.Space[Any], spaces.Space[Any]]
+"""Of observations, and of actions."""
 
-def spaces_of(env_id: str) -> tuple[spaces.Space[Any], spaces.Space[Any]]:
+
+def spaces_of(env_id: str) -> Spaces:
     """Return the observation and the action space."""
     environment = gym.make(env_id)
     try:

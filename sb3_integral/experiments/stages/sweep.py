@@ -56,7 +56,12 @@ def sweep_stage(
     is_baseline = method is not None and method != config.students[name].resize[0]
     evaluation = config.evaluation.settings(baseline=is_baseline)
     needs: dict[str, Stage | tuple[Stage, ...]] = {"student_folders": students}
-    inputs = {"method": method, "sizes": list(config.sizes), "evaluation": evaluation, "seed": seed}
+    inputs: dict[str, Any] = {
+        "method": method,
+        "sizes": list(config.sizes),
+        "evaluation": evaluation,
+        "seed": seed,
+    }
     if condition is not None:
         inputs["condition"] = condition.condition()
     looks_at_data = method is not None and isinstance(RESIZE_METHODS[method], DataResizeMethod)
@@ -163,5 +168,7 @@ def _environment(
     scale: Any = 1.0
     if name == NOISE:
         assert demonstrations is not None
-        scale = np.std(as_arrays(demonstrations.observations), axis=0)
+        observations = as_arrays(demonstrations.observations)
+        # Where observations are not an array, the wrapper says so.
+        scale = 1.0 if isinstance(observations, dict) else np.std(observations, axis=0)
     return PerturbedFactory(env_factory(env_id), name, value, scale)

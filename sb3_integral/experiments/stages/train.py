@@ -21,8 +21,9 @@ from sb3_integral.experiments.engine.stage import Report, Stage
 from sb3_integral.experiments.files import EPISODES, STUDENT
 from sb3_integral.experiments.stages.expert import load_expert
 from sb3_integral.experiments.stages.seeds import derived_seed
-from sb3_integral.experiments.stages.spaces import spaces_of
-from sb3_integral.imitation import FullSize, StudentArchitecture, clone, load_demonstrations
+from sb3_integral.experiments.stages.spaces import Spaces, spaces_of
+from sb3_integral.imitation import CloningConfig, FullSize, StudentArchitecture, load_demonstrations
+from sb3_integral.imitation.cloning import train
 from sb3_integral.policies import IntegralActorCriticPolicy, WeightFormat, init_from
 from sb3_integral.policies.serialization import load_policy, save_policy
 
@@ -86,43 +87,59 @@ def train_student(
     expert_folder: Path | None = None,
     start: str | None = None,
     start_folder: Path | None = None,
+    previous_folder: Path | None = None,
 ) -> None:
     """Clone the expert into one student.
 
     The mappings are fields of :class:`StudentArchitecture`, :class:`RandomSizesConfig`,
-    :class:`CloningSection`, :class:`SmoothnessConfig` and :class:`WeightFormat`. The expert's algorithm and folder are given if
-    its distribution is cloned. ``start_folder`` is given if the student begins with the weights of a
-    trained plain one, and ``start`` if it begins with those of an untrained one.
+    :class:`CloningSection`, :class:`SmoothnessConfig` and :class:`WeightFormat`. The expert's algorithm
+    and folder are given if its distribution is cloned. ``start_folder`` is given if the student begins
+    with the weights of a trained plain one, and ``start`` if it begins with those of an untrained one.
+
+    ``previous_folder`` is given if the student goes on from what it learned in another environment. Its
+    observations stay standardised by the statistics of the first: with others, all that it learned would
+    be another function.
     """
     training = CloningSection.model_validate(cloning).filled_in()
-    n_epochs = training.pop("epochs")
+    n_epochs = training["n_epochs"] = training.pop("epochs")
     sizes = None if random_sizes is None else RandomSizesConfig.model_validate(random_sizes)
     demonstrations = load_demonstrations(demonstrations_folder / EPISODES)
-    spaces, weights_seed = spaces_of(env_id), derived_seed(seed, "initial weights")
-    policy = StudentArchitecture(**architecture).build(*spaces, seed=weights_seed)
+    if previous_folder is None:
+        weights_seed = derived_seed(seed, "initial weights")
+        policy = _beginner(spaces_of(env_id), architecture, weights_seed, start, start_folder)
+    else:
+        policy = cast(ActorCriticPolicy, load_policy(previous_folder / STUDENT, *spaces_of(env_id)))
     targets = None
     if expert is not None and expert_folder is not None:
         trained = load_expert(expert_folder, env_id, expert, make_vec_env(env_id))
         targets = trained.distribution(demonstrations.observations)
+    config = CloningConfig(
+        **training,
+        sizes=FullSize() if sizes is None else sizes.training_sizes(),
+        smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
+        weights=None if weights is None else WeightFormat(**weights),
+        seed=derived_seed(seed, "cloning"),
+    )
+    epochs, begin = count(1), previous_folder is None
+    train(policy, demonstrations, config, targets, begin, lambda: report(next(epochs) / n_epochs))
+    save_policy(policy, folder / STUDENT)
+
+
+def _beginner(
+    spaces: Spaces,
+    architecture: dict[str, Any],
+    seed: int,
+    start: str | None,
+    start_folder: Path | None,
+) -> ActorCriticPolicy:
+    """Return a student that has learned nothing yet; see :func:`train_student`."""
+    policy = StudentArchitecture(**architecture).build(*spaces, seed=seed)
     plain = None
     if start_folder is not None:
         plain = cast(ActorCriticPolicy, load_policy(start_folder / STUDENT, *spaces))
     elif start is not None:
         untrained = StudentArchitecture(**{**architecture, "kind": "plain"})
-        plain = untrained.build(*spaces, seed=weights_seed)
+        plain = untrained.build(*spaces, seed=seed)
     if plain is not None:
         init_from(cast(IntegralActorCriticPolicy, policy), plain)
-    epochs = count(1)
-    clone(
-        policy,
-        demonstrations,
-        n_epochs=n_epochs,
-        **training,
-        sizes=FullSize() if sizes is None else sizes.training_sizes(),
-        smoothness=None if smoothness is None else SmoothnessConfig.model_validate(smoothness).build(),
-        weights=None if weights is None else WeightFormat(**weights),
-        targets=targets,
-        seed=derived_seed(seed, "cloning"),
-        on_epoch_end=lambda: report(next(epochs) / n_epochs),
-    )
-    save_policy(policy, folder / STUDENT)
+    return policy

@@ -109,6 +109,13 @@ WRONG = [
     ("seeds", [], "seeds", "at least 1 item after validation, not 0 (got [])"),
     ("env", "CartPole-v99", "env", "environment 'CartPole-v99' is not registered"),
     ("env", MISSING, "env", "Field required"),
+    ("then", ["Acrobot-v9"], "then", "environment 'Acrobot-v9' is not registered"),
+    ("then", ["nowhere:Env-v0"], "then", "the package 'nowhere' cannot be imported"),
+    ("then", ["not an id"], "then.0", "(got 'not an id')"),
+    ("then", "Acrobot-v1", "then", "valid tuple (got 'Acrobot-v1')"),
+    ("then", [f"Env-v{version}" for version in range(6)], "then", "at most 5 items"),
+    ("then", ["CartPole-v1"], "experiment", "must name environments that differ, got ['CartPole-v1',"),
+    ("then", ["a:Env-v0", "b:Env-v0"], "experiment", "['CartPole-v1', 'Env-v0', 'Env-v0']"),
     ("name", "a/b", "name", "(got 'a/b')"),
     ("name", "", "name", "(got '')"),
     ("name", "..", "name", "(got '..')"),
@@ -232,6 +239,26 @@ def test_a_wrong_value_is_an_error_that_names_the_file_the_key_and_the_value(
     first, *problems = str(error.value).splitlines()
     assert first == f"{path} is not a valid experiment:"
     assert any(problem.startswith(f"  {named}") and said in problem for problem in problems)
+
+
+def test_an_expert_that_is_there_already_knows_one_environment(content, write_config):
+    content["then"] = ["Acrobot-v1"]
+    content["expert"] = {"algo": "ppo", "model": "expert.zip"}
+    with pytest.raises(ConfigError, match=r"expected no `expert\.model`"):
+        load_config(write_config(content))
+
+
+def test_tasks_are_the_environments_on_their_own_in_order(content, write_config):
+    # given
+    config = load_config(write_config({**content, "then": ["CartPole-v0"]}))
+    # when
+    first, second = config.tasks()
+    # then
+    assert (first.env, second.env) == ("CartPole-v1", "CartPole-v0")
+    assert first.then == second.then == ()
+    assert config.record()["then"] == ["CartPole-v0"]
+    # and one environment leaves no trace of the key
+    assert "then" not in first.record()
 
 
 def test_every_problem_is_told_at_once(content, write_config):

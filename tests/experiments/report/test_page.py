@@ -359,3 +359,16 @@ def test_the_size_is_dragged_in_the_page_of_a_run(write, moving, browser, as_sho
     assert browser.get_log("browser") == []
     requested = [entry["message"] for entry in browser.get_log("performance")]
     assert [each for each in requested if "requestWillBeSent" in each and '"url":"http' in each] == []
+
+
+def test_a_page_shows_what_is_left_of_earlier_tasks_where_there_are_some(write, content, tmp_path):
+    # given
+    assert "earlier tasks" not in (write() / "index.html").read_text(encoding="utf-8")
+    content["then"] = ["a:<Second>-v0", "Third-v0"]
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "report" / "forgetting.png")
+    # when
+    page = write()
+    # then
+    text = (page / "index.html").read_text(encoding="utf-8")
+    assert "Learned in this order: CartPole-v1, then a:&lt;Second&gt;-v0, then Third-v0." in text
+    assert (page / "forgetting.png").is_file()
