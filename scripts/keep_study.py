@@ -9,19 +9,30 @@ folder stay, and a file of the same name is replaced.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from sb3_integral.experiments.report.conditions import CONDITIONS
-from sb3_integral.file_list import listed_files
+from sb3_integral.experiments.report.forgetting import FORGETTING, TRANSFER_RUNS
+from sb3_integral.experiments.report.forgetting_plot import FORGETTING_PLOT
+from sb3_integral.experiments.report.load import RUNS
+from sb3_integral.experiments.report.write import REPORT
 
-STAGES = (CONDITIONS,)
-"""The stages whose tables are those of a study."""
+KEPT = {
+    f"{CONDITIONS}/{RUNS}": RUNS,
+    f"{CONDITIONS}/{CONDITIONS}.csv": f"{CONDITIONS}.csv",
+    f"{REPORT}/{TRANSFER_RUNS}": RUNS,
+    f"{REPORT}/{FORGETTING}": FORGETTING,
+}
+"""The tables of studies by their paths in an experiment's folder, and what they are called."""
+
+PICTURES = (f"{CONDITIONS}/{CONDITIONS}.png", f"{REPORT}/{FORGETTING_PLOT}")
 
 
 def keep(runs: Sequence[Path], target: Path) -> None:
@@ -32,28 +43,33 @@ def keep(runs: Sequence[Path], target: Path) -> None:
         OSError: If the target cannot be written.
     """
     tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    pictures: dict[str, Path] = {}
     for run in runs:
-        stage = next((run / name for name in STAGES if (run / name).is_dir()), None)
-        if stage is None:
-            raise ValueError(
-                f"{run} is no finished study, expected a folder {' or '.join(STAGES)} in it"
-            )
-        preset = run.name.rpartition("-")[2]
-        for name in listed_files(stage, "stage.json"):
-            if name.endswith(".csv"):
-                frame = pd.read_csv(stage / name, keep_default_na=False, dtype=str)
-                frame.insert(0, "preset", preset)
-                tables[name].append(frame)
-            elif name.endswith(".png"):
-                pictures[f"{preset}.png"] = stage / name
+        of_run = dict(_tables(run))
+        if RUNS not in of_run:
+            raise ValueError(f"{run} is no finished study, expected one of {', '.join(KEPT)} in it")
+        for name, frame in of_run.items():
+            tables[name].append(frame)
     target.mkdir(parents=True, exist_ok=True)
     for name, frames in tables.items():
         partial = target / f"{name}.partial"
         pd.concat(frames, ignore_index=True).to_csv(partial, index=False)
-        Path(partial).replace(target / name)
-    for name, picture in pictures.items():
-        shutil.copyfile(picture, target / name)
+        os.replace(partial, target / name)
+    for run in runs:
+        for picture in PICTURES:
+            if (run / picture).is_file():
+                shutil.copyfile(run / picture, target / f"{_preset(run)}.png")
+
+
+def _tables(run: Path) -> Iterator[tuple[str, pd.DataFrame]]:
+    for path, name in KEPT.items():
+        if (run / path).is_file():
+            frame = pd.read_csv(run / path, keep_default_na=False, dtype=str)
+            frame.insert(0, "preset", _preset(run))
+            yield name, frame
+
+
+def _preset(run: Path) -> str:
+    return run.name.rpartition("-")[2]
 
 
 if __name__ == "__main__":
