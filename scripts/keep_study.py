@@ -9,7 +9,6 @@ folder stay, and a file of the same name is replaced.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 from collections import defaultdict
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sb3_integral.atomic import atomic_file
 from sb3_integral.experiments.report.conditions import CONDITIONS
 from sb3_integral.experiments.report.forgetting import FORGETTING, TRANSFER_RUNS
 from sb3_integral.experiments.report.forgetting_plot import FORGETTING_PLOT
@@ -51,13 +51,13 @@ def keep(runs: Sequence[Path], target: Path) -> None:
             tables[name].append(frame)
     target.mkdir(parents=True, exist_ok=True)
     for name, frames in tables.items():
-        partial = target / f"{name}.partial"
-        pd.concat(frames, ignore_index=True).to_csv(partial, index=False)
-        os.replace(partial, target / name)
+        with atomic_file(target / name) as partial:
+            pd.concat(frames, ignore_index=True).to_csv(partial, index=False)
     for run in runs:
         for picture in PICTURES:
             if (run / picture).is_file():
-                shutil.copyfile(run / picture, target / f"{_preset(run)}.png")
+                with atomic_file(target / f"{_preset(run)}.png") as partial:
+                    shutil.copyfile(run / picture, partial)
 
 
 def _tables(run: Path) -> Iterator[tuple[str, pd.DataFrame]]:
