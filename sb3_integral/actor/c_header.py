@@ -84,7 +84,7 @@ def export_c(
         raise ValueError(f"expected letters, digits and underscores for a name in C, got {name!r}")
     check_weights(weights)
     check_file_target(path)
-    spec = actor_spec(source, size, normalize)
+    spec = actor_spec(source, size, normalize, folded=weights == "float32")
     if spec.memory is not None and weights != "float32":
         raise ValueError(f"a recurrent policy has weights of float32, got {weights}")
     text = "\n".join(_header(spec, name, weights, notes)) + "\n"
@@ -94,7 +94,7 @@ def export_c(
 
 
 def _header(spec: ActorSpec, name: str, weights: Weights, notes: Notes | None) -> Iterator[str]:
-    perceptron, head = spec.perceptron(), spec.head
+    perceptron, head = spec.perceptron(folded=weights == "float32"), spec.head
     constants = dict(_constants(perceptron, spec, name, weights))
     act = NumpyActor(spec, weights) if spec.memory is None else torch_actor(spec).act
     described = describe(spec, notes, act, weights)
@@ -212,14 +212,17 @@ def _constants(
     if perceptron.statistics is not None:
         parts = perceptron.statistics.parts(spec.observation_dtype())
         for part, values in zip(("mean", "rest", "std"), parts, strict=True):
-            yield f"{name}_{part}", values
+            if part != "rest" or values.any():
+                yield f"{name}_{part}", values
     for part, bound in spec.head.bounds.items():
         yield f"{name}_{part}", inward(bound, up=part == "low")
 
 
 def _normalized(statistics: Statistics, name: str, observed: int, real: str) -> Iterator[str]:
     yield f"    for (j = 0; j < {observed}; ++j) {{"
-    yield f"        const {real} centred = observation[j] - {name}_mean[j] - {name}_rest[j];"
+    has_rest = statistics.parts(np.float64 if real == "double" else np.float32)[1].any()
+    rest = f" - {name}_rest[j]" if has_rest else ""
+    yield f"        const {real} centred = observation[j] - {name}_mean[j]{rest};"
     yield f"        const {real} x = centred / {name}_std[j];"
     if statistics.limit is None:
         yield "        layer_0[j] = (float)x;\n    }"

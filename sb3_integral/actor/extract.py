@@ -17,9 +17,11 @@ from sb3_integral.actor.spec import ActorSpec
 from sb3_integral.nn import Size
 from sb3_integral.nn.copying import copied
 from sb3_integral.policies import ResizablePolicy
-from sb3_integral.policies.kinds import is_resizable, policy_of_sb3
+from sb3_integral.policies.discrete_parts import discrete_parts
+from sb3_integral.policies.kinds import is_integral, is_resizable, policy_of_sb3
 from sb3_integral.policies.layout import find_actor, policy_of
 from sb3_integral.policies.masking import takes_action_masks
+from sb3_integral.policies.plain import build_plain_policy
 
 Source = BaseAlgorithm | BasePolicy | ResizablePolicy
 """What an actor is taken from: a model, its policy, or the wrapper that resizes a plain one."""
@@ -42,8 +44,26 @@ def ordinary_policy(source: Source, size: Size | None = None) -> BasePolicy:
     return policy_of_sb3(policy)
 
 
+def standardizing_policy(source: Source, size: Size | None = None) -> BasePolicy:
+    """Return the same as :func:`ordinary_policy`, with standardisation in front of its first layers.
+
+    Raises:
+        ValueError: As there.
+    """
+    policy: Any = policy_of(source)
+    if not is_resizable(policy):
+        return ordinary_policy(source, size)
+    whole, state = discrete_parts(policy, size)
+    plain_class = policy.plain_class() if is_integral(policy) else type(whole)
+    return build_plain_policy(whole, plain_class, state, fold=False)
+
+
 def actor_spec(
-    source: Source, size: Size | None = None, normalize: VecNormalize | None = None
+    source: Source,
+    size: Size | None = None,
+    normalize: VecNormalize | None = None,
+    *,
+    folded: bool = True,
 ) -> ActorSpec:
     """Take the deterministic actor out of a policy.
 
@@ -51,6 +71,8 @@ def actor_spec(
         source: A model, a policy, or a ResizablePolicy; it is left as it is.
         size: One integer for all hidden layers, or one for each; the current size by default.
         normalize: Statistics that the policy was trained with, clipping included.
+        folded: Whether standardisation inside the policy is part of the first layer's weights, which
+            is quickest. Weights that are to be rounded lose less without it.
 
     Returns:
         The actor at that size, with copies of the policy's layers on the CPU, in evaluation mode.
@@ -59,7 +81,7 @@ def actor_spec(
         ValueError: If a size is wrong, the normalisation does not fit, the policy is of an unknown kind,
             or SB3 itself cannot act on such observations.
     """
-    policy = ordinary_policy(source, size)
+    policy = (ordinary_policy if folded else standardizing_policy)(source, size)
     _check_shapes(policy.observation_space)
     statistics = statistics_of(normalize)
     check_statistics(policy.observation_space, statistics)

@@ -46,7 +46,7 @@ class NumpyActor:
         check_weights(weights)
         if spec.memory is not None:
             raise ValueError("the policy is recurrent, expected a policy without memory")
-        perceptron = spec.perceptron()
+        perceptron = spec.perceptron(folded=weights == "float32")
         self._head = spec.head
         self._space = spec.observation_space
         self._statistics = perceptron.statistics

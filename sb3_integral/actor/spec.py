@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from sb3_integral.actor.flattening import FLAT, SideBySide, flat_extractor
 from sb3_integral.actor.heads import Head, Noise
 from sb3_integral.actor.memory import GATES, Memory
 from sb3_integral.actor.normalization import NEGLIGIBLE, Statistics
+from sb3_integral.policies.standardize import StandardizeExtractor
 
 Array = np.ndarray[Any, Any]
 
@@ -79,11 +81,15 @@ class ActorSpec:
         is_rounded = not np.can_cast(space.dtype, np.float32)
         return np.float64 if is_rounded and statistics.rounding > NEGLIGIBLE else np.float32
 
-    def perceptron(self) -> Perceptron:
+    def perceptron(self, folded: bool = True) -> Perceptron:
         """Return the actor as dense layers that read one vector, for back ends without torch.
 
         Whatever scales and shifts features is folded into the layer that reads them. The vector is what
         :func:`~sb3_integral.actor.flattening.flattened` makes of an observation.
+
+        Args:
+            folded: Whether that holds for an extractor that standardises the only array too. If not, it
+                becomes the perceptron's statistics, and rounded weights stand for numbers of one size.
 
         Raises:
             ValueError: If there are images among the observations, parts of a dictionary are normalised,
@@ -99,6 +105,9 @@ class ActorSpec:
             )
         layers: list[Layer] = []
         pending: list[nn.Module] = []
+        statistics = self.statistics.get(None)
+        if not folded and statistics is None and isinstance(extractor, StandardizeExtractor):
+            statistics, extractor = _statistics(extractor, space.shape or ()), nn.Flatten()
         gates: list[nn.Module] = [] if self.memory is None else list(self.memory.gates)
         for module in (extractor, *gates, *self.layers):
             if type(module) in AFFINE:
@@ -116,7 +125,7 @@ class ActorSpec:
                 )
         if pending or not layers:
             raise ValueError("expected a dense layer in front of the action, got none")
-        return Perceptron(self.statistics.get(None), tuple(layers), len(gates))
+        return Perceptron(statistics, tuple(layers), len(gates))
 
 
 class Layer(NamedTuple):
@@ -147,6 +156,16 @@ class Perceptron(NamedTuple):
         """The length of the observation, and how many outputs each layer has."""
         observed = self.layers[0].weight.shape[1] - self.hidden
         return observed, *(len(layer.bias) for layer in self.layers)
+
+
+def _statistics(extractor: StandardizeExtractor, shape: tuple[int, ...]) -> Statistics:
+    """Return the statistics by which an extractor standardises. Shape: the observation's.
+
+    They are of single precision, in which the extractor itself computes.
+    """
+    scale, shift = extractor.scale.double(), extractor.shift.double()
+    mean, std = ((part.float().reshape(shape).numpy()) for part in (-shift / scale, 1.0 / scale))
+    return Statistics(mean, std, math.inf)
 
 
 @torch.no_grad()

@@ -47,7 +47,9 @@ Policy = TypeVar("Policy", bound=BasePolicy)
 State = Mapping[str, Tensor]
 
 
-def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: State) -> Policy:
+def build_plain_policy(
+    policy: BasePolicy, policy_class: type[Policy], state: State, fold: bool = True
+) -> Policy:
     """Build an ordinary policy with given parameters; all else is taken from ``policy``.
 
     Standardisation of observations is folded into the first layers, so that nothing of this library
@@ -57,6 +59,7 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
         policy: Where spaces, distribution and features extractor come from.
         policy_class: Class of the result.
         state: The parameters, by the names that they have in ``policy``.
+        fold: Whether standardisation goes into the first layers, or stays in front of them.
 
     Returns:
         A policy on the same device, in evaluation mode.
@@ -66,7 +69,7 @@ def build_plain_policy(policy: BasePolicy, policy_class: type[Policy], state: St
     if "net_arch" in arguments:
         arguments["net_arch"] = _net_arch(arguments["net_arch"], layout, state)
     extractor_class = arguments.get("features_extractor_class", FlattenExtractor)
-    if extractor_class in PLAIN_EXTRACTORS:
+    if extractor_class in PLAIN_EXTRACTORS and fold:
         extractor_class = PLAIN_EXTRACTORS[extractor_class]
         arguments.update(features_extractor_class=extractor_class, features_extractor_kwargs={})
         state = fold_features(policy, layout, state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -12,7 +11,8 @@ from torch import Tensor
 
 from sb3_integral.nn import Size
 from sb3_integral.nn.copying import copied
-from sb3_integral.policies.kinds import Resizable, is_integral, is_of_sb3
+from sb3_integral.policies.discrete_parts import discrete_parts
+from sb3_integral.policies.kinds import Resizable, is_integral
 from sb3_integral.policies.layout import find_actor, policy_of
 from sb3_integral.policies.plain import build_plain_policy
 from sb3_integral.policies.resizable import ResizablePolicy
@@ -44,7 +44,7 @@ def quantized(source: Source, weights: WeightFormat, size: Size | None = None) -
             or a weight is NaN or infinite.
     """
     policy = policy_of(source)
-    whole, state = _discrete(policy, size)
+    whole, state = discrete_parts(policy, size)
     for name in actor_parameter_names(whole, every_name=True):
         if is_rounded(state[name]):
             state[name] = _rounded(name, state[name], weights)
@@ -70,7 +70,7 @@ def actor_bytes(source: Source, weights: WeightFormat | None = None, size: Size 
         weights: The format; None for float32.
         size: As for :func:`quantized`.
     """
-    whole, state = _discrete(policy_of(source), size)
+    whole, state = discrete_parts(policy_of(source), size)
     shapes = [state[name].shape for name in actor_parameter_names(whole)]
     if weights is None:
         return BYTES_OF_FLOAT * sum(shape.numel() for shape in shapes)
@@ -104,22 +104,6 @@ def actor_parameter_names(policy: BasePolicy, every_name: bool = False) -> Itera
         if module in own and ".corrections" not in name:
             for attribute, _ in module.named_parameters(recurse=False):
                 yield f"{name}.{attribute}"
-
-
-def _discrete(policy: Any, size: Size | None) -> tuple[BasePolicy, dict[str, Tensor]]:
-    """Return the policy with all its layers, and the state dict of the ordinary one of a size."""
-    if isinstance(policy, ResizablePolicy):
-        return policy.full_policy, policy.discrete_state(size)
-    if is_integral(policy):
-        return policy, policy.discrete_state(size)
-    if not is_of_sb3(policy):
-        raise ValueError(f"expected a policy of SB3 (model.policy), got {type(policy).__name__}")
-    if size is not None:
-        raise ValueError(
-            f"{type(policy).__name__} has one size, got size={size!r}; expected an integral policy, "
-            f"or a ResizablePolicy around the plain one"
-        )
-    return policy, dict(policy.state_dict())
 
 
 @torch.no_grad()

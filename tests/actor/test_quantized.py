@@ -18,6 +18,7 @@ from torch import nn
 from sb3_integral.actor import NumpyActor, actor_spec
 from sb3_integral.actor.quantized import rounded_inputs, rounded_weights
 from sb3_integral.deploy import export_c
+from sb3_integral.imitation import StudentArchitecture
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 LIMITS = {"int8": 127, "q15": 32767}
@@ -152,11 +153,77 @@ def test_a_quarter_and_half_of_the_memory(student: Any, tmp_path: Path) -> None:
     products, outputs = 4 * 12 + 12 * 10 + 10 * 3, 12 + 10 + 3
     bounds = 2 * 3 * 4
     assert flash["float32"] == 4 * (products + outputs) + bounds
-    assert flash["int8"] == products + 8 * outputs + bounds
-    assert flash["q15"] == 2 * products + 8 * outputs + bounds
+    standardisation = 2 * 4 * 4  # which floats have in their first layer
+    assert flash["int8"] == products + 8 * outputs + bounds + standardisation
+    assert flash["q15"] == 2 * products + 8 * outputs + bounds + standardisation
 
 
 def test_unknown_weights_are_refused(student: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected weights of float32 or int8 or q15, got 'int4'"):
         export_c(student, tmp_path / "a.h", weights="int4")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def standardizing_student() -> Any:
+    """A student whose observations differ by four orders of magnitude, and lie far from 0."""
+    space, action = spaces.Box(-np.inf, np.inf, (5,)), spaces.Box(-np.inf, np.inf, (3,))
+    student = StudentArchitecture("integral", hidden_sizes=(24, 24)).build(space, action, seed=0)
+    seen = np.random.default_rng(0).normal(size=(2000, 5)) * [0.01, 0.1, 1.0, 10.0, 100.0]
+    seen += [1.0, -2.0, 3.0, 0.0, 1000.0]
+    extractor: Any = student.features_extractor
+    extractor.fit(torch.as_tensor(seen, dtype=torch.float32))
+    return student, seen[:200].astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [24, 7])
+@pytest.mark.parametrize("weights", list(LIMITS))
+def test_standardisation_is_not_rounded_with_the_weights(
+    weights: Any, size: int, standardizing_student: Any, act_in_c: Any, tmp_path: Path
+) -> None:
+    # given a student that standardises, and its ordinary policy, which has that in its first layer
+    student, seen = standardizing_student
+    plain = student.discretize(size)
+    exact = NumpyActor(actor_spec(plain))(seen)
+    # when both are written with rounded weights
+    own, folded = (
+        act_in_c(
+            export_c(source, tmp_path / f"{i}.h", weights=weights, size=of), seen, plain.action_space
+        )
+        for i, (source, of) in enumerate([(student, size), (plain, None)])
+    )
+    # then the header is what NumPy computes, and loses a fraction of what the other one does
+    by_numpy = NumpyActor(actor_spec(student, size, folded=False), weights)(seen)
+    np.testing.assert_allclose(own, by_numpy, rtol=1e-3, atol=1e-4)
+    assert np.abs(own - exact).mean() < 0.2 * np.abs(folded - exact).mean()
+
+
+def test_floats_have_standardisation_folded_as_before(
+    standardizing_student: Any, act_in_c: Any, tmp_path: Path
+) -> None:
+    # given a student that standardises
+    student, seen = standardizing_student
+    # when
+    header = export_c(student, tmp_path / "policy.h", size=7)
+    # then nothing is computed for it, and actions are those of its ordinary policy
+    assert "policy_mean" not in header.read_text()
+    wanted = NumpyActor(actor_spec(student.discretize(7)))(seen)
+    np.testing.assert_allclose(
+        act_in_c(header, seen, student.action_space), wanted, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_a_dictionary_of_observations_is_folded_with_rounded_weights_too(
+    act_in_c: Any, tmp_path: Path
+) -> None:
+    # given a student whose observations are a dictionary
+    part = spaces.Box(-1.0, 1.0, (2,))
+    space = spaces.Dict({"a": part, "b": part})
+    student = StudentArchitecture("integral", hidden_sizes=(6,)).build(space, part, seed=0)
+    seen = {name: np.random.default_rng(1).uniform(-1, 1, (20, 2)).astype(np.float32) for name in "ab"}
+    # when
+    header = export_c(student, tmp_path / "policy.h", weights="int8")
+    # then it is what NumPy computes
+    flat = np.concatenate([seen["a"], seen["b"]], axis=1)
+    wanted = NumpyActor(actor_spec(student, folded=False), "int8")(seen)
+    np.testing.assert_allclose(act_in_c(header, flat, part), wanted, rtol=1e-4, atol=1e-5)

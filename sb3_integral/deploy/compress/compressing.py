@@ -170,20 +170,22 @@ class _Compression:
         on_progress(f"{len(found)} sizes are worth a test")
         last = f"student-{taught.rounds - 1}"
         chosen, trials = choose(student, last, found, comparer, allowed, goal, on_progress)
-        ordinary = student.discretize(chosen)
-        played_as = f"{last} at {chosen}"
-        of_file = compare_file(
-            self.format,
-            ordinary,
-            self.options,
-            played_as,
-            comparer,
-            allowed,
-            goal,
-            self.folder,
-            on_progress,
-        )
-        write_file(self.format, ordinary, self.output, self.options)
+        with student.resized(chosen):
+            of_file = compare_file(
+                self.format,
+                student,
+                self.options,
+                f"{last} at {chosen}",
+                comparer,
+                allowed,
+                goal,
+                self.folder,
+                on_progress,
+            )
+            # Rounded weights lose less where standardisation is not folded into them.
+            is_exact = self.options.weights == "float32"
+            source = student.discretize() if is_exact else student
+            write_file(self.format, source, self.output, self.options)
         save_policy(student, self.folder / "student.safetensors")
         result = Compressed(
             sizes=chosen,

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.policies import BasePolicy
-
-from sb3_integral.actor import NumpyActor, actor_spec
+from sb3_integral.actor import NumpyActor, Source, actor_spec
 from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.actor.onnx_policy import OnnxPolicy
 from sb3_integral.deploy.compress.comparison import Comparer, Comparison
@@ -21,7 +19,7 @@ from sb3_integral.evaluation.actors import Actor, MlpActor, PredictActor
 
 def compare_file(
     kind: str,
-    policy: BasePolicy,
+    policy: Source,
     options: FileOptions,
     name: str,
     comparer: Comparer,
@@ -34,7 +32,7 @@ def compare_file(
 
     Args:
         kind: The format.
-        policy: The ordinary policy of the chosen size.
+        policy: The student at the chosen size.
         options: How its file is written.
         name: The name of the policy among what was played.
         comparer: Compares with the agent.
@@ -68,10 +66,11 @@ def compare_file(
     return found
 
 
-def _actor(kind: str, policy: BasePolicy, options: FileOptions, folder: Path) -> Actor:
+def _actor(kind: str, policy: Source, options: FileOptions, folder: Path) -> Actor:
     if kind != "onnx":
-        quantized = NumpyActor(actor_spec(policy), options.weights)
-        return MlpActor(quantized, policy.observation_space)
+        spec = actor_spec(policy, folded=False)
+        quantized = NumpyActor(spec, options.weights)
+        return MlpActor(quantized, spec.observation_space)
     path = folder / "quantized.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DrawbackWarning)  # it is said of the file that stays
