@@ -302,6 +302,21 @@ def browser() -> Iterator[Any]:
     browser.quit()
 
 
+@pytest.fixture
+def as_shown_on(browser: Any) -> Iterator[Callable[[int, str], None]]:
+    """Make the browser as wide as a device, by day or by night, until the test ends."""
+
+    def show(width: int, scheme: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    yield show
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @pytest.fixture(scope="session")
 def serious_findings() -> Callable[[Any], list[str]]:
     """Say what axe-core finds on the page in a browser that keeps people from using it.

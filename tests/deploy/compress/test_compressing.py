@@ -24,7 +24,7 @@ import sb3_integral
 from sb3_integral.actor import Notes
 from sb3_integral.actor.normalization import DrawbackWarning
 from sb3_integral.deploy import OnnxPolicy
-from sb3_integral.deploy.compress import Goal, NotAsGoodError
+from sb3_integral.deploy.compress import Compressed, Goal, NotAsGoodError
 from sb3_integral.policies.serialization import load_policy
 
 SMALL: dict[str, Any] = {"hidden_sizes": (16, 16), "max_rounds": 1, "max_episodes": 32}
@@ -78,16 +78,24 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def compressed(cartpole: Path, tmp_path_factory: pytest.TempPathFactory) -> Compressed:
+    header = tmp_path_factory.mktemp("compressed") / "actor.h"
+    return sb3_integral.compress(cartpole, "CartPole-v1", header, keep=0.8, **SMALL)
+
+
 @pytest.mark.slow
-def test_an_agent_becomes_a_c_header_that_acts_as_its_student(cartpole: Path, tmp_path: Path) -> None:
-    # When
-    header = tmp_path / "actor.h"
-    result = sb3_integral.compress(cartpole, "CartPole-v1", header, keep=0.8, **SMALL)
+def test_an_agent_becomes_a_c_header_that_acts_as_its_student(
+    compressed: Compressed, tmp_path: Path
+) -> None:
+    # Given a compression to a C header
+    result = compressed
     # Then it is smaller and as good, by the paired test
     assert result.chosen.comparison.verdict == "as good"
     assert result.chosen.costs.parameters < result.agent_parameters
     assert result.kept(result.chosen.comparison)[0] > 0.8
     # And the compiled header acts as the student of that size does
+    shutil.copyfile(result.file, tmp_path / "actor.h")
     (tmp_path / "actor.c").write_text(
         '#include "actor.h"\nint act(const float *seen);\n'
         "int act(const float *seen) { return policy_act(seen); }\n"
@@ -103,6 +111,23 @@ def test_an_agent_becomes_a_c_header_that_acts_as_its_student(cartpole: Path, tm
     for _ in range(50):
         observation = rng.uniform(-1, 1, 4).astype(np.float32)
         assert act(observation) == student.predict(observation, deterministic=True)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_from_reading_the_report(
+    compressed: Compressed,
+    browser: Any,
+    as_shown_on: Any,
+    serious_findings: Any,
+    width: int,
+    scheme: str,
+) -> None:
+    as_shown_on(width, scheme)
+    browser.get((compressed.folder / "report.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert serious_findings(browser) == []
 
 
 @pytest.mark.slow

@@ -185,21 +185,6 @@ def test_pictures_lie_beside_the_page(write):
     assert names == {"index.html", "weights.png", "spectrum.png", "agents.gif"}
 
 
-@pytest.fixture
-def as_shown_on(browser):
-    """Make the browser as wide as a device, by day or by night, until the test ends."""
-
-    def show(width, scheme):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    yield show
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
 @pytest.mark.slow
 def test_a_person_reads_sorts_and_points(write, table, browser):
     from selenium.webdriver.common.action_chains import ActionChains
