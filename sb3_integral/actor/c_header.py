@@ -35,7 +35,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 LONGEST_COMMENT = 70
 """Characters of a space's text that the header shows."""
 
-TOLERANCES: dict[Weights, float] = {"float32": 1e-4, "int8": 1e-4, "q15": 1e-3}
+TOLERANCES: dict[Weights, float] = {"float32": 1e-4, "int8": 1e-4, "int4": 1e-4, "q15": 1e-3}
 """How far the self-test's actions may be off, relative to the largest action or bound, or to 1.
 
 Another libm rounds activations another way; where inputs are rounded, it may take the next number.

@@ -23,8 +23,10 @@ class Sums(NamedTuple):
             few integers of 64 bits; x86-64 has some for 64 floats.
         number: The type of a sum.
         start: What a sum ``{k}`` begins with.
-        weight: The expression of a weight ``{k}``.
+        weight: The expression of a weight ``{k}``, in the byte ``{half}`` after ``{shift}`` bits.
         output: The expression of the output of a sum.
+        stored: The type in which weights are stored.
+        per_number: How many weights one of these holds.
     """
 
     block: int
@@ -32,12 +34,21 @@ class Sums(NamedTuple):
     start: str
     weight: str
     output: str
+    stored: str
+    per_number: int = 1
 
 
 SUMS: dict[str, Sums] = {
-    "float32": Sums(32, "float", "bias[{k}]", "row[{k}]", "s{k}"),
-    "int8": Sums(8, "float", "0.0f", "(float)row[{k}]", "s{k} * scale[{k}] + bias[{k}]"),
-    "q15": Sums(4, "int64_t", "0", "(int32_t)row[{k}]", "(float)s{k} * unit * scale[{k}] + bias[{k}]"),
+    "float32": Sums(32, "float", "bias[{k}]", "row[{k}]", "s{k}", "float"),
+    "int8": Sums(8, "float", "0.0f", "(float)row[{k}]", "s{k} * scale[{k}] + bias[{k}]", "int8_t"),
+    "int4": Sums(
+        *(8, "float", "0.0f", "(float)(((int)row[{half}] >> {shift} & 15) - 8)"),
+        *("s{k} * scale[{k}] + bias[{k}]", "uint8_t", 2),
+    ),
+    "q15": Sums(
+        *(4, "int64_t", "0", "(int32_t)row[{k}]", "(float)s{k} * unit * scale[{k}] + bias[{k}]"),
+        "int16_t",
+    ),
 }
 """The arithmetic of :mod:`~sb3_integral.actor.quantized`, by the kind of weights."""
 
@@ -81,9 +92,17 @@ def constants(name: str, index: int, layer: Layer, weights: Weights) -> Iterator
         values, scale = rounded_weights(layer.weight, weights)
         yield f"{name}_scale_{index}", scale
     size = SUMS[weights].block
-    blocks = [values[start : start + size].T.ravel() for start in range(0, len(values), size)]
+    blocks = [values[start : start + size].T for start in range(0, len(values), size)]
+    blocks = [(_packed(block) if weights == "int4" else block).ravel() for block in blocks]
     yield f"{name}_weight_{index}", np.concatenate(blocks)
     yield f"{name}_bias_{index}", layer.bias
+
+
+def _packed(block: Array) -> Array:
+    """Put two weights into a byte, the first into its lower half. Shape: (in, out), (in, out / 2)."""
+    odd = np.pad(block, ((0, 0), (0, block.shape[1] % 2))) + 8
+    packed: Array = (odd[:, ::2] | odd[:, 1::2] << 4).astype(np.uint8)
+    return packed
 
 
 def statements(name: str, index: int, layer: Layer, before: str, weights: Weights) -> Iterator[str]:
@@ -118,18 +137,20 @@ def _block(
 ) -> Iterator[str]:
     """Yield the rest of a block in C that sums so many outputs, beginning with output ``j``."""
     sums = SUMS[weights]
-    weight = {"float32": "float", "int8": "int8_t", "q15": "int16_t"}[weights]
     read = "int16_t" if weights == "q15" else "float"
-    yield f"        const {weight} *row = {name}_weight_{index} + j * {inputs};"
+    per_input = -(-width // sums.per_number)
+    before_block = f"j * {inputs}" if sums.per_number == 1 else f"j / {sums.per_number} * {inputs}"
+    yield f"        const {sums.stored} *row = {name}_weight_{index} + {before_block};"
     if weights != "float32":
         yield f"        const float *scale = {name}_scale_{index} + j;"
     yield f"        const float *bias = {name}_bias_{index} + j;"
     yield from _in_rows(f"{sums.number} s{k} = {sums.start.format(k=k)};" for k in range(width))
-    yield f"        for (i = 0; i < {inputs}; ++i, row += {width}) {{"
+    yield f"        for (i = 0; i < {inputs}; ++i, row += {per_input}) {{"
     # A compiler cannot vectorise over inputs that it must read one by one, which it would do with many
     # shuffles; so it does over outputs.
     yield f"            const {read} input = *(const volatile {read} *)&{before}[i];"
-    terms = (f"s{k} += {sums.weight.format(k=k)} * input;" for k in range(width))
+    weight = [sums.weight.format(k=k, half=k // 2, shift=k % 2 * 4) for k in range(width)]
+    terms = (f"s{k} += {weight[k]} * input;" for k in range(width))
     yield from (f"    {line}" for line in _in_rows(terms))
     yield "        }"
     buffer = f"layer_{index + 1}"

@@ -38,7 +38,14 @@ def literal(value: float, real: str = "float") -> str:
     return f"{text}f" if any(mark in text for mark in ".e") else f"{text}.0f"
 
 
-TYPES = {"float64": "double", "float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int"}
+TYPES = {
+    "float64": "double",
+    "float32": "float",
+    "uint8": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int",
+}
 """The types of C, by those of NumPy."""
 
 

@@ -1,7 +1,8 @@
 """Weights as whole numbers with a scale for each output, and the arithmetic that C does with them.
 
-``int8`` takes a quarter of the memory: inputs and sums stay floats. ``q15`` has 16 bits for weights and
-for a layer's inputs, whose unit is the power of two that the largest of them needs; sums are exact.
+``int8`` takes a quarter of the memory and ``int4`` an eighth, with two weights in a byte: inputs and
+sums stay floats. ``q15`` has 16 bits for weights and for a layer's inputs, whose unit is the power of two
+that the largest of them needs; sums are exact.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-Weights = Literal["float32", "int8", "q15"]
+Weights = Literal["float32", "int8", "int4", "q15"]
 """How the numbers of dense layers are kept."""
 
 LIMITS: dict[str, tuple[int, type[np.signedinteger[Any]]]] = {
     "int8": (127, np.int8),
+    "int4": (7, np.int8),
     "q15": (32767, np.int16),
 }
 """The largest whole number, and the type that holds it."""

@@ -29,6 +29,8 @@ Sizes = Annotated[str | None, option("Sizes, such as 64,32,16; 64x32 has a size 
 Seed = Annotated[int, option("The seed of the environments.")]
 Name = Annotated[str, option("How names in the C header begin.")]
 WeightsOf = Annotated[
-    Literal["float32", "int8", "q15"],
-    option("How weights are kept: int8 for ONNX and C, q15 (16-bit fixed point) for C.", "--weights"),
+    Literal["float32", "int8", "int4", "q15"],
+    option(
+        "How weights are kept: int8 for ONNX and C, int4 or q15 (16-bit fixed point) for C.", "--weights"
+    ),
 ]

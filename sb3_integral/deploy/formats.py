@@ -25,7 +25,7 @@ ENDINGS = {".onnx": "onnx", ".h": "c", ".zip": "sb3", ".pt2": "torch", ".safeten
 """The format of each ending."""
 
 WEIGHTS: dict[str, tuple[Weights, ...]] = {
-    "c": ("float32", "int8", "q15"),
+    "c": ("float32", "int8", "int4", "q15"),
     "onnx": ("float32", "int8"),
 }
 """How a format can keep weights; others have float32 only."""

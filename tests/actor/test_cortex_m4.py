@@ -27,7 +27,7 @@ def script() -> ModuleType:
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("weights", ["float32", "int8", "q15"])
+@pytest.mark.parametrize("weights", ["float32", "int8", "int4", "q15"])
 def test_a_header_acts_on_the_target_as_in_numpy(
     weights: Any, activation: str, script: ModuleType, tmp_path: Path
 ) -> None:

@@ -148,7 +148,7 @@ def test_text_of_users_stays_where_it_is_put(
     assert said["meta"] == {text: text}
 
 
-@pytest.mark.parametrize("weights", ["float32", "int8", "q15"])
+@pytest.mark.parametrize("weights", ["float32", "int8", "int4", "q15"])
 @pytest.mark.parametrize(
     ("algorithm", "space"),
     [

@@ -21,7 +21,7 @@ from sb3_integral.deploy import export_c
 from sb3_integral.imitation import StudentArchitecture
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-LIMITS = {"int8": 127, "q15": 32767}
+LIMITS = {"int8": 127, "int4": 7, "q15": 32767}
 
 
 @pytest.mark.parametrize("weights", list(LIMITS))
@@ -119,7 +119,7 @@ def make_policy_of() -> Callable[..., Any]:
     return make
 
 
-@pytest.mark.parametrize(("weights", "off"), [("int8", 0.03), ("q15", 1e-3)])
+@pytest.mark.parametrize(("weights", "off"), [("int8", 0.03), ("int4", 0.5), ("q15", 1e-3)])
 def test_little_is_lost(
     weights: Any, off: float, make_model: Any, observe: Any, act_in_c: Any, tmp_path: Path
 ) -> None:
@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_nan_and_the_first_choice(
 
 def test_a_quarter_and_half_of_the_memory(student: Any, tmp_path: Path) -> None:
     flash = {}
-    for weights in ("float32", "int8", "q15"):
+    for weights in ("float32", "int8", "int4", "q15"):
         text = export_c(student, tmp_path / "a.h", weights=weights).read_text()  # type: ignore[arg-type]
         flash[weights] = int(text.split(" bytes of constants")[0].split()[-1])
     products, outputs = 4 * 12 + 12 * 10 + 10 * 3, 12 + 10 + 3
@@ -155,12 +155,17 @@ def test_a_quarter_and_half_of_the_memory(student: Any, tmp_path: Path) -> None:
     assert flash["float32"] == 4 * (products + outputs) + bounds
     standardisation = 2 * 4 * 4  # which floats have in their first layer
     assert flash["int8"] == products + 8 * outputs + bounds + standardisation
+    # the third of three weights for an input has a byte for itself
+    packed = (4 * 12 + 12 * 10) // 2 + 2 * 10
+    assert flash["int4"] == packed + 8 * outputs + bounds + standardisation
     assert flash["q15"] == 2 * products + 8 * outputs + bounds + standardisation
 
 
 def test_unknown_weights_are_refused(student: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected weights of float32 or int8 or q15, got 'int4'"):
-        export_c(student, tmp_path / "a.h", weights="int4")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match="expected weights of float32 or int8 or int4 or q15, got 'int2'"
+    ):
+        export_c(student, tmp_path / "a.h", weights="int2")  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
 
 

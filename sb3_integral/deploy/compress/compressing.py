@@ -93,7 +93,7 @@ def compress(
         max_macs: Most multiply-accumulates for one observation.
         format: The format, where the ending does not say it.
         name: How names in a C header begin.
-        weights: How the file keeps its weights: ``int8`` for ONNX and C, ``q15`` for C.
+        weights: How the file keeps its weights: ``int8`` for ONNX and C, ``int4`` or ``q15`` for C.
         notes: What the file says besides.
         folder: For the student, the report and what is not finished; by default beside the file.
         hidden_sizes: The student's full size.
