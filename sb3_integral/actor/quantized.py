@@ -1,8 +1,8 @@
 """Weights as whole numbers with a scale for each output, and the arithmetic that C does with them.
 
 ``int8`` takes a quarter of the memory and ``int4`` an eighth, with two weights in a byte: inputs and
-sums stay floats. ``q15`` has 16 bits for weights and for a layer's inputs, whose unit is the power of two
-that the largest of them needs; sums are exact.
+sums stay floats. ``q15`` has 16 bits for weights and for a layer's inputs, whose unit is the power of
+two that the largest of them needs; sums are exact.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class WeightFormat:
 
     The largest weight is the largest number, 2^(bits-1) - 1, so -2^(bits-1) is not used and nothing
     is clipped. Biases stay float32. ``WeightFormat(8)`` and ``WeightFormat(4)`` are the weights of C
-    headers with ``int8`` and ``int4``. ``WeightFormat(16)`` are those with ``q15``, which round a layer's
-    inputs to 16 bits as well: :class:`~sb3_integral.actor.NumpyActor` does that.
+    headers with ``int8`` and ``int4``. ``WeightFormat(16)`` are those with ``q15``, which round a
+    layer's inputs to 16 bits as well: :class:`~sb3_integral.actor.NumpyActor` does that.
 
     Args:
         bits: Of each number, 2 to 16.
