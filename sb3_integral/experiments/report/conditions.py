@@ -152,7 +152,6 @@ def plot_conditions(path: Path, table: pd.DataFrame) -> None:
         layout="constrained",
         squeeze=False,
         sharey=True,
-        sharex=True,
     )
     for axes in grid.flat[len(panels) :]:
         axes.remove()
@@ -164,11 +163,15 @@ def plot_conditions(path: Path, table: pd.DataFrame) -> None:
             axes.plot(rows[x], rows["score_iqm"], dashes, marker="o", ms=3, color=colour, label=label)
             ends = rows["score_low"].astype(float), rows["score_high"].astype(float)
             axes.fill_between(rows[x], *ends, color=colour, alpha=0.12, linewidth=0)
-        axes.set(title=escaping.matplotlib(str(title)), xscale="log")
+        words = "neurons in each hidden layer, N" if x == "n_hidden" else "bytes of the actor"
+        axes.set(title=escaping.matplotlib(str(title)), xscale="log", xlabel=words)
+        if x == "n_hidden":
+            axes.set_xticks(table[x].unique(), table[x].unique())
+            axes.set_xticks([], minor=True)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("neurons in each hidden layer, N" if x == "n_hidden" else "bytes of the actor")
-    figure.supylabel("score")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("score")
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=min(5, len(labels)))
     figure.savefig(path, metadata={"Software": None})
