@@ -6,7 +6,6 @@ import pickle
 import random
 import re
 import resource
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -518,14 +517,12 @@ def test_no_features_extractor_makes_more_than_the_file_holds(
 
 def assert_refused_before_it_takes_memory(path: Path) -> None:
     tracemalloc.start()
-    started = time.process_time()
     try:
         with pytest.raises(ValueError, match="holds no policy that can be built"):
             load_policy(path)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert time.process_time() - started < 20
     assert most < 2**28
 
 
