@@ -164,7 +164,8 @@ def plot_conditions(path: Path, table: pd.DataFrame) -> None:
             ends = rows["score_low"].astype(float), rows["score_high"].astype(float)
             axes.fill_between(rows[x], *ends, color=colour, alpha=0.12, linewidth=0)
         words = "neurons in each hidden layer, N" if x == "n_hidden" else "bytes of the actor"
-        axes.set(title=escaping.matplotlib(str(title)), xscale="log", xlabel=words)
+        axes.set_title(escaping.matplotlib(str(title)), fontsize=9)
+        axes.set(xscale="log", xlabel=words)
         if x == "n_hidden":
             axes.set_xticks(table[x].unique(), table[x].unique())
             axes.set_xticks([], minor=True)
