@@ -12,9 +12,10 @@ endif
 # Where experiments go; what is finished there is not made again.
 RUNS ?= runs
 PAPERS = acrobot lunarlander halfcheetah ant
+STUDIES = noise quantisation forgetting
 NEWCOMERS = cartpole hopper bipedalwalker
 
-.PHONY: help quickstart quick results newcomers study test check docs format build clean
+.PHONY: help quickstart quick results newcomers study studies test check docs format build clean
 
 help:
 	@echo "make quickstart  train an expert on Acrobot-v1, clone it, resize the clones, print the table"
@@ -22,6 +23,7 @@ help:
 	@echo "make results     the same with five seeds, hours of it, into results/"
 	@echo "make newcomers   three more environments, given by their names alone, into results/newcomers/"
 	@echo "make study       which ingredient of training does what, into results/study/"
+	@echo "make studies     noise, quantisation, forgetting and the size of tasks, into results/"
 	@echo "make test        run the tests"
 	@echo "make check       check lint, format, types and the order of imports"
 	@echo "make docs        build the site into build/site"
@@ -49,6 +51,11 @@ study: $(READY)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset halfcheetah --runs $(RUNS)
 	$(BIN)/sb3-integral run zoo_configs/study.yml --preset ant --runs $(RUNS)
 	for name in halfcheetah ant; do $(BIN)/python scripts/keep_results.py $(RUNS)/study-$$name results/study/$$name; done
+
+studies: $(READY)
+	$(BIN)/sb3-integral run $(STUDIES:%=zoo_configs/study_%.yml) zoo_configs/study_task_size.yml --runs $(RUNS)
+	for name in $(STUDIES); do $(BIN)/python scripts/keep_study.py $(RUNS)/study_$$name-* -o results/study_$$name; done
+	$(BIN)/python scripts/task_size.py $(RUNS)/study_task_size-* results/halfcheetah -o results/study_task_size
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

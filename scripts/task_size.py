@@ -77,7 +77,8 @@ def main() -> None:
     table.to_csv(arguments.output / "table.csv", index=False)
     found = correlations(table)
     found.to_csv(arguments.output / "correlations.csv", index=False)
-    plot_task_sizes(arguments.output / "task_size.png", table)
+    shown = found.loc[found["n_environments"] > 2, "property"].tolist()
+    plot_task_sizes(arguments.output / "task_size.png", table, shown)
     print(table.to_string(index=False), found.to_string(index=False), sep="\n\n")
 
 
