@@ -108,7 +108,7 @@ def test_a_small_experiment_is_tested_under_conditions(write, tmp_path, ignore_p
     n_bytes = runs.set_index(["condition", "column", "seed", "n_hidden"])["bytes"]
     for size in (16, 4):
         rounded, floats = (n_bytes.loc[(name, "inn", 0, size)] for name in ("int4-tensor", "none"))
-        assert rounded < floats / 2
+        assert rounded < 0.6 * floats
         assert n_bytes.loc[("int4-tensor", "limit", 1, size)] == rounded
         assert n_bytes.loc[("observation_delay-2", "inn", 0, size)] == floats
     # and without a condition the runs are those of the other report
