@@ -50,7 +50,7 @@ Configs = Annotated[
 Preset = Annotated[
     str | None,
     option(
-        "The scale: quick, standard, students, paper, or another of the file's own.",
+        "The scale: quick, standard, resized, paper, or another of the file's own.",
         show_default="the file's default_preset, or standard",
     ),
 ]

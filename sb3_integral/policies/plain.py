@@ -52,8 +52,8 @@ def build_plain_policy(
 ) -> Policy:
     """Build an ordinary policy with given parameters; all else is taken from ``policy``.
 
-    Standardisation of observations is folded into the first layers, so that nothing of this library
-    is left in the result. The state of torch's random generator is not touched.
+    By default, standardisation of observations is folded into the first layers, so that nothing of this
+    library is left in the result. The state of torch's random generator is not touched.
 
     Args:
         policy: Where spaces, distribution and features extractor come from.

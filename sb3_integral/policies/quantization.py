@@ -27,9 +27,9 @@ def quantized(source: Source, weights: WeightFormat, size: Size | None = None) -
     """Return an ordinary policy whose actor has the weights that are left after rounding.
 
     Its weights are float32, so it runs anywhere: it tells what a policy earns with such weights.
-    Standardisation inside the policy stays float32, beside the first layer's whole numbers. Where it was
-    folded into that layer before, as ``policy.discretize(size)`` and C headers have it, the products
-    are rounded, which loses more.
+    Standardisation inside the policy stays float32, beside the first layer's whole numbers. In
+    the result of ``policy.discretize(size)`` it is part of that layer's weights, whose rounding loses
+    more.
 
     Args:
         source: It is left as it is.

@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 from sb3_integral.experiments.config.schema import ExperimentConfig
 from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.report.conditions import CONDITIONS, NONE, write_conditions
-from sb3_integral.experiments.stages.sweep import sweep_stage
-
-Swept = tuple[str, str, str, str | None]
-"""A column of the table: the student's name, the column's name and label, and the resize method."""
+from sb3_integral.experiments.stages.sweep import Swept, sweep_stage
 
 
 def conditions_stages(

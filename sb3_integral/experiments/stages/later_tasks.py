@@ -16,11 +16,8 @@ from sb3_integral.experiments.engine.stage import Stage
 from sb3_integral.experiments.stages.demonstrations import demonstrations_stage
 from sb3_integral.experiments.stages.expert import expert_stage
 from sb3_integral.experiments.stages.references import references_stage
-from sb3_integral.experiments.stages.sweep import sweep_stage
+from sb3_integral.experiments.stages.sweep import Swept, sweep_stage
 from sb3_integral.experiments.stages.train import student_stage
-
-Swept = tuple[str, str, str, str | None]
-"""A column of the table: the student's name, the column's name and label, and the resize method."""
 
 Students = Mapping[tuple[str, int], tuple[Stage, ...]]
 """The stages of a student, or of its networks of one size each, by its name and the seed."""

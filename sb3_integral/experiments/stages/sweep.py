@@ -27,6 +27,9 @@ from sb3_integral.policies.serialization import load_policy
 from sb3_integral.policies.weight_format import WeightFormat
 from sb3_integral.resize import RESIZE_METHODS, DataResizeMethod
 
+Swept = tuple[str, str, str, str | None]
+"""A column of the table: the student's name, the column's name and label, and the resize method."""
+
 RESIZE_SAMPLES = 20_000  # observations of the demonstrations that a resize method sees, drawn at random
 
 NOISE = "observation_noise"  # the one perturbation that is measured in deviations of observations

@@ -7,6 +7,7 @@ import copy
 import pandas as pd
 import pytest
 
+from sb3_integral.evaluation.perturbations import PERTURBATIONS
 from sb3_integral.experiments.config.conditions import PerturbationConfig
 from sb3_integral.experiments.config.load import ConfigError, load_config
 from sb3_integral.experiments.load import load_experiments
@@ -86,6 +87,10 @@ def test_conditions_that_mean_nothing_are_refused(write, key, value, said):
         load_config(write(**{key: value}))
 
 
+def test_a_configuration_knows_every_perturbation():
+    assert [*PerturbationConfig.model_fields] == [*PERTURBATIONS]
+
+
 def test_a_condition_has_a_name_that_a_file_can_have():
     assert PerturbationConfig(gravity=0.25).name == "gravity-0.25"
     assert PerturbationConfig(observation_delay=2).name == "observation_delay-2"
@@ -104,11 +109,13 @@ def test_a_small_experiment_is_tested_under_conditions(write, tmp_path, ignore_p
     names = ["none", "observation_noise-0.5", "observation_delay-2", "int4-tensor"]
     assert runs["condition"].unique().tolist() == names
     assert len(runs) == 4 * 4 * 2 * 2
-    # and rounded weights have fewer bytes, a network from scratch as many as the INN of its size
+    # and bytes are those of each format, for a network from scratch as for the INN of its size
     n_bytes = runs.set_index(["condition", "column", "seed", "n_hidden"])["bytes"]
     for size in (16, 4):
-        rounded, floats = (n_bytes.loc[(name, "inn", 0, size)] for name in ("int4-tensor", "none"))
-        assert rounded < 0.6 * floats
+        weights, biases = (4 * size, size * size, size * 2), 2 * size + 2
+        rounded = sum(count // 2 + 4 for count in weights) + 4 * biases + 2 * 4 * 4  # standardisation
+        floats = 4 * (sum(weights) + biases)
+        assert n_bytes.loc[("int4-tensor", "inn", 0, size)] == rounded
         assert n_bytes.loc[("int4-tensor", "limit", 1, size)] == rounded
         assert n_bytes.loc[("observation_delay-2", "inn", 0, size)] == floats
     # and without a condition the runs are those of the other report
